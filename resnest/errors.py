@@ -1,0 +1,41 @@
+"""The errors that a user can put right, and the way a command ends on them."""
+import os
+import sys
+
+__all__ = ['InputError', 'MissingPackage', 'run_command']
+
+
+class InputError(ValueError):
+    """Bad input: the message names the file, record or option and the remedy, in a line or two."""
+
+
+class MissingPackage(ImportError):
+    """A package or library is missing: the message names it and the command that installs it."""
+
+
+def run_command(main, *args, **kwargs):
+    """Call ``main(*args, **kwargs)`` and end the process as a command should.
+
+    Exit code 0, or the integer that ``main`` returns, on success; 2 with one line on stderr for an
+    :class:`InputError`, a :class:`MissingPackage` or a file that the system refuses; 130 when
+    interrupted; 141 when the reader of the output has gone. Any other exception is a defect and
+    keeps its traceback.
+    """
+    try:
+        code = main(*args, **kwargs)
+        sys.stdout.flush()
+    except (InputError, MissingPackage) as error:
+        print(f'error: {error}', file=sys.stderr)
+        code = 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # or Python complains once more at exit
+        code = 141
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        code = 130
+    sys.exit(code or 0)

@@ -1,0 +1,22 @@
+"""Which device a process computes on."""
+import mxnet as mx
+
+from resnest import runtime
+from resnest.errors import InputError
+
+__all__ = ['choose_device']
+
+
+def choose_device(no_cuda=False, local_rank=0):
+    """The GPU of this process's local rank where there is one, otherwise the CPU.
+
+    Raises InputError for a GPU that mxnet has no kernels for, and for more local ranks than GPUs.
+    """
+    gpus = 0 if no_cuda else mx.context.num_gpus()
+    if not gpus:
+        return mx.cpu()
+    runtime.check_gpus()
+    if local_rank >= gpus:
+        raise InputError(f'local rank {local_rank}, but this machine has {gpus} GPU(s); '
+                         f'start one process a GPU, or use --no-cuda')
+    return mx.gpu(local_rank)

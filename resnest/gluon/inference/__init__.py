@@ -1,0 +1,4 @@
+"""Use of a trained network."""
+from .evaluate import evaluate
+
+__all__ = ['evaluate']

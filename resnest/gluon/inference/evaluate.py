@@ -1,0 +1,50 @@
+"""Exact top-1 and top-5, as counts that can be added over ranks."""
+import time
+
+import mxnet as mx
+import numpy as np
+
+__all__ = ['evaluate', 'count_correct']
+
+
+def count_correct(logits, labels, top=5):
+    """How many samples have their label first, and how many among the first ``top`` classes.
+
+    ``logits`` is ``(N, classes)``, ``labels`` ``(N,)``, both NumPy. A class that ties with the label's counts
+    as before it, so that equal logits are no success; with fewer than ``top`` classes all of them count.
+    NaN is never correct.
+    """
+    own = logits[np.arange(len(labels)), labels][:, None]
+    others = np.ones_like(logits, dtype=bool)
+    others[np.arange(len(labels)), labels] = False
+    before = (~(logits < own) & others).sum(axis=1)
+    valid = ~np.isnan(own[:, 0])
+    return int((valid & (before < 1)).sum()), int((valid & (before < top)).sum())
+
+
+def evaluate(net, loader, device, progress=None):
+    """Run the network over a loader.
+
+    Parameters
+    ----------
+    net : callable
+        From uint8 ``(N, size, size, 3)`` to logits ``(N, classes)``.
+    loader : iterable of (images, labels)
+    device : Context
+    progress : callable
+        Called with the number of images after each batch.
+
+    Returns a dict: ``correct1``, ``correct5``, ``seen`` (counts), ``images_per_second`` without the first batch.
+    """
+    totals = np.zeros(3, dtype=np.int64)
+    start, warm = time.perf_counter(), 0
+    for images, labels in loader:
+        logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()
+        totals += (*count_correct(logits, labels), len(labels))
+        if not warm:        # the first batch traces the graph
+            start, warm = time.perf_counter(), len(labels)
+        if progress:
+            progress(len(labels))
+    seen = int(totals[2])
+    rate = (seen - warm) / (time.perf_counter() - start) if seen > warm else 0.0
+    return {'correct1': int(totals[0]), 'correct5': int(totals[1]), 'seen': seen, 'images_per_second': rate}

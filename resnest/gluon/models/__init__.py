@@ -1,0 +1,8 @@
+"""The networks: a table of variants, the network they share, and the ways to make one."""
+from . import zoo
+from .complexity import complexity
+from .resnet import SMALLEST_IMAGE, ResNet
+from .variants import VARIANTS, VariantSpec
+from .zoo import *  # noqa: F403
+
+__all__ = ['ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', *zoo.__all__]

@@ -1,0 +1,64 @@
+"""Parameters and multiply-adds, counted from the operators of the traced network."""
+import json
+
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError
+
+__all__ = ['complexity', 'table']
+
+
+def complexity(net, size=224):
+    """Count the learnable parameters and the multiply-adds (MACs) of one forward pass.
+
+    Parameters
+    ----------
+    net : str or HybridBlock
+        A model's name, or a network of images.
+    size : int or (int, int)
+        Height and width of the image, in pixels.
+
+    Returns ``(parameters, macs)``: those of convolutions, dense layers and
+    normalizations, as the paper's figures do (one multiply-add counts as one). Raises InputError for a size below 1.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise InputError(f'image size must be at least 1 px, got {height}x{width}')
+    if isinstance(net, str):
+        from .zoo import get_model
+        net = get_model(net)
+    channels = getattr(net, 'in_channels', 3)
+    parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != 'null')
+    internals = net(mx.sym.var('data')).get_internals()
+    _, shapes, _ = internals.infer_shape(data=(1, channels, height, width))
+    shape_of = dict(zip(internals.list_outputs(), shapes))
+    nodes = json.loads(internals.tojson())['nodes']
+    macs = 0
+    for node in nodes:
+        if node['op'] in ('Convolution', 'FullyConnected'):
+            # Every output element is the dot product of one filter (a row of the weights) with the input.
+            weight = shape_of[nodes[node['inputs'][1][0]]['name']]
+            macs += int(np.prod(shape_of[node['name'] + '_output'])) * int(np.prod(weight[1:]))
+        elif node['op'] == 'BatchNorm':     # one multiply-add an element
+            macs += int(np.prod(shape_of[node['name'] + '_output']))
+    return parameters, macs
+
+
+def table(pattern='*'):
+    """Every model that fits the pattern: parameters, multiply-adds at 224 px and at its own size, accuracy."""
+    from .variants import VARIANTS
+    from .zoo import list_models
+    names = list_models(pattern)
+    if not names:
+        raise InputError(f"no model fits '{pattern}'; python -m resnest models lists all")
+    rows = [('model', 'params (M)', 'GMACs at 224', 'crop (px)', 'GMACs at crop', 'published top-1 (%)')]
+    for name in names:
+        spec = VARIANTS[name]
+        parameters, macs = complexity(name)
+        own = macs if spec.crop_size == 224 else complexity(name, spec.crop_size)[1]
+        rows.append((name, f'{parameters / 1e6:.2f}', f'{macs / 1e9:.2f}', str(spec.crop_size), f'{own / 1e9:.2f}',
+                     '-' if spec.top1 is None else f'{spec.top1:.2f}'))
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return '\n'.join('  '.join(cell.ljust(width) if index == 0 else cell.rjust(width)
+                               for index, (cell, width) in enumerate(zip(row, widths))) for row in rows)

@@ -1,0 +1,64 @@
+"""The ways to make a network: by name (:func:`get_model`) or by function (:func:`resnest50` …)."""
+import dataclasses
+import difflib
+import fnmatch
+
+import mxnet as mx
+
+from resnest.errors import InputError
+
+from .resnet import ResNet
+from .store import load_pretrained
+from .variants import VARIANTS
+
+__all__ = ['get_model', 'list_models', *VARIANTS]
+
+
+def list_models(pattern='*'):
+    """Names of the networks, in the order of the table, that fit a shell pattern such as ``'*fast*'``."""
+    return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
+
+
+def get_model(name, pretrained=False, root='~/.mxnet/models', ctx=None, **kwargs):
+    """Make a network by name.
+
+    Parameters
+    ----------
+    name : str
+        One of :func:`list_models`.
+    pretrained : bool or str
+        True for the published ImageNet weights, or the path of a ``.params`` file. Otherwise the
+        network comes without values: call ``initialize`` or ``load_parameters``.
+    root : str
+        Folder of the published weights; they are downloaded where they are missing.
+    ctx : Context
+        Where to load the weights, the CPU unless given.
+    **kwargs
+        Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and any field of
+        :class:`VariantSpec` to override (``radix``, ``final_drop``, …).
+
+    Raises InputError for an unknown name or file, and for weights that do not fit.
+    """
+    if name not in VARIANTS:
+        nearest = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0)[0]
+        raise InputError(f"there is no model '{name}'; did you mean '{nearest}'? (python -m resnest models lists all)")
+    fields = {field.name for field in dataclasses.fields(VARIANTS[name])} - {'name', 'sha1'}
+    changes = {key: kwargs.pop(key) for key in fields & kwargs.keys()}
+    spec = dataclasses.replace(VARIANTS[name], **changes)
+    net = ResNet(spec, **kwargs)
+    if pretrained:
+        load_pretrained(net, spec, pretrained, root, ctx or mx.cpu())
+    return net
+
+
+def _maker(name):
+    def make(pretrained=False, root='~/.mxnet/models', ctx=None, **kwargs):
+        return get_model(name, pretrained, root, ctx, **kwargs)
+    spec = VARIANTS[name]
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = (f'{name}: {spec.depth} layers, radix {spec.radix}, cardinality {spec.cardinality}, width '
+                    f'{spec.bottleneck_width}, for {spec.crop_size} px images. Parameters as :func:`get_model`.')
+    return make
+
+
+globals().update((name, _maker(name)) for name in VARIANTS)

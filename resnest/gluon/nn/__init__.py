@@ -1,0 +1,6 @@
+"""The blocks of a ResNeSt."""
+from .bottleneck import Bottleneck
+from .dropblock import DropBlock, set_drop_probability
+from .split_attention import SplitAttentionConv
+
+__all__ = ['Bottleneck', 'DropBlock', 'SplitAttentionConv', 'set_drop_probability']

@@ -1,0 +1,94 @@
+"""The residual block: 1×1, split-attention 3×3, 1×1 (section 3.2), over the ResNet-D one (He et al., 2019)."""
+from mxnet.gluon import HybridBlock, nn
+
+from .dropblock import DropBlock
+from .split_attention import SplitAttentionConv
+
+__all__ = ['Bottleneck']
+
+
+class Bottleneck(HybridBlock):
+    """Bottleneck block; takes ``(N, in_channels, H, W)``, returns ``(N, 4 * planes, H / strides, W / strides)``.
+
+    Parameters
+    ----------
+    planes : int
+        Width of the stage: 64, 128, 256, 512.
+    in_channels : int
+        Input channels.
+    strides, dilation : int
+        Of the 3×3 convolution (of the pooling that takes its place with ``avd``).
+    project : bool
+        Whether the shortcut is an average pooling and a 1×1 convolution instead of the identity.
+    radix : int
+        Splits; 0 gives the ResNet-D block: a plain strided 3×3 convolution.
+    cardinality, bottleneck_width : int
+        The 3×3 convolution has ``int(planes * bottleneck_width / 64) * cardinality`` channels.
+    avd : bool
+        Average downsampling: a 3×3 average pooling with the stride, beside the 3×3 convolution.
+    avd_first : bool
+        The pooling comes before the convolution (the "fast" variants) instead of after it.
+    last_gamma : bool
+        Whether the scale of the last normalization starts at zero (section 5.1).
+    dropblock_prob : float
+        Probability of the DropBlocks after the three convolutions; 0 for none.
+    """
+    expansion = 4
+
+    def __init__(self, planes, in_channels, strides=1, dilation=1, project=False, radix=2, cardinality=1,
+                 bottleneck_width=64, avd=False, avd_first=False, last_gamma=False, dropblock_prob=0.0,
+                 norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+        super().__init__(**kwargs)
+        norm_kwargs = norm_kwargs or {}
+        width = int(planes * bottleneck_width / 64) * cardinality
+        channels = planes * self.expansion
+        avd = avd and radix > 0
+        conv_strides = 1 if avd else strides
+        self._avd_first = avd_first
+        self._radix = radix
+        with self.name_scope():
+            self.conv1 = nn.Conv2D(width, 1, use_bias=False, in_channels=in_channels)
+            self.bn1 = norm_layer(in_channels=width, **norm_kwargs)
+            self.relu1 = nn.Activation('relu')
+            if radix > 0:
+                self.conv2 = SplitAttentionConv(width, width, 3, conv_strides, dilation, dilation, radix, cardinality,
+                                                norm_layer=norm_layer, norm_kwargs=norm_kwargs)
+            else:
+                self.conv2 = nn.Conv2D(width, 3, conv_strides, dilation, dilation, groups=cardinality,
+                                       use_bias=False, in_channels=width)
+                self.bn2 = norm_layer(in_channels=width, **norm_kwargs)
+                self.relu2 = nn.Activation('relu')
+            self.avd = nn.AvgPool2D(3, strides, padding=1) if avd else None
+            self.conv3 = nn.Conv2D(channels, 1, use_bias=False, in_channels=width)
+            gamma = {'gamma_initializer': 'zeros'} if last_gamma else {}
+            self.bn3 = norm_layer(in_channels=channels, **{**norm_kwargs, **gamma})
+            self.relu3 = nn.Activation('relu')
+            for name in ('dropblock1', 'dropblock2', 'dropblock3'):
+                setattr(self, name, DropBlock(dropblock_prob) if dropblock_prob > 0 else None)
+            self.downsample = None
+            if project:
+                self.downsample = nn.HybridSequential()
+                # The official names count the pooling, so it is there at stride 1 too, as the identity.
+                self.downsample.add(nn.AvgPool2D(strides, strides, ceil_mode=True, count_include_pad=False)
+                                    if strides > 1 else nn.HybridLambda(lambda F, x: x))
+                self.downsample.add(nn.Conv2D(channels, 1, use_bias=False, in_channels=in_channels))
+                self.downsample.add(norm_layer(in_channels=channels, **norm_kwargs))
+
+    def hybrid_forward(self, F, x):
+        out = _through(self.conv1(x), self.bn1, self.dropblock1, self.relu1)
+        if self.avd and self._avd_first:
+            out = self.avd(out)
+        out = self.conv2(out)
+        if self._radix == 0:
+            out = self.relu2(self.bn2(out))
+        out = _through(out, self.dropblock2, None if self._avd_first else self.avd)
+        out = _through(self.conv3(out), self.bn3, self.dropblock3)
+        return self.relu3(out + (x if self.downsample is None else self.downsample(x)))
+
+
+def _through(x, *blocks):
+    """``x`` through the blocks in turn; None stands for a block that is not there."""
+    for block in blocks:
+        if block is not None:
+            x = block(x)
+    return x

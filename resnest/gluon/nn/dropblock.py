@@ -1,0 +1,76 @@
+"""DropBlock (Ghiasi et al., 2018, https://arxiv.org/abs/1810.12890).
+
+While training, square blocks of a feature map are set to zero, the same ones in all channels of a
+sample (section 3.1 of the paper allows it; a mask per channel would cost 15 % of a training step).
+"""
+from mxnet.gluon import HybridBlock
+
+__all__ = ['DropBlock', 'set_drop_probability']
+
+
+class DropBlock(HybridBlock):
+    """Zeroes blocks of ``block_size`` × ``block_size`` positions; the identity in evaluation.
+
+    A block may start at any of the positions that let it touch the map, so each position is kept
+    with probability exactly ``1 - prob``, whatever the size of the map, and what is kept is divided
+    by ``1 - prob``. Expects and returns ``(N, C, H, W)``.
+
+    The mask is made from ``Dropout``, which asks for the mode each time it runs: a hybridized network
+    drops in training and only there, whichever mode it was traced in.
+
+    Parameters
+    ----------
+    prob : float
+        Share of the positions to drop, 0 <= prob < 1. Use :func:`set_drop_probability` to change it.
+    block_size : int
+        Odd side of a block; the official networks use 3.
+    """
+
+    def __init__(self, prob, block_size=3, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= prob < 1:
+            raise ValueError(f'DropBlock probability must be in [0, 1), got {prob}')
+        if block_size < 1 or block_size % 2 == 0:
+            raise ValueError(f'DropBlock needs an odd block size, got {block_size}')
+        self.prob = prob
+        self.block_size = block_size
+        self._dtype = 'float32'
+
+    def cast(self, dtype):
+        self._dtype = dtype
+        super().cast(dtype)
+
+    def hybrid_forward(self, F, x):
+        if self.prob == 0:
+            return x
+        area = self.block_size ** 2
+        seed_prob = 1 - (1 - self.prob) ** (1 / area)     # a position is kept when none of `area` seeds fell
+        margin = self.block_size // 2
+        ones = F.cast(F.ones_like(F.slice_axis(x, axis=1, begin=0, end=1)), 'float32')
+        ones = F.pad(ones, mode='constant', constant_value=1, pad_width=(0, 0, 0, 0) + (margin,) * 4)
+        seeds = F.Dropout(ones, p=seed_prob)              # 0 or 1 / (1 - seed_prob); all 1 in evaluation
+        kept = -F.Pooling(-seeds, kernel=(self.block_size,) * 2, pool_type='max')   # 0 where a seed is near
+        mask = F.cast(kept ** area, self._dtype)          # (1 / (1 - seed_prob)) ** area = 1 / (1 - prob)
+        # A full-size mask behind BlockGrad: the gradient of broadcast_mul costs ten times as much on a CPU.
+        return x * F.BlockGrad(F.broadcast_like(mask, x))
+
+    def __repr__(self):
+        return f'DropBlock(prob={self.prob}, block_size={self.block_size})'
+
+
+def set_drop_probability(net, prob):
+    """Set the probability of every :class:`DropBlock` in ``net`` and have the network traced again.
+
+    Call it on the outermost block that is hybridized. Returns the number of DropBlocks found.
+    """
+    found = []
+
+    def visit(block):
+        if isinstance(block, DropBlock) and block.prob != prob:
+            block.prob = prob
+            found.append(block)
+        if isinstance(block, HybridBlock):
+            block._clear_cached_op()    # the probability is a constant of the traced graph
+
+    net.apply(visit)
+    return len(found)

@@ -1,0 +1,92 @@
+"""Split-Attention (Zhang et al., 2020, https://arxiv.org/abs/2004.08955, section 3.1 and appendix A).
+
+The layout is radix-major: one convolution with radix × cardinality groups gives the channels
+``[split][cardinal group][channel]``, so that each split is a contiguous slice.
+
+Written for the CPU as well: the splits are pooled before they are added (pooling is linear, so no
+full-size sum is needed), and they are pooled one by one in the plain layout, because oneDNN's
+backward pass of a global pooling in a blocked layout takes 100 times as long. The weights of the
+splits add up to one, so the last split needs no weight of its own:
+``sum_r a_r x_r = x_R + sum_{r<R} a_r (x_r - x_R)``, which saves a product and its slow gradient.
+"""
+from mxnet.gluon import HybridBlock, nn
+
+__all__ = ['SplitAttentionConv']
+
+
+class SplitAttentionConv(HybridBlock):
+    """A convolution whose output is a weighted sum of ``radix`` splits.
+
+    Takes ``(N, in_channels, H, W)``, returns ``(N, channels, H', W')``.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels, over all cardinal groups.
+    in_channels : int
+        Input channels.
+    kernel_size, strides, padding, dilation : int
+        Of the grouped convolution.
+    radix : int
+        Splits of each cardinal group, at least 1. With 1 the attention is a sigmoid gate.
+    cardinality : int
+        Cardinal groups.
+    reduction : int
+        The fully connected layers have ``max(in_channels * radix / reduction, 32)`` channels between them.
+    norm_layer : type
+        Called as ``norm_layer(in_channels=..., **norm_kwargs)``.
+    norm_kwargs : dict
+
+    Raises ValueError where the channels cannot be divided into the groups.
+    """
+
+    def __init__(self, channels, in_channels, kernel_size=3, strides=1, padding=1, dilation=1, radix=2,
+                 cardinality=1, reduction=4, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+        super().__init__(**kwargs)
+        if radix < 1 or cardinality < 1:
+            raise ValueError(f'radix and cardinality must be at least 1, got {radix} and {cardinality}')
+        groups = radix * cardinality
+        if in_channels % groups or channels % cardinality:
+            raise ValueError(f'{in_channels} input and {channels} output channels cannot be divided into '
+                             f'radix {radix} x cardinality {cardinality} groups')
+        norm_kwargs = norm_kwargs or {}
+        inner = max(in_channels * radix // reduction, 32)
+        self.radix = radix
+        self.cardinality = cardinality
+        self.channels = channels
+        with self.name_scope():
+            self.conv = nn.Conv2D(channels * radix, kernel_size, strides, padding, dilation, groups=groups,
+                                  use_bias=False, in_channels=in_channels)
+            self.bn = norm_layer(in_channels=channels * radix, **norm_kwargs)
+            self.relu = nn.Activation('relu')
+            self.fc1 = nn.Conv2D(inner, 1, groups=cardinality, in_channels=channels)
+            self.bn1 = norm_layer(in_channels=inner, **norm_kwargs)
+            self.relu1 = nn.Activation('relu')
+            self.fc2 = nn.Conv2D(channels * radix, 1, groups=cardinality, in_channels=inner)
+
+    def hybrid_forward(self, F, x):
+        x = self.relu(self.bn(self.conv(x)))
+        splits = self._split(F, x)
+        pooled = [F.Pooling(split, global_pool=True, pool_type='avg', kernel=(1, 1)) for split in splits]
+        attention = self.fc2(self.relu1(self.bn1(self.fc1(_add(pooled)))))
+        if self.radix == 1:
+            return F.broadcast_mul(x, F.sigmoid(attention))
+        # The second layer's groups are the cardinal ones: (N, cardinality * radix * c, 1, 1).
+        attention = F.reshape(attention, (0, self.cardinality, self.radix, -1))
+        attention = F.swapaxes(F.softmax(attention, axis=2), 1, 2)
+        weights = self._split(F, F.reshape(attention, (0, -1, 1, 1)))
+        last = splits[-1]
+        return _add([last] + [F.broadcast_mul(split - last, weight)
+                              for split, weight in zip(splits[:-1], weights)])
+
+    def _split(self, F, x):
+        """The splits of ``(N, radix * C, …)``, each ``(N, C, …)``."""
+        return [x] if self.radix == 1 else list(F.SliceChannel(x, num_outputs=self.radix, axis=1))
+
+
+def _add(terms):
+    """The sum, without the ``0 +`` that Python's ``sum`` puts first."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total

@@ -1,0 +1,96 @@
+"""How many CPU threads this process should use, and telling MXNet so.
+
+MXNet takes half of the processors it sees (it assumes two hyperthreads a core), which halves the
+speed where there is one a core. It reads ``OMP_NUM_THREADS`` once, when it is imported.
+"""
+import os
+import sys
+import warnings
+from pathlib import Path
+
+__all__ = ['set_threads', 'usable_cores', 'local_ranks']
+
+# The value that a parent process set by set_threads, as against one that the user chose.
+OURS = 'RESNEST_NUM_THREADS'
+LOCAL_SIZE = ('HOROVOD_LOCAL_SIZE', 'OMPI_COMM_WORLD_LOCAL_SIZE', 'MPI_LOCALNRANKS', 'MV2_COMM_WORLD_LOCAL_SIZE')
+
+
+def set_threads():
+    """Set ``OMP_NUM_THREADS`` to this process's share of the cores, unless the user has set it.
+
+    Returns the number of threads. Warns if mxnet was imported already, and so with another number.
+    """
+    chosen = os.environ.get('OMP_NUM_THREADS', '').strip()
+    if chosen and chosen != os.environ.get(OURS):
+        return int(chosen) if chosen.isdigit() else usable_cores()
+    threads = max(1, usable_cores() // local_ranks())
+    if 'mxnet' not in sys.modules:
+        os.environ['OMP_NUM_THREADS'] = os.environ[OURS] = str(threads)
+        return threads
+    taken = int(chosen) if chosen else max(1, len(_allowed_cpus()) // 2)
+    if taken != threads:
+        warnings.warn(f'mxnet was imported before resnest and so runs {taken} threads instead of {threads}: '
+                      f'import resnest.gluon first, or set OMP_NUM_THREADS={threads}', stacklevel=2)
+    return taken
+
+
+def usable_cores(topology='/sys/devices/system/cpu'):
+    """Physical cores this process may use: affinity, hyperthreads and the container's quota considered."""
+    cores = set()
+    for cpu in _allowed_cpus():
+        siblings = Path(topology, f'cpu{cpu}', 'topology', 'thread_siblings_list')
+        try:
+            cores.add(siblings.read_text().strip())
+        except OSError:
+            cores.add(cpu)
+    return max(1, min(len(cores), int(cgroup_cpus())))
+
+
+def _allowed_cpus():
+    if hasattr(os, 'sched_getaffinity'):
+        return os.sched_getaffinity(0)
+    return range(os.cpu_count() or 1)
+
+
+def cgroup_cpus(root='/sys/fs/cgroup', own='/proc/self/cgroup'):
+    """CPUs that the quotas of this process's cgroup and of those above it allow (v2 and v1).
+
+    Returns a float of at least 1, or 65536 without a quota.
+    """
+    try:
+        lines = Path(own).read_text().splitlines()
+    except OSError:
+        lines = []
+    quotas = [65536.0]
+    for line in [*lines, '0::/', '0:cpu:/']:      # a container sees its own group as the root
+        _, controllers, group = line.split(':', 2)
+        if controllers and 'cpu' not in controllers.split(','):
+            continue
+        top = Path(root, controllers)       # v1 keeps a tree for each set of controllers
+        inner = top / group.strip('/')
+        for folder in (inner, *inner.parents):
+            quotas += _quota(folder)
+            if folder == top:
+                break
+    return max(1.0, min(quotas))
+
+
+def _quota(folder):
+    """``[CPUs]`` that one cgroup folder allows, or ``[]``."""
+    try:
+        if (folder / 'cpu.max').exists():
+            quota, period = (folder / 'cpu.max').read_text().split()
+        else:
+            quota = (folder / 'cpu.cfs_quota_us').read_text()
+            period = (folder / 'cpu.cfs_period_us').read_text()
+        return [int(quota) / int(period)] if int(quota) > 0 else []
+    except (OSError, ValueError):       # absent, unreadable or 'max'
+        return []
+
+
+def local_ranks():
+    """Horovod processes on this machine, from the launcher's environment (1 without a launcher)."""
+    for variable in LOCAL_SIZE:
+        if os.environ.get(variable, '').isdigit():
+            return max(1, int(os.environ[variable]))
+    return 1

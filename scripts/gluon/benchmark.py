@@ -1,0 +1,36 @@
+"""Images per second of ResNeSt next to gluoncv's, in turn and each in fresh processes."""
+import argparse
+import json
+from pathlib import Path
+
+from resnest.errors import run_command
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument('--model', nargs='+', default=['resnest50'],
+                        help='networks; python -m resnest models lists them')
+    parser.add_argument('--batch-size', type=int, default=16, help='images a batch')
+    parser.add_argument('--image-size', type=int, default=224, help='image side in pixels')
+    parser.add_argument('--mode', nargs='+', default=['inference', 'training'], choices=['inference', 'training'],
+                        help='what to time; a training step is forward, backward and update')
+    parser.add_argument('--rounds', type=int, default=3, help='fresh processes of each contender')
+    parser.add_argument('--steps', type=int, default=8, help='timed batches in each process')
+    parser.add_argument('--json', type=Path, help='file to write the results to')
+    options = parser.parse_args(arguments)
+
+    from tqdm import tqdm
+
+    from resnest.gluon.data import replace_file
+    from resnest.gluon.inference.benchmark import compare, format_table, machine
+
+    with tqdm(unit='process', desc='timing') as bar:
+        results = compare(options.model, options.batch_size, options.image_size, options.mode, options.rounds,
+                          options.steps, bar.update)
+    print(format_table(results))
+    if options.json:
+        replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1).encode())
+
+
+if __name__ == '__main__':
+    run_command(main)

@@ -1,0 +1,64 @@
+"""Train a ResNeSt on RecordIO shards, in one process or in several: horovodrun -np N python train.py ..."""
+import argparse
+
+from resnest.errors import InputError, run_command
+
+
+def main(arguments=None):
+    from resnest.gluon.training import TrainConfig, add_options, distributed, fit, from_options
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_options(parser)
+    config: TrainConfig = from_options(parser.parse_args(arguments))
+
+    import mxnet as mx
+
+    from resnest.gluon import get_model
+    from resnest.gluon.data import (
+        Evaluation,
+        Loader,
+        RecordSet,
+        Standard,
+        evaluation_batches,
+        training_batches,
+        with_normalization,
+    )
+    from resnest.gluon.device import choose_device
+    from resnest.gluon.inference import evaluate
+    from resnest.gluon.models import SMALLEST_IMAGE
+
+    if not config.rec_train or not config.rec_val:
+        raise InputError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
+                         'prepare_digits.py')
+    train, val = RecordSet(config.rec_train, 'train'), RecordSet(config.rec_val, 'val')
+    classes = config.num_classes or train.classes and len(train.classes)
+    if not classes:
+        raise InputError(f'{config.rec_train}: there is no manifest.json to tell the classes; use --num-classes')
+    network = get_model(config.model, classes=classes, last_gamma=config.last_gamma,
+                        dropblock_prob=config.dropblock_prob)
+    spec = network.spec
+    if (config.input_size or SMALLEST_IMAGE) < SMALLEST_IMAGE:
+        raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
+    crop = Evaluation(config.input_size or spec.crop_size, config.crop_ratio or spec.crop_ratio, spec.interpolation)
+    augment = Standard(crop.size, spec.interpolation) if config.augment == 'standard' else crop
+
+    workers = distributed.start()
+    device = choose_device(config.no_cuda, workers.local_rank)
+    mx.random.seed(config.seed + workers.rank)      # dropout and DropBlock differ between workers, as their samples do
+
+    def batches(epoch):
+        indices = training_batches(len(train), config.batch_size, workers.rank, workers.size, config.seed, epoch)
+        return Loader(train, augment, indices, classes, config.num_workers, config.seed, epoch)
+
+    def validate():
+        indices = evaluation_batches(len(val), config.batch_size, workers.rank, workers.size)
+        return evaluate(net, Loader(val, crop, indices, classes, config.num_workers), device)
+
+    batches(0)                                      # too few records: say so before anything is made
+    network.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
+    net = with_normalization(network)
+    net.hybridize(static_alloc=True)
+    fit(network, net, config, workers, device, batches, validate)
+
+
+if __name__ == '__main__':
+    run_command(main)

@@ -1,0 +1,99 @@
+"""What the tests share: a small network, a small data set, and a way to run the commands."""
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault('PIP_NO_INDEX', '1')      # gluoncv would run pip when it misses pycocotools
+
+from resnest.gluon.data import write_shards  # noqa: E402
+from resnest.gluon.models import ResNet, VariantSpec  # noqa: E402
+
+TINY = VariantSpec('tiny', (1, 1, 1, 1), bottleneck_width=8, stem_width=8)
+
+
+@pytest.fixture
+def tiny():
+    """A function that makes a small ResNeSt; its keywords are those of ResNet."""
+    return lambda **kwargs: ResNet(TINY, **{'classes': 10, **kwargs})
+
+
+def randomize(net, seed=0):
+    """Give every parameter, running statistics included, a value that keeps the activations in bounds."""
+    import mxnet as mx
+    rng = np.random.default_rng(seed)
+    net.initialize(mx.init.Zero(), force_reinit=True)
+    for name, param in net._collect_params_with_prefix().items():
+        if name.endswith('weight'):
+            value = rng.normal(0, np.sqrt(2 / np.prod(param.shape[1:])), param.shape)
+        elif name.endswith('gamma'):
+            # The last scale of a block is small, otherwise two hundred residuals add up to 1e7.
+            value = rng.uniform(0.5, 1.5, param.shape) * (0.1 if '.bn3.' in name else 1)
+        elif name.endswith('running_var'):
+            value = rng.uniform(0.5, 1.5, param.shape)
+        else:
+            value = rng.normal(0, 0.1, param.shape)
+        param.set_data(mx.nd.array(value))
+    return net
+
+
+def relative_error(found, wanted):
+    """Largest difference, relative to the largest wanted value."""
+    return np.abs(found - wanted).max() / np.abs(wanted).max()
+
+
+def encoded(pixels, kind='png'):
+    """Encoded bytes of a uint8 image."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope='session')
+def squares(tmp_path_factory):
+    """A folder of shards that is easy to learn: the class says which quarter of a grey picture is bright."""
+    rng = np.random.default_rng(0)
+
+    def samples(count):
+        for number in range(count):
+            pixels = rng.integers(0, 60, (20, 24, 3), dtype=np.uint8)
+            row, column = divmod(number % 4, 2)
+            pixels[10 * row:10 * row + 10, 12 * column:12 * column + 12] += 150
+            yield encoded(pixels), number % 4
+
+    folder = tmp_path_factory.mktemp('squares')
+    write_shards(folder, {'train': list(samples(96)), 'val': list(samples(37))}, ['nw', 'ne', 'sw', 'se'], 3)
+    return folder
+
+
+def command(*words, cwd=None, timeout=300, **environment):
+    """Run a program of this environment; returns what subprocess.run returns, with text output."""
+    env = {**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}', **environment}
+    return subprocess.run([str(word) for word in words], cwd=cwd, env=env, timeout=timeout,
+                          capture_output=True, text=True)
+
+
+def script(name, *words, **settings):
+    """Run ``scripts/{name}`` with this Python."""
+    return command(sys.executable, ROOT / 'scripts' / name, *words, **settings)
+
+
+def assert_refused(result, *wanted):
+    """One clear line that names what was wrong, exit code 2 and no traceback."""
+    assert result.returncode == 2, result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith('error: ')]
+    assert len(errors) == 1, result.stderr
+    assert 'Traceback' not in result.stderr
+    for text in wanted:
+        assert str(text) in errors[0]
+
+
+def read_json(path):
+    return json.loads(Path(path).read_text())

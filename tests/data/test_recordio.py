@@ -1,0 +1,137 @@
+"""Shards against mxnet's own reader, and what damage says."""
+import hashlib
+import shutil
+
+import numpy as np
+import pytest
+from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack, unpack
+
+from resnest.errors import InputError
+from resnest.gluon.data import RecordSet, write_shards
+from tests.conftest import encoded, read_json
+
+
+def samples(count):
+    rng = np.random.default_rng(0)
+    return [(encoded(rng.integers(0, 255, (8, 8 + number, 3), dtype=np.uint8)), number % 3) for number in range(count)]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_shards(tmp_path, {'train': samples(10), 'val': samples(4)}, ['a', 'b', 'c'], 3, seed=7)
+    return tmp_path
+
+
+def test_round_trip_in_order(folder):
+    records = RecordSet(folder, 'train')
+    assert len(records) == 10
+    assert [records[index] for index in range(10)] == samples(10)
+    assert records.classes == ['a', 'b', 'c']
+    assert len(RecordSet(folder, 'val')) == 4
+    with pytest.raises(IndexError):
+        records[10]
+
+
+def test_mxnet_reads_what_is_written(folder):
+    found = []
+    for path in sorted(folder.glob('train-*.rec')):
+        reader = MXIndexedRecordIO(str(path.with_suffix('.idx')), str(path), 'r')
+        for key in reader.keys:
+            header, image = unpack(reader.read_idx(key))
+            found.append((image, int(header.label)))
+    assert found == samples(10)
+
+
+def test_reads_what_mxnet_writes(tmp_path):
+    """Labels in an array, and data that hold the format's magic number, which the writer cuts there."""
+    magic = np.array([0xced7230a], dtype='<u4').tobytes()
+    images = [b'plain', magic * 3, b'1234' + magic + b'rest', b'']
+    writer = MXIndexedRecordIO(str(tmp_path / 'x.idx'), str(tmp_path / 'x.rec'), 'w')
+    for number, image in enumerate(images):
+        label = float(number) if number % 2 else np.array([number, 5.0], dtype='float32')
+        writer.write_idx(number, pack(IRHeader(0, label, number, 0), image))
+    writer.close()
+    records = RecordSet(tmp_path / 'x.rec', 'train')
+    assert [records[index] for index in range(4)] == [(image, number) for number, image in enumerate(images)]
+
+
+def test_manifest_tells_what_the_files_hold(folder):
+    manifest = read_json(folder / 'manifest.json')
+    assert manifest['seed'] == 7
+    assert sum(shard['records'] for shard in manifest['splits']['train']['shards']) == 10
+    for split in manifest['splits'].values():
+        for shard in split['shards']:
+            data = (folder / shard['file']).read_bytes()
+            assert shard['bytes'] == len(data)
+            assert shard['sha256'] == hashlib.sha256(data).hexdigest()
+
+
+def test_one_file_and_a_pattern(folder):
+    assert len(RecordSet(folder / 'train-00000-of-00003.rec', 'train')) == 3
+    assert len(RecordSet(str(folder / 'train-0000[12]*.rec'), 'train')) == 7
+
+
+@pytest.mark.parametrize('keep', [1, 9, 40, -3])
+def test_a_truncated_shard_is_named_at_once(folder, keep):
+    path = folder / 'train-00001-of-00003.rec'
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match=r'train-00001-of-00003\.rec: .*truncated'):
+        RecordSet(folder, 'train')
+
+
+def test_a_damaged_record_is_named_when_it_is_read(folder):
+    path = folder / 'train-00002-of-00003.rec'
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+    records = RecordSet(folder, 'train')
+    assert records[0] == samples(1)[0]
+    with pytest.raises(InputError, match=r'train-00002-of-00003\.rec: record 0 at byte 0 is truncated or damaged'):
+        records[6]
+
+
+def test_what_is_missing_is_named(folder, tmp_path_factory):
+    empty = tmp_path_factory.mktemp('empty')
+    with pytest.raises(InputError, match='no .rec files'):
+        RecordSet(empty, 'train')
+    with pytest.raises(InputError, match='no such file or folder'):
+        RecordSet(empty / 'nothing', 'train')
+    (folder / 'val-00000-of-00003.idx').unlink()
+    with pytest.raises(InputError, match=r'val-00000-of-00003\.idx: missing'):
+        RecordSet(folder, 'val')
+
+
+@pytest.mark.parametrize('text', ['0 12\n', 'nonsense', '0\tx\n'])
+def test_an_index_of_something_else(folder, text):
+    (folder / 'val-00000-of-00003.idx').write_text(text)
+    with pytest.raises(InputError, match='not an index'):
+        RecordSet(folder, 'val')
+
+
+def test_an_empty_shard_and_a_bad_manifest(tmp_path):
+    write_shards(tmp_path, {'train': []}, ['a'])
+    with pytest.raises(InputError, match='no records'):
+        RecordSet(tmp_path, 'train')
+    (tmp_path / 'manifest.json').write_text('{')
+    with pytest.raises(InputError, match='not a manifest'):
+        RecordSet(tmp_path, 'train')
+
+
+def test_nothing_half_made_is_left(folder):
+    assert not list(folder.glob('*.part'))
+    # A crash while writing leaves neither a .rec nor a manifest under its final name.
+    other = folder / 'other'
+    with pytest.raises(RuntimeError):
+        write_shards(other, {'train': Failing(samples(4))}, ['a'])
+    assert not [path for path in other.iterdir() if path.suffix in ('.rec', '.idx', '.json')]
+    shutil.rmtree(other)
+
+
+class Failing(list):
+    """A list whose slices fail half-way."""
+
+    def __getitem__(self, key):
+        def values():
+            yield from super(Failing, self).__getitem__(slice(0, 2))
+            raise RuntimeError('half-way')
+        return values()

@@ -1,0 +1,107 @@
+"""Making networks by name, and loading weights into them."""
+import hashlib
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from resnest import gluon
+from resnest.errors import InputError
+from resnest.gluon import get_model, list_models
+from resnest.gluon.models import store, variants
+from tests.conftest import randomize
+
+
+def test_one_function_a_name():
+    for name in list_models():
+        assert getattr(gluon, name).__name__ == name
+        assert name in gluon.__all__
+    net = gluon.resnest50_fast_4s2x40d(classes=3)
+    assert net.spec == variants.VARIANTS['resnest50_fast_4s2x40d']
+    assert net.fc.weight.shape == (3, 2048)
+
+
+def test_list_models_by_pattern():
+    assert list_models('*fast_1s*') == ['resnest50_fast_1s1x64d', 'resnest50_fast_1s2x40d', 'resnest50_fast_1s4x24d']
+    assert list_models('resnest?') == []
+
+
+@pytest.mark.parametrize('wrong, right', [('resnest51', 'resnest50'), ('ResNeSt101', 'resnest101'),
+                                          ('resnest50_fast_2s2x64d', 'resnest50_fast_2s')])
+def test_unknown_name_suggests_the_nearest(wrong, right):
+    with pytest.raises(InputError, match=f"'{wrong}'; did you mean '{right}"):
+        get_model(wrong)
+
+
+def test_any_field_can_be_overridden():
+    net = get_model('resnest101', radix=4, stem_width=16, blocks=(1, 2, 1, 1), crop_size=100)
+    assert (net.spec.radix, net.spec.crop_size, len(net.layer2)) == (4, 100, 2)
+    assert net.conv1[0].weight.shape == (16, 3, 3, 3)
+
+
+@pytest.mark.parametrize('settings', [dict(dilation=3), dict(classes=0), dict(in_channels=0)])
+def test_values_out_of_range(settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        get_model('resnest14', **settings)
+
+
+def test_unknown_keyword():
+    with pytest.raises(TypeError, match='radx'):
+        get_model('resnest14', radx=2)
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """A file of resnest14 for five classes, and the logits that its network gives."""
+    path = tmp_path_factory.mktemp('weights') / 'five.params'
+    net = randomize(get_model('resnest14', classes=5))
+    net.save_parameters(str(path))
+    return path, net(mx.nd.ones((1, 3, 32, 32))).asnumpy()
+
+
+def test_a_file_loads_by_path(weights):
+    path, wanted = weights
+    net = get_model('resnest14', classes=5, pretrained=str(path))
+    np.testing.assert_array_equal(net(mx.nd.ones((1, 3, 32, 32))).asnumpy(), wanted)
+
+
+def test_a_file_of_other_classes(weights):
+    with pytest.raises(InputError, match=r'five.params.*made for 5 classes'):
+        get_model('resnest14', classes=6, pretrained=weights[0])
+
+
+def test_a_file_of_another_network(weights):
+    with pytest.raises(InputError, match='it lacks layer1.1.conv1.weight'):
+        get_model('resnest26', classes=5, pretrained=weights[0])
+
+
+@pytest.mark.parametrize('damage', [lambda data: data[:len(data) // 2], lambda data: b'<!DOCTYPE html><html></html>',
+                                    lambda data: b''])
+def test_a_damaged_file(weights, damage, tmp_path):
+    path = tmp_path / 'damaged.params'
+    path.write_bytes(damage(weights[0].read_bytes()))
+    with pytest.raises(InputError, match='damaged.params: not a parameter file, or a truncated one'):
+        get_model('resnest14', classes=5, pretrained=path)
+
+
+def test_no_weights_are_published_for_the_small_ones():
+    with pytest.raises(InputError, match='no weights are published for resnest14'):
+        get_model('resnest14', pretrained=True)
+
+
+def test_published_weights_are_found_in_the_root(weights, tmp_path, monkeypatch):
+    path, wanted = weights
+    sha1 = hashlib.sha1(path.read_bytes()).hexdigest()
+    spec = variants.VariantSpec('resnest14', (1, 1, 1, 1), sha1=sha1)
+    monkeypatch.setitem(variants.VARIANTS, 'resnest14', spec)
+    monkeypatch.setattr(store, 'download', lambda *args, **kwargs: pytest.fail('it is there already'))
+    (tmp_path / f'resnest14-{sha1[:8]}.params').write_bytes(path.read_bytes())
+    net = get_model('resnest14', classes=5, pretrained=True, root=tmp_path)
+    np.testing.assert_array_equal(net(mx.nd.ones((1, 3, 32, 32))).asnumpy(), wanted)
+
+
+def test_offline_names_what_is_wanted_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, 'URL', 'http://127.0.0.1:9/{file}.zip')
+    with pytest.raises(InputError, match=r'resnest50-bcfefe1d\.params from http://127.0.0.1:9/resnest50-bcfefe1d\.zip'):
+        get_model('resnest50', pretrained=True, root=tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,161 @@
+"""The commands as a user runs them: whole runs on small data, and what bad input says."""
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnest.gluon.data import RecordSet
+from tests.conftest import assert_refused, command, read_json, script
+
+TRAIN = ('--model', 'resnest14', '--input-size', 32, '--crop-ratio', 1, '--augment', 'none', '--batch-size', 16,
+         '--num-epochs', 3, '--warmup-epochs', 1, '--lr', 0.02, '--no-cuda')
+HOROVODRUN = Path(sys.executable).with_name('horovodrun')
+needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
+
+
+def train_words(squares, folder, *words):
+    return ('--rec-train', squares, '--rec-val', squares, '--save-dir', folder, *TRAIN, *words)
+
+
+@pytest.fixture(scope='module')
+def trained(squares, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('trained')
+    result = script('gluon/train.py', *train_words(squares, folder, '--label-smoothing', '--last-gamma',
+                                                   '--dropblock-prob', 0.1, '--save-frequency', 2))
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_train_writes_everything(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        'best.params', 'checkpoint-0002.npz', 'checkpoint-0003.npz', 'curves.png', 'log.jsonl', 'summary.json'}
+    summary = read_json(trained / 'summary.json')
+    assert summary['seen'] == 37
+    assert summary['config']['label_smoothing'] == 0.1
+    rows = (trained / 'log.jsonl').read_text().splitlines()
+    assert len(rows) == 3
+    assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
+
+
+@pytest.mark.slow
+def test_verify_agrees_with_training(trained, squares, tmp_path):
+    result = script('gluon/verify.py', '--model', 'resnest14', '--rec-dir', squares, '--resume',
+                    trained / 'best.params', '--crop-size', 32, '--crop-ratio', 1, '--no-cuda', '--batch-size', 7,
+                    '--json', tmp_path / 'result.json')
+    assert result.returncode == 0, result.stderr
+    found, summary = read_json(tmp_path / 'result.json'), read_json(trained / 'summary.json')
+    assert found['seen'] == 37
+    assert (found['top1'], found['top5']) == (summary['top1'], summary['top5'])
+
+
+@pytest.mark.slow
+def test_resume_goes_on_where_the_checkpoint_ends(trained, squares, tmp_path):
+    """From the checkpoint after two epochs, the third ends with the same log and the same accuracy."""
+    shutil.copy(trained / 'checkpoint-0002.npz', tmp_path)
+    shutil.copy(trained / 'log.jsonl', tmp_path)
+    result = script('gluon/train.py', *train_words(squares, tmp_path, '--label-smoothing', '--last-gamma',
+                                                   '--resume', 'auto'))
+    assert result.returncode == 0, result.stderr
+    assert 'epoch   3' in result.stdout
+    assert 'epoch   2' not in result.stdout
+    assert len((tmp_path / 'log.jsonl').read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_two_ranks_train_together(squares, tmp_path):
+    result = command(HOROVODRUN, '-np', 2, '-H', 'localhost:2', sys.executable, 'scripts/gluon/train.py',
+                     *train_words(squares, tmp_path, '--num-epochs', 2))
+    assert result.returncode == 0, result.stdout + result.stderr
+    summary = read_json(tmp_path / 'summary.json')
+    assert (summary['workers'], summary['global_batch_size'], summary['seen']) == (2, 32, 37)
+    assert result.stdout.count('epoch   2') == 1        # only rank 0 writes
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_more_ranks_than_records(squares, tmp_path):
+    one = squares / 'val-00000-of-00003.rec'
+    ranks = len(RecordSet(one, 'val')) + 1
+    assert ranks > 2
+    result = command(HOROVODRUN, '-np', ranks, '-H', f'localhost:{ranks}', sys.executable, 'scripts/gluon/train.py',
+                     *train_words(squares, tmp_path / 'new', '--rec-train', one))
+    assert result.returncode != 0
+    assert f'error: {ranks} ranks, but only {ranks - 1} training records' in result.stdout + result.stderr
+    assert 'Traceback (most recent call last):\n  File "scripts' not in result.stdout + result.stderr
+    assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('words, wanted', [
+    (('--model', 'resnest51'), "no model 'resnest51'; did you mean 'resnest50'?"),
+    (('--input-size', 0), '--input-size must be at least 1'),
+    (('--input-size', 16), '--input-size must be at least 17'),
+    (('--rec-train', '/nothing/here'), '/nothing/here: no such file'),
+    (('--batch-size', 97), '96 training records do not fill one batch of 97'),
+    (('--num-classes', 2), 'but there are 2 classes; set --num-classes'),
+    (('--resume', '/nothing.npz'), '/nothing.npz: no such checkpoint'),
+])
+def test_train_refuses(squares, tmp_path, words, wanted):
+    result = script('gluon/train.py', *train_words(squares, tmp_path / 'new', *words))
+    assert_refused(result, wanted)
+    assert not list(tmp_path.rglob('*.p*'))
+
+
+def test_train_needs_data():
+    assert_refused(script('gluon/train.py'), '--rec-train and --rec-val are needed')
+
+
+@pytest.fixture
+def damaged(squares, tmp_path):
+    folder = tmp_path / 'damaged'
+    shutil.copytree(squares, folder)
+    path = folder / 'val-00001-of-00003.rec'
+    path.write_bytes(path.read_bytes()[:-10])
+    return folder
+
+
+@pytest.mark.slow
+def test_verify_refuses(trained, squares, damaged, tmp_path):
+    words = ('--model', 'resnest14', '--crop-size', 32, '--no-cuda', '--json', tmp_path / 'x.json')
+    best = trained / 'best.params'
+    assert_refused(script('gluon/verify.py', *words, '--rec-dir', damaged, '--resume', best),
+                   'val-00001-of-00003.rec', 'truncated')
+    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--num-classes', 5),
+                   'best.params', 'made for 4 classes')
+    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares, '--resume', tmp_path / 'no.params'),
+                   'no.params: no such file')
+    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares), 'no weights are published for resnest14')
+    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--crop-size', 0),
+                   '--crop-size must be at least 17')
+    assert not (tmp_path / 'x.json').exists()
+
+
+@pytest.mark.slow
+def test_prepare_digits(tmp_path):
+    first = script('dataset/prepare_digits.py', '--target-dir', tmp_path / 'a')
+    assert first.returncode == 0, first.stderr
+    assert script('dataset/prepare_digits.py', '--target-dir', tmp_path / 'b', '--num-shards', 5).returncode == 0
+    train, val = (RecordSet(tmp_path / 'a/rec', split) for split in ('train', 'val'))
+    assert (len(train), len(val)) == (1500, 297)
+    whole = sorted(records[index] for records in (train, val) for index in range(len(records)))
+    from sklearn.datasets import load_digits
+    labels = sorted(load_digits().target.tolist())
+    assert sorted(label for _, label in whole) == labels
+    assert train.classes == [str(digit) for digit in range(10)]
+    # Any number of shards holds the same sequence.
+    other = RecordSet(tmp_path / 'b/rec', 'train')
+    assert len(other.files) == 5
+    assert all(other[index] == train[index] for index in range(1500))
+    assert_refused(script('dataset/prepare_digits.py', '--num-shards', 0), '--num-shards must be at least 1')
+
+
+@pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py',
+                                  'dataset/prepare_digits.py', 'demo.py'])
+def test_help_explains_each_option(name):
+    result = script(name, '--help')
+    assert result.returncode == 0, result.stderr
+    words = result.stdout.split()
+    assert '--help' in words
+    assert result.stdout.count('--') > 2

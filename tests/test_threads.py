@@ -1,0 +1,97 @@
+"""Threads: what OpenMP really runs, cores, quotas, Horovod's local ranks."""
+import os
+import sys
+import types
+
+import pytest
+
+from resnest import threads
+
+from .processes import CLEAN, python, write
+
+OMP_THREADS = """
+    import ctypes, os
+    from resnest.runtime import import_mxnet
+    import_mxnet()
+    print(ctypes.CDLL('libgomp.so.1').omp_get_max_threads(), os.environ.get('OMP_NUM_THREADS'))
+    """
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='one CPU')
+@pytest.mark.parametrize('environ, expected', [
+    ({}, None), ({'OMP_NUM_THREADS': ''}, None), ({'OMP_NUM_THREADS': '3'}, 3),
+    ({'HOROVOD_LOCAL_SIZE': '2'}, 'half'), ({'HOROVOD_LOCAL_SIZE': '999'}, 1),
+])
+def test_openmp_really_runs_that_many_threads(environ, expected):
+    """Asks the OpenMP runtime that mxnet uses."""
+    cores = threads.usable_cores()
+    expected = {None: cores, 'half': max(1, cores // 2)}.get(expected, expected)
+    assert python(OMP_THREADS, **environ) == f'{expected} {expected}'
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Eight free cores, and an environment in which nobody has set anything."""
+    for name in CLEAN:      # set, then removed, so that what set_threads sets is undone as well
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(threads, 'usable_cores', lambda: 8)
+    monkeypatch.setattr(threads, '_allowed_cpus', lambda: set(range(8)))
+    monkeypatch.delitem(sys.modules, 'mxnet', raising=False)
+    return monkeypatch
+
+
+def test_a_child_process_does_not_take_the_parents_choice_for_the_users(machine):
+    assert threads.set_threads() == 8
+    machine.setenv('HOROVOD_LOCAL_SIZE', '4')
+    assert threads.set_threads() == 2
+    assert os.environ['OMP_NUM_THREADS'] == '2'
+    machine.setenv('OMP_NUM_THREADS', '5')
+    assert threads.set_threads() == 5
+    assert os.environ['OMP_NUM_THREADS'] == '5'
+
+
+def test_mxnet_imported_first_warns_and_says_what_to_do(machine):
+    machine.setitem(sys.modules, 'mxnet', types.ModuleType('mxnet'))
+    with pytest.warns(UserWarning, match='runs 4 threads instead of 8: .* OMP_NUM_THREADS=8'):
+        assert threads.set_threads() == 4
+    assert 'OMP_NUM_THREADS' not in os.environ
+
+
+def test_no_warning_where_mxnets_own_choice_is_right(machine, recwarn):
+    machine.setitem(sys.modules, 'mxnet', types.ModuleType('mxnet'))
+    machine.setattr(threads, 'usable_cores', lambda: 4)      # four cores with two hyperthreads each
+    assert threads.set_threads() == 4
+    machine.setenv('OMP_NUM_THREADS', '7')
+    assert threads.set_threads() == 7
+    assert not recwarn.list
+
+
+def test_hyperthreads_of_one_core_count_once(tmp_path, monkeypatch):
+    for cpu in range(8):
+        write(tmp_path / f'cpu{cpu}/topology/thread_siblings_list', f'{cpu % 4},{cpu % 4 + 4}\n')
+    monkeypatch.setattr(threads, 'cgroup_cpus', lambda: 65536.0)
+    for allowed, cores in [(range(8), 4), ((0, 4), 1), ((0, 1, 4), 2), ((3,), 1), ((8, 9), 2)]:
+        monkeypatch.setattr(threads, '_allowed_cpus', lambda allowed=allowed: allowed)
+        assert threads.usable_cores(tmp_path) == cores
+    monkeypatch.setattr(threads, '_allowed_cpus', lambda: range(8))
+    monkeypatch.setattr(threads, 'cgroup_cpus', lambda: 2.5)
+    assert threads.usable_cores(tmp_path) == 2
+
+
+@pytest.mark.parametrize('files, own, cpus', [
+    ({'cpu.max': '250000 100000'}, '0::/', 2.5),
+    ({'cpu.max': 'max 100000'}, '0::/', 65536),
+    ({'cpu.max': '50000 100000'}, '0::/', 1),
+    ({'cpu.max': 'max 100000', 'a/cpu.max': '300000 100000', 'a/b/cpu.max': '800000 100000'}, '0::/a/b', 3),
+    ({'cpu,cpuacct/cpu.cfs_quota_us': '-1', 'cpu,cpuacct/cpu.cfs_period_us': '100000',
+      'cpu,cpuacct/a/cpu.cfs_quota_us': '200000', 'cpu,cpuacct/a/cpu.cfs_period_us': '100000'},
+     '5:memory:/x\n4:cpu,cpuacct:/a\n0::/', 2),
+    ({'cpu/cpu.cfs_quota_us': '400000', 'cpu/cpu.cfs_period_us': '100000'}, '4:cpu,cpuacct:/docker/123', 4),
+    ({}, '', 65536),
+])
+def test_quota_of_the_container(tmp_path, files, own, cpus):
+    for name, text in files.items():
+        write(tmp_path / 'sys' / name, text + '\n')
+    write(tmp_path / 'cgroup', own)
+    assert threads.cgroup_cpus(tmp_path / 'sys', tmp_path / 'cgroup') == cpus
