@@ -17,9 +17,10 @@ def main(arguments=None):
         Evaluation,
         Loader,
         RecordSet,
-        Standard,
         evaluation_batches,
+        local_batches,
         training_batches,
+        training_transform,
         with_normalization,
     )
     from resnest.gluon.device import choose_device
@@ -29,7 +30,10 @@ def main(arguments=None):
     if not config.rec_train or not config.rec_val:
         raise InputError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
                          'prepare_digits.py')
-    train, val = RecordSet(config.rec_train, 'train'), RecordSet(config.rec_val, 'val')
+    workers = distributed.start()
+    local = config.sharding == 'local'
+    train = RecordSet(config.rec_train, 'train', (workers.local_rank, workers.local_size) if local else (0, 1))
+    val = RecordSet(config.rec_val, 'val')
     classes = config.num_classes or train.classes and len(train.classes)
     if not classes:
         raise InputError(f'{config.rec_train}: there is no manifest.json to tell the classes; use --num-classes')
@@ -39,15 +43,19 @@ def main(arguments=None):
     if (config.input_size or SMALLEST_IMAGE) < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     crop = Evaluation(config.input_size or spec.crop_size, config.crop_ratio or spec.crop_ratio, spec.interpolation)
-    augment = Standard(crop.size, spec.interpolation) if config.augment == 'standard' else crop
+    augment = training_transform(config.augment, crop.size, spec.interpolation, evaluation=crop)
 
-    workers = distributed.start()
     device = choose_device(config.no_cuda, workers.local_rank)
     mx.random.seed(config.seed + workers.rank)      # dropout and DropBlock differ between workers, as their samples do
 
+    local_steps = local and workers.least(len(train) // config.batch_size, 'steps')
+
     def batches(epoch):
-        indices = training_batches(len(train), config.batch_size, workers.rank, workers.size, config.seed, epoch)
-        return Loader(train, augment, indices, classes, config.num_workers, config.seed, epoch)
+        if local:
+            indices = local_batches(len(train), config.batch_size, local_steps, workers.rank, config.seed, epoch)
+        else:
+            indices = training_batches(len(train), config.batch_size, workers.rank, workers.size, config.seed, epoch)
+        return Loader(train, augment, indices, classes, config.num_workers, config.seed, epoch, config.skip_bad)
 
     def validate():
         indices = evaluation_batches(len(val), config.batch_size, workers.rank, workers.size)

@@ -1,4 +1,4 @@
-"""Exact top-1 and top-5 of a model on RecordIO shards."""
+"""Exact top-1 and top-5 of a model on RecordIO shards or on folders of images."""
 import argparse
 import json
 from pathlib import Path
@@ -9,7 +9,9 @@ from resnest.errors import InputError, run_command
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--model', default='resnest50', help='network; python -m resnest models lists them')
-    parser.add_argument('--rec-dir', required=True, help='a folder of shards, a .rec file or a pattern')
+    data = parser.add_mutually_exclusive_group(required=True)
+    data.add_argument('--rec-dir', help='a folder of shards, a .rec file or a pattern')
+    data.add_argument('--data-dir', help='a folder with a folder a class (or with val/ that has them)')
     parser.add_argument('--resume', help='.params file to verify; the published weights unless given')
     parser.add_argument('--num-classes', type=int, help="classes; from the data's manifest unless given")
     parser.add_argument('--crop-size', '--input-size', type=int,
@@ -30,14 +32,22 @@ def main(arguments=None):
     from tqdm import tqdm
 
     from resnest.gluon import get_model
-    from resnest.gluon.data import Evaluation, Loader, RecordSet, evaluation_batches, replace_file, with_normalization
+    from resnest.gluon.data import (
+        Evaluation,
+        FolderSet,
+        Loader,
+        RecordSet,
+        evaluation_batches,
+        replace_file,
+        with_normalization,
+    )
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import evaluate
     from resnest.gluon.models import SMALLEST_IMAGE
 
     if options.crop_size is not None and options.crop_size < SMALLEST_IMAGE:
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')
-    records = RecordSet(options.rec_dir, 'val')
+    records = FolderSet(options.data_dir, 'val') if options.data_dir else RecordSet(options.rec_dir, 'val')
     classes = options.num_classes or len(records.classes or ()) or 1000
     device = choose_device(options.no_cuda)
     network = get_model(options.model, classes=classes, pretrained=options.resume or True, ctx=device)

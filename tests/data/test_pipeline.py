@@ -1,5 +1,7 @@
 """Sample order, transforms and loader: exact, and the same on any number of ranks and workers."""
 import collections
+import io
+import itertools
 
 import mxnet as mx
 import numpy as np
@@ -9,14 +11,17 @@ from PIL import Image
 from resnest.errors import InputError
 from resnest.gluon.data import (
     Evaluation,
+    FolderSet,
     Loader,
     RecordSet,
-    Standard,
     evaluation_batches,
+    local_batches,
     training_batches,
+    training_transform,
     with_normalization,
     write_shards,
 )
+from resnest.gluon.data.transforms import crop, random_crop_box
 from tests.conftest import encoded
 
 
@@ -74,26 +79,46 @@ def test_refuses_nonsense(settings):
     with pytest.raises(InputError, match='must be'):
         Evaluation(**settings)
     with pytest.raises(InputError, match='must be'):
-        Standard(0)
+        training_transform('standard', 0)
 
 
-def test_standard_crops_and_mirrors():
-    """On a picture whose pixels tell their place, each draw gives its box back."""
+def test_random_crops_have_the_promised_boxes():
+    boxes = [random_crop_box(200, 200, np.random.default_rng(seed)) for seed in range(2000)]
+    areas, aspects = [], []
+    for left, top, right, bottom in boxes:
+        assert 0 <= left < right <= 200
+        assert 0 <= top < bottom <= 200
+        areas.append((right - left) * (bottom - top) / 200 ** 2)
+        aspects.append((right - left) / (bottom - top))
+    assert 0.075 < min(areas) < 0.09
+    assert max(areas) > 0.95
+    assert 0.73 < min(aspects) < 0.77
+    assert 1.3 < max(aspects) < 1.36
+    assert abs(np.mean(np.log(aspects))) < 0.02
+    assert random_crop_box(10, 1000, np.random.default_rng(0)) == (0, 495, 10, 505)     # nothing else fits
+
+
+def test_training_crops_and_mirrors():
+    """On a picture whose red grows to the right, about half of the draws have it grow to the left."""
     x, y = np.meshgrid(np.arange(200), np.arange(150))
     image = Image.fromarray(np.stack([x, y, 0 * x], axis=-1).astype('uint8'))
-    areas, mirrored = [], 0
-    for number in range(300):
-        pixels = Standard(32)(image, np.random.default_rng(number)).astype(float)
-        assert pixels.shape == (32, 32, 3)
-        width = (pixels[16, -1, 0] - pixels[16, 0, 0]) * 32 / 31
-        height = (pixels[-1, 16, 1] - pixels[0, 16, 1]) * 32 / 31
-        mirrored += width < 0
-        areas.append(abs(width) * height / (200 * 150))
-        assert 0.7 < abs(width) / height < 1.4
-    assert 120 < mirrored < 180
-    assert 0.07 < min(areas) < 0.12
-    assert max(areas) > 0.8
-    assert abs(np.mean(areas) - 0.5) < 0.1      # large areas often do not fit the aspect
+    transform = training_transform('standard', 32)
+    pictures = [transform(image, np.random.default_rng(number)).astype(float) for number in range(200)]
+    assert all(pixels.shape == (32, 32, 3) for pixels in pictures)
+    assert 80 < sum(pixels[16, -1, 0] < pixels[16, 0, 0] for pixels in pictures) < 120
+    assert all(pixels[-1, 16, 1] >= pixels[0, 16, 1] for pixels in pictures)
+
+
+def test_reduced_decoding_shows_the_same_picture():
+    """A large JPEG's crop, decoded at a fraction of its size, against the crop of the whole."""
+    low = np.random.default_rng(0).integers(0, 255, (15, 20, 3), dtype=np.uint8)
+    whole = Image.fromarray(low).resize((1600, 1200), Image.BICUBIC)
+    data = encoded(np.asarray(whole), 'jpeg')
+    for box in [(0, 0, 1600, 1200), (101, 203, 900, 950), (700, 500, 1500, 1100)]:
+        reduced = Image.open(io.BytesIO(data))
+        found = np.asarray(crop(reduced, box, 64, Image.BILINEAR)).astype(int)
+        assert reduced.size[0] <= 400       # at least a quarter
+        assert np.abs(found - np.asarray(whole.resize((64, 64), Image.BILINEAR, box))).mean() < 3
 
 
 def test_normalization_is_that_of_imagenet():
@@ -109,16 +134,45 @@ def collect(loader):
     return np.concatenate(images), np.concatenate(labels)
 
 
-@pytest.mark.parametrize('workers', [1, 3])
-def test_workers_do_not_change_the_pixels(squares, workers):
+@pytest.mark.parametrize('augment', ['standard', 'autoaugment', 'randaugment'])
+def test_pixels_depend_on_seed_epoch_and_index_alone(squares, augment):
+    """1, 2 and 4 ranks, 0, 1 and 3 workers, from any step on: the global batches hold the same pixels."""
     records = RecordSet(squares, 'train')
-    batches = training_batches(96, 8, seed=1, epoch=2)
-    alone = collect(Loader(records, Standard(12), batches, 4, workers=0, seed=1, epoch=2))
-    found = collect(Loader(records, Standard(12), batches, 4, workers=workers, seed=1, epoch=2))
-    for one, other in zip(alone, found):
-        np.testing.assert_array_equal(one, other)
-    again = collect(Loader(records, Standard(12), batches, 4, workers=0, seed=1, epoch=3))
-    assert (again[0] != alone[0]).any()
+    transform = training_transform(augment, 12)
+
+    def batches(rank, ranks, workers, start=0, epoch=2):
+        indices = training_batches(96, 16 // ranks, rank, ranks, seed=1, epoch=epoch, start=start)
+        return list(Loader(records, transform, indices, 4, workers, seed=1, epoch=epoch))
+
+    wanted = batches(0, 1, 0)
+    for ranks, workers, start in itertools.product((1, 2, 4), (0, 1, 3), (0, 4)):
+        parts = [batches(rank, ranks, workers, start) for rank in range(ranks)]
+        assert all(len(part) == 6 - start for part in parts)
+        for step, (images, labels) in enumerate(wanted[start:]):
+            np.testing.assert_array_equal(np.concatenate([part[step][0] for part in parts]), images)
+            np.testing.assert_array_equal(np.concatenate([part[step][1] for part in parts]), labels)
+    assert any((one[0] != other[0]).any() for one, other in zip(wanted, batches(0, 1, 0, epoch=3)))
+
+
+def test_local_sharding():
+    """Equal steps, each rank's own order, no sample twice in an epoch."""
+    orders = [local_batches(count, 4, 5, rank, seed=3, epoch=1) for rank, count in enumerate((20, 23))]
+    for order, count in zip(orders, (20, 23)):
+        assert order.shape == (5, 4)
+        assert len(np.unique(order)) == 20
+        assert order.max() < count
+    assert (orders[0] != local_batches(20, 4, 5, 1, seed=3, epoch=1)).any()
+    np.testing.assert_array_equal(local_batches(23, 4, 5, 1, seed=3, epoch=1, start=2), orders[1][2:])
+    with pytest.raises(InputError, match='rank 3 has 19 training records of its own'):
+        local_batches(19, 4, 5, 3)
+
+
+def test_shares_of_the_shards(squares):
+    shares = [RecordSet(squares, 'train', (part, 2)) for part in range(2)]
+    assert [len(share.files) for share in shares] == [2, 1]
+    assert sum(map(len, shares)) == 96
+    with pytest.raises(InputError, match='fewer than 4 shards for 4 workers'):
+        RecordSet(squares, 'train', (3, 4))
 
 
 @pytest.mark.parametrize('workers', [0, 2])
@@ -135,3 +189,48 @@ def test_leaving_early_does_not_hang(squares):
     loader = iter(Loader(RecordSet(squares, 'train'), Evaluation(8), training_batches(96, 2), 4, workers=2))
     assert next(loader)[0].shape == (2, 8, 8, 3)
     loader.close()
+
+
+def test_skip_bad_counts_and_replaces(tmp_path):
+    pixels = [np.full((4, 4, 3), 10 * number, dtype=np.uint8) for number in range(4)]
+    jpeg = encoded(np.zeros((40, 40, 3), dtype=np.uint8), 'jpeg')
+    bad = [b'text', jpeg[:len(jpeg) // 2]]
+    samples = [(encoded(pixels[0]), 0), (bad[0], 0), (encoded(pixels[2]), 1), (bad[1], 0)]
+    write_shards(tmp_path, {'train': samples}, ['a', 'b'])
+    loader = Loader(RecordSet(tmp_path, 'train'), Evaluation(4, 1.0), [np.arange(4)], 2, workers=0, skip_bad=True)
+    (images, labels), = loader
+    np.testing.assert_array_equal(images[:, 0, 0, 0], [0, 20, 20, 0])
+    assert labels.tolist() == [0, 1, 1, 0]
+    assert ['record 1' in loader.skipped[0], 'record 3' in loader.skipped[1], len(loader.skipped)] == [True, True, 2]
+    write_shards(tmp_path / 'none', {'train': [(b'text', 0)] * 3}, ['a'])
+    loader = Loader(RecordSet(tmp_path / 'none', 'train'), Evaluation(4), [np.arange(2)], 1, workers=0, skip_bad=True)
+    with pytest.raises(InputError, match='no record of the whole set can be read'):
+        list(loader)
+
+
+def test_folders_are_read_as_shards_are(tmp_path):
+    for name, value in (('b', 1), ('a', 0), ('c', 2)):
+        (tmp_path / 'val' / name).mkdir(parents=True)
+        for number in range(value + 1):
+            (tmp_path / 'val' / name / f'{number}.PNG').write_bytes(encoded(np.full((5, 5, 3), value, dtype=np.uint8)))
+        (tmp_path / 'val' / name / 'notes.txt').write_text('no image')
+    for root in (tmp_path, tmp_path / 'val'):
+        records = FolderSet(root, 'val')
+        assert records.classes == ['a', 'b', 'c']
+        (images, labels), = Loader(records, Evaluation(5, 1.0), [np.arange(6)], 3, workers=1)
+        assert labels.tolist() == [0, 1, 1, 2, 2, 2]
+        assert images[:, 0, 0, 0].tolist() == labels.tolist()
+    (tmp_path / 'val/c/bad.jpg').write_text('no image')
+    with pytest.raises(InputError, match=r'val/c/bad\.jpg: not a readable image'):
+        list(Loader(FolderSet(tmp_path, 'val'), Evaluation(5), [np.arange(7)], 3, workers=1))
+
+
+def test_a_flat_folder_is_refused(tmp_path):
+    (tmp_path / 'ILSVRC2012_val_00000001.JPEG').write_bytes(b'')
+    with pytest.raises(InputError, match='a flat folder tells no labels'):
+        FolderSet(tmp_path, 'val')
+    (tmp_path / 'a').mkdir()
+    with pytest.raises(InputError, match='no images'):
+        FolderSet(tmp_path, 'val')
+    with pytest.raises(InputError, match='no such folder'):
+        FolderSet(tmp_path / 'nothing', 'val')

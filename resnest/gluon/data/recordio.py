@@ -5,6 +5,7 @@ the header ``flag, label, id, id2`` of mxnet.recordio and go on with an encoded 
 line ``key<TAB>offset`` a record.
 """
 import bisect
+import contextlib
 import glob
 import hashlib
 import json
@@ -19,6 +20,7 @@ from resnest.errors import InputError
 __all__ = ['RecordSet', 'write_shards', 'replace_file']
 
 MAGIC = 0xced7230a
+LENGTH = (1 << 29) - 1
 HEADER = struct.Struct('<IfQQ')         # flag (number of extra labels), label, id, id2
 MANIFEST = 'manifest.json'
 
@@ -35,13 +37,18 @@ class RecordSet:
         In a folder, the shards ``{split}-*.rec`` are taken, or all ``.rec`` files where none has such a name.
     split : str
         ``'train'`` or ``'val'``.
+    part : (int, int)
+        ``(i, n)`` takes every n-th shard from the i-th on: the share of one of n workers.
 
     ``classes`` are the class names of the manifest, None without one. Raises InputError for what is missing,
     empty, truncated or damaged; the message names the file and the record.
     """
 
-    def __init__(self, source, split):
-        self.files = _find_shards(source, split)
+    def __init__(self, source, split, part=(0, 1)):
+        self.files = _find_shards(source, split)[part[0]::part[1]]
+        if not self.files:
+            raise InputError(f'{source}: fewer than {part[1]} shards for {part[1]} workers; prepare the data with more '
+                             f'(--num-shards), or use --sharding global')
         self.classes = _read_classes(self.files[0].parent)
         self._offsets = [_read_index(path) for path in self.files]
         self._ends = np.cumsum([len(offsets) for offsets in self._offsets]).tolist()
@@ -75,7 +82,7 @@ class RecordSet:
         while True:
             head = os.pread(self._descriptors[shard], 8, offset)
             magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
-            flag, length = word >> 29, word & (1 << 29) - 1
+            flag, length = word >> 29, word & LENGTH
             data = os.pread(self._descriptors[shard], length, offset + 8)
             if magic != MAGIC or len(data) < length:
                 raise InputError(f'{self.files[shard]}: record {local} at byte {offset} is truncated or damaged; '
@@ -113,24 +120,45 @@ def _read_index(path):
     """Offsets of the records of a shard, in the order of the index, checked against the file's size."""
     index = path.with_suffix('.idx')
     if not index.is_file():
-        raise InputError(f'{index}: missing; it must lie beside {path.name}')
+        return _rebuild_index(path, index)
     try:
-        offsets = [int(line.split('\t')[1]) for line in index.read_text().splitlines()]
+        offsets = np.array([line.split('\t')[1] for line in index.read_text().splitlines()], dtype=np.int64)
     except (IndexError, ValueError):
-        raise InputError(f'{index}: not an index of record offsets; prepare the data again') from None
+        raise InputError(f'{index}: not an index of record offsets; remove it, and it is made anew') from None
     size = path.stat().st_size
-    if offsets and max(offsets) + 8 >= size:
-        record = next(i for i, offset in enumerate(offsets) if offset + 8 >= size)
-        raise InputError(f'{path}: truncated: it has {size} bytes, but record {record} starts at byte '
-                         f'{offsets[record]}; prepare or copy the file again')
-    with open(path, 'rb') as opened:
-        if offsets:
-            opened.seek(max(offsets))
+    beyond = np.flatnonzero(offsets + 8 >= size)
+    if len(beyond):
+        raise InputError(f'{path}: truncated: it has {size} bytes, but record {beyond[0]} starts at byte '
+                         f'{offsets[beyond[0]]}; prepare or copy the file again')
+    if len(offsets):
+        last = int(offsets.max())
+        with open(path, 'rb') as opened:
+            opened.seek(last)
             magic, word = struct.unpack('<II', opened.read(8))
-            if magic != MAGIC or max(offsets) + 8 + (word & (1 << 29) - 1) > size:
-                raise InputError(f'{path}: its last record, at byte {max(offsets)}, is truncated or damaged; '
+        if magic != MAGIC or last + 8 + (word & LENGTH) > size:
+            raise InputError(f'{path}: its last record, at byte {last}, is truncated or damaged; '
+                             f'prepare or copy the file again')
+    return offsets
+
+
+def _rebuild_index(path, index):
+    """Offsets from the headers of the records themselves; kept beside the shard where that can be written."""
+    offsets, offset, size = [], 0, path.stat().st_size
+    with open(path, 'rb') as opened:
+        while offset < size:
+            opened.seek(offset)
+            head = opened.read(8)
+            magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
+            end = offset + 8 + ((word & LENGTH) + 3) // 4 * 4
+            if magic != MAGIC or end > size:
+                raise InputError(f'{path}: record {len(offsets)} at byte {offset} is truncated or damaged; '
                                  f'prepare or copy the file again')
-    return np.asarray(offsets, dtype=np.int64)
+            if word >> 29 in (0, 1):        # whole, or the first of the parts of a cut record
+                offsets.append(offset)
+            offset = end
+    with contextlib.suppress(OSError):      # a folder that cannot be written to
+        replace_file(index, ''.join(f'{key}\t{offset}\n' for key, offset in enumerate(offsets)).encode())
+    return np.array(offsets, dtype=np.int64)
 
 
 def _read_classes(folder):

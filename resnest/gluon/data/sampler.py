@@ -3,11 +3,11 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['training_batches', 'evaluation_batches']
+__all__ = ['evaluation_batches', 'local_batches', 'training_batches']
 
 
-def training_batches(count, batch_size, rank=0, ranks=1, seed=0, epoch=0, steps=None):
-    """This rank's batches of one epoch: an int array ``(steps, batch_size)`` of sample indices.
+def training_batches(count, batch_size, rank=0, ranks=1, seed=0, epoch=0, start=0):
+    """This rank's batches of one epoch from step ``start`` on: an int array ``(steps, batch_size)`` of sample indices.
 
     All ranks together take ``batch_size * ranks`` consecutive samples of the epoch's permutation a step, so
     a step sees the same samples on any number of ranks. Every rank takes the same number of steps; the
@@ -22,7 +22,22 @@ def training_batches(count, batch_size, rank=0, ranks=1, seed=0, epoch=0, steps=
                          f'{ranks} ranks, but only {count} training records; start fewer ranks')
     order = np.random.default_rng((seed, epoch)).permutation(count)
     batches = order[:count // total * total].reshape(-1, ranks, batch_size)[:, rank]
-    return batches if steps is None else batches[:steps]
+    return batches[start:]
+
+
+def local_batches(count, batch_size, steps, rank, seed=0, epoch=0, start=0):
+    """Batches of a rank that reads samples of its own, which the others do not have (``--sharding local``).
+
+    The order depends on (seed, epoch, rank). Every rank takes ``steps`` steps, those of the rank with the least
+    data (``count // batch_size``); the rest of a larger part is left out, another one each epoch.
+
+    Raises InputError where the samples do not fill ``steps`` batches.
+    """
+    if steps < 1 or count < steps * batch_size:
+        raise InputError(f'rank {rank} has {count} training records of its own, fewer than {max(1, steps)} batches of '
+                         f'{batch_size}; use a smaller --batch-size or spread the shards evenly')
+    order = np.random.default_rng((seed, epoch, rank)).permutation(count)
+    return order[:steps * batch_size].reshape(steps, batch_size)[start:]
 
 
 def evaluation_batches(count, batch_size, rank=0, ranks=1):

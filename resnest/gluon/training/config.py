@@ -28,8 +28,13 @@ class TrainConfig:
                                         '--crop-size', type=int)
     crop_ratio: Optional[float] = _option(None, "validation crop / resized short edge; the model's own unless given",
                                           type=float)
-    augment: str = _option('standard', 'training images: standard (random resized crop and mirror), or none '
-                           '(the validation crop)', choices=('standard', 'none'))
+    augment: str = _option('standard', 'training images: standard (random resized crop, mirror, colour), with '
+                           'autoaugment or randaugment besides, or none (the validation crop)',
+                           choices=('standard', 'autoaugment', 'randaugment', 'none'))
+    auto_aug: bool = _switch('the same as --augment autoaugment', '--auto_aug')
+    sharding: str = _option('global', 'global: all workers read all shards, in one order; local: each worker reads '
+                            'the shards that its machine has', choices=('global', 'local'))
+    skip_bad: bool = _switch('put the next record in the place of one that cannot be read, and count it')
     batch_size: int = _option(128, 'images a step on each worker', type=int)
     num_epochs: int = _option(270, 'epochs', type=int)
     lr: Optional[float] = _option(None, "learning rate of one worker, multiplied by their number; "
@@ -52,6 +57,8 @@ class TrainConfig:
     resume: Optional[str] = _option(None, "a checkpoint to go on from, or 'auto' for the newest in --save-dir, if any")
 
     def __post_init__(self):
+        if self.auto_aug:
+            self.augment = 'autoaugment'
         limits = {'batch_size': 1, 'num_epochs': 1, 'num_workers': 0, 'save_frequency': 1, 'eval_frequency': 1,
                   'log_interval': 1, 'num_classes': 1, 'input_size': 1, 'warmup_epochs': 0, 'momentum': 0, 'wd': 0,
                   'label_smoothing': 0, 'dropblock_prob': 0, 'lr': 0, 'seed': 0}

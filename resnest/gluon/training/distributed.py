@@ -23,12 +23,13 @@ def start():
 
 
 class Workers:
-    """The processes that train together: ``rank`` (this one) of ``size``, ``local_rank`` on this machine."""
+    """The processes that train together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` here."""
 
     def __init__(self, horovod):
         self._horovod = horovod
         self.rank = horovod.rank() if horovod else 0
         self.local_rank = horovod.local_rank() if horovod else 0
+        self.local_size = horovod.local_size() if horovod else 1
         self.size = horovod.size() if horovod else 1
 
     def trainer(self, params, optimizer):
@@ -45,6 +46,12 @@ class Workers:
             return values
         mine = mx.nd.array(values, dtype='float64')
         return self._horovod.allreduce(mine, average=False, name=name).asnumpy()
+
+    def least(self, value, name):
+        """The smallest of the workers' values of a whole number."""
+        if self.size == 1:
+            return value
+        return int(self._horovod.allgather(mx.nd.array([value], dtype='int64'), name=name).min().asscalar())
 
     def average_statistics(self, net):
         """Average BatchNorm's running statistics over the workers, in place."""

@@ -125,4 +125,4 @@ def _train_epoch(net, trainer, loss_of, loader, workers, device, monitor, interv
     loss_sum, right, count = workers.total([losses.asscalar(), correct.asscalar(), seen], 'training')
     return {'epoch': epoch, 'loss': loss_sum / count, 'train_top1': 100 * right / count,
             'lr': trainer.learning_rate, 'images_per_second': count / seconds, 'seconds': seconds,
-            'waiting': waited / seconds}
+            'waiting': waited / seconds, **({'skipped': len(loader.skipped)} if loader.skipped else {})}
