@@ -102,8 +102,9 @@ def dataloader_batches(settings):
             x = step(x)
         return x
 
-    loader = DataLoader(ImageRecordDataset(settings['source']).transform_first(transform), settings['batch_size'], shuffle=True,
-                        last_batch='discard', num_workers=settings['workers'])
+    dataset = ImageRecordDataset(settings['source']).transform_first(transform)
+    loader = DataLoader(dataset, settings['batch_size'], shuffle=True, last_batch='discard',
+                        num_workers=settings['workers'])
     for _ in range(1000):
         for images, _ in loader:
             images.wait_to_read()
