@@ -1,12 +1,20 @@
 """The errors that a user can put right, and the way a command ends on them."""
 import os
 import sys
+import time
 
-__all__ = ['InputError', 'MissingPackage', 'run_command']
+__all__ = ['InputError', 'MissingPackage', 'SharedError', 'run_command']
+
+# Set by horovodrun and mpirun in each process of a job.
+RANK = os.environ.get('HOROVOD_RANK', os.environ.get('OMPI_COMM_WORLD_RANK'))
 
 
 class InputError(ValueError):
     """Bad input: the message names the file, record or option and the remedy, in a line or two."""
+
+
+class SharedError(InputError):
+    """Bad input that every process of a job finds at once: the first one's message will do."""
 
 
 class MissingPackage(ImportError):
@@ -25,7 +33,10 @@ def run_command(main, *args, **kwargs):
         code = main(*args, **kwargs)
         sys.stdout.flush()
     except (InputError, MissingPackage) as error:
-        print(f'error: {error}', file=sys.stderr)
+        if isinstance(error, SharedError) and RANK not in (None, '0'):
+            time.sleep(1)       # rank 0 has the word; a launcher stops all when the first one leaves
+        else:
+            print(f'error: {error}', file=sys.stderr)
         code = 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # or Python complains once more at exit
@@ -38,4 +49,9 @@ def run_command(main, *args, **kwargs):
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         code = 130
+    if code and RANK is not None:
+        # mxnet's and Horovod's own end of a process would bury the message when other workers are still there.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
     sys.exit(code or 0)

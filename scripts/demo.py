@@ -16,11 +16,16 @@ def main(arguments=None):
     parser.add_argument('--out', type=Path, default=Path('runs/demo'), help='folder for data, weights and curves')
     parser.add_argument('--num-epochs', type=int, default=10, help='epochs')
     options = parser.parse_args(arguments)
+    if options.num_epochs < 1:
+        raise InputError(f'--num-epochs must be at least 1, got {options.num_epochs}')
     start = time.perf_counter()
     rec = options.out / 'rec'
+    for old in (*options.out.glob('checkpoint-*.npz'), options.out / 'best.params', options.out / 'summary.json'):
+        old.unlink(missing_ok=True)     # an earlier demo's
     run(sys.executable, SCRIPTS / 'dataset/prepare_digits.py', '--target-dir', options.out)
     horovodrun = Path(sys.executable).with_name('horovodrun')
-    ranks = 2 if horovodrun.exists() else 1
+    built = subprocess.run([sys.executable, '-c', 'import horovod.mxnet'], capture_output=True).returncode == 0
+    ranks = 2 if built and horovodrun.exists() else 1
     if ranks == 1:
         print('note: Horovod is not built here (python -m resnest env says why), so one process trains alone')
     launcher = [horovodrun, '-np', ranks, '-H', f'localhost:{ranks}'] if ranks > 1 else []
@@ -33,7 +38,7 @@ def main(arguments=None):
     run(sys.executable, SCRIPTS / 'gluon/verify.py', '--model', 'resnest14', '--rec-dir', rec, *images,
         '--resume', options.out / 'best.params', '--json', result)
     trained, verified = (json.loads(path.read_text())['top1'] for path in (options.out / 'summary.json', result))
-    if trained != verified:
+    if abs(trained - verified) > 100 / 297:     # other numbers of threads may round one image differently
         raise InputError(f'{options.out}: training reported {trained:.2f} % top-1, verifying {verified:.2f} %')
     print(f'top-1 {verified:.2f} % on 297 digits after {time.perf_counter() - start:.0f} s; '
           f'curves: {options.out / "curves.png"}, weights: {options.out / "best.params"}')

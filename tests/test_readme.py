@@ -18,7 +18,7 @@ def blocks(language):
 
 
 def test_blocks_are_of_the_kinds_that_are_run():
-    """The block without a language installs into another environment; tests/test_setup.py looks after it."""
+    """The block without a language installs into another environment; here only its extras are looked at."""
     assert [language for language, _ in BLOCKS] == ['bash', 'python', 'bash', '']
 
 
@@ -74,3 +74,11 @@ def test_files_and_options_that_are_named_exist():
     for option in ('--batch-size', '--lr', '--resume', '--augment'):
         assert option in README
         assert option in options
+
+
+def test_pip_line_names_extras_that_are_there():
+    (line,) = blocks('')
+    constraints, extras = re.fullmatch(r"pip install -c (\S+) '\.\[([\w,]+)\]'", line.strip()).groups()
+    assert (ROOT / constraints).exists()
+    declared = re.findall(r"^    '(\w+)': ", (ROOT / 'setup.py').read_text(), re.MULTILINE)
+    assert set(extras.split(',')) | {'cu112'} <= set(declared)

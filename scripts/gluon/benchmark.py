@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from resnest.errors import InputError, run_command
+from resnest.files import replace_file
 
 
 def main(arguments=None):
@@ -24,7 +25,6 @@ def main(arguments=None):
 
     from tqdm import tqdm
 
-    from resnest.gluon.data import replace_file
     from resnest.gluon.data.throughput import compare_pipelines, format_pipelines
     from resnest.gluon.inference.benchmark import compare, format_table, machine
 
@@ -39,7 +39,7 @@ def main(arguments=None):
                               options.steps, bar.update)
     print(format_pipelines(results) if options.what == 'data' else format_table(results))
     if options.json:
-        replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1).encode())
+        replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
 
 
 if __name__ == '__main__':

@@ -32,8 +32,13 @@ def main(arguments=None):
                          'prepare_digits.py')
     workers = distributed.start()
     local = config.sharding == 'local'
-    train = RecordSet(config.rec_train, 'train', (workers.local_rank, workers.local_size) if local else (0, 1))
+    train = RecordSet(config.rec_train, 'train', (workers.local_rank, workers.local_size) if local else None)
     val = RecordSet(config.rec_val, 'val')
+    known = max(len(records.classes or ()) for records in (train, val))
+    if train.classes and val.classes and train.classes != val.classes:
+        raise InputError(f'{config.rec_val}: its classes are not those of {config.rec_train}')
+    if config.num_classes and config.num_classes < known:
+        raise InputError(f'--num-classes {config.num_classes}, but the data have {known} classes')
     classes = config.num_classes or train.classes and len(train.classes)
     if not classes:
         raise InputError(f'{config.rec_train}: there is no manifest.json to tell the classes; use --num-classes')
@@ -46,9 +51,7 @@ def main(arguments=None):
     augment = training_transform(config.augment, crop.size, spec.interpolation, evaluation=crop)
 
     device = choose_device(config.no_cuda, workers.local_rank)
-    mx.random.seed(config.seed + workers.rank)      # dropout and DropBlock differ between workers, as their samples do
-
-    local_steps = local and workers.least(len(train) // config.batch_size, 'steps')
+    local_steps = local and min(workers.gather(len(train) // config.batch_size, 'steps'))
 
     def batches(epoch):
         if local:
@@ -62,10 +65,15 @@ def main(arguments=None):
         return evaluate(net, Loader(val, crop, indices, classes, config.num_workers), device)
 
     batches(0)                                      # too few records: say so before anything is made
+    for what, count in (('validation records', len(val)), ('classes', classes), ('training records', len(train))):
+        if not local or what != 'training records':
+            workers.agree(f'number of {what}', count)
+    mx.random.seed(config.seed)
     network.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
     net = with_normalization(network)
     net.hybridize(static_alloc=True)
-    fit(network, net, config, workers, device, batches, validate)
+    with distributed.tell_lost_worker():
+        fit(network, net, config, workers, device, batches, validate)
 
 
 if __name__ == '__main__':

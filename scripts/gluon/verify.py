@@ -1,14 +1,18 @@
 """Exact top-1 and top-5 of a model on RecordIO shards or on folders of images."""
 import argparse
 import json
+import os
+import sys
 from pathlib import Path
 
 from resnest.errors import InputError, run_command
+from resnest.files import replace_file
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--model', default='resnest50', help='network; python -m resnest models lists them')
+    parser.add_argument('--model', default='resnest50',
+                        help='network; python -m resnest models lists them (default: %(default)s)')
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--rec-dir', help='a folder of shards, a .rec file or a pattern')
     data.add_argument('--data-dir', help='a folder with a folder a class (or with val/ that has them)')
@@ -26,8 +30,8 @@ def main(arguments=None):
         raise InputError(f'--num-classes must be at least 1, got {options.num_classes}')
     if options.batch_size < 1 or options.num_workers < 0:
         raise InputError('--batch-size must be at least 1 and --num-workers at least 0')
-
-    import sys
+    if options.json and not os.access(options.json.absolute().parent, os.W_OK):
+        raise InputError(f'{options.json}: cannot be written; give --json a file in a folder that is there')
 
     from tqdm import tqdm
 
@@ -38,7 +42,6 @@ def main(arguments=None):
         Loader,
         RecordSet,
         evaluation_batches,
-        replace_file,
         with_normalization,
     )
     from resnest.gluon.device import choose_device
@@ -59,12 +62,15 @@ def main(arguments=None):
     loader = Loader(records, crop, evaluation_batches(len(records), options.batch_size), classes, options.num_workers)
     with tqdm(total=len(records), unit='image', disable=not sys.stderr.isatty()) as bar:
         found = evaluate(net, loader, device, bar.update)
+    if found['nonfinite']:
+        raise InputError(f"{options.resume or options.model}: the network's output is not finite for "
+                         f"{found['nonfinite']} of {found['seen']} images; these weights are of no use")
     result = {'model': options.model, 'top1': 100 * found['correct1'] / found['seen'],
               'top5': 100 * found['correct5'] / found['seen'], **found, 'crop_size': crop.size}
-    print(f"{options.model}: top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %  of {found['seen']} images, "
-          f"{found['images_per_second']:.1f} images/s")
+    print(f"{options.model}: top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %  of {found['seen']} images"
+          + (f", {found['images_per_second']:.1f} images/s" if found['images_per_second'] else ''))
     if options.json:
-        replace_file(options.json, json.dumps(result, indent=1).encode())
+        replace_file(options.json, json.dumps(result, indent=1))
 
 
 if __name__ == '__main__':

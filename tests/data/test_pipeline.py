@@ -234,3 +234,14 @@ def test_a_flat_folder_is_refused(tmp_path):
         FolderSet(tmp_path, 'val')
     with pytest.raises(InputError, match='no such folder'):
         FolderSet(tmp_path / 'nothing', 'val')
+
+
+def test_sixteen_bit_and_cmyk_images(tmp_path):
+    ramp = np.linspace(0, 65535, 16).astype('uint16').reshape(4, 4)
+    found = Evaluation(4, 1.0)(Image.open(io.BytesIO(encoded(ramp))))
+    np.testing.assert_array_equal(found, (ramp // 257)[..., None].repeat(3, axis=2))
+    ink = Image.new('CMYK', (4, 4), (0, 255, 255, 0))
+    buffer = io.BytesIO()
+    ink.save(buffer, 'jpeg')
+    red = Evaluation(4, 1.0)(Image.open(io.BytesIO(buffer.getvalue())))
+    assert np.abs(red.astype(int) - [255, 0, 0]).max() < 6

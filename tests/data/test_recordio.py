@@ -101,7 +101,7 @@ def test_what_is_missing_is_named(folder, tmp_path_factory):
 @pytest.mark.parametrize('text', ['0 12\n', 'nonsense', '0\tx\n'])
 def test_an_index_of_something_else(folder, text):
     (folder / 'val-00000-of-00003.idx').write_text(text)
-    with pytest.raises(InputError, match='not an index'):
+    with pytest.raises(InputError, match='not an index|truncated|lists fewer'):
         RecordSet(folder, 'val')
 
 
@@ -147,6 +147,49 @@ def test_a_missing_index_is_made_again(tmp_path):
     index.unlink()
     path = index.with_suffix('.rec')
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(InputError, match=r'train-00000-of-00001\.rec: record 3 at byte \d+ is truncated'):
-        RecordSet(tmp_path, 'train')
+    with pytest.raises(InputError, match=r'train-00000-of-00001\.rec: the record at byte \d+ is truncated'):
+        RecordSet(path, 'train')
     assert not index.exists()
+
+
+def test_sets_that_are_not_whole_are_refused(folder):
+    """A lost shard, another preparation's shards beside it, a shortened index: never a smaller or larger set."""
+    path, index = folder / 'train-00001-of-00003.rec', folder / 'train-00001-of-00003.idx'
+    kept = index.read_text()
+    index.write_text(kept[:len(kept) // 2].rpartition('\n')[0] + '\n')
+    with pytest.raises(InputError, match='lists fewer records'):
+        RecordSet(folder, 'train')
+    index.write_text(kept)
+    shutil.copy(path, folder / 'train-00000-of-00005.rec')
+    assert len(RecordSet(folder, 'train')) == 10            # the manifest tells which
+    (folder / 'manifest.json').unlink()
+    with pytest.raises(InputError, match='a set of 3|a set of 5'):
+        RecordSet(folder, 'train')
+    (folder / 'train-00000-of-00005.rec').unlink()
+    assert len(RecordSet(folder, 'train')) == 10
+    path.unlink()
+    with pytest.raises(InputError, match='2 shards, but their names tell of a set of 3'):
+        RecordSet(folder, 'train')
+
+
+def test_a_shard_that_the_manifest_lists_is_missing(folder):
+    (folder / 'train-00001-of-00003.rec').unlink()
+    with pytest.raises(InputError, match=r'train-00001-of-00003\.rec: missing, but manifest.json lists it'):
+        RecordSet(folder, 'train')
+    assert len(RecordSet(folder, 'train', part=(0, 1))) == 7        # a machine that holds only some of them
+
+
+@pytest.mark.parametrize('manifest', ['{', '[1]', '{"classes": 5}', '{"classes": ["a"], "splits": {"train": 3}}'])
+def test_a_manifest_of_something_else(folder, manifest):
+    (folder / 'manifest.json').write_text(manifest)
+    with pytest.raises(InputError, match='not a manifest'):
+        RecordSet(folder, 'train')
+
+
+@pytest.mark.parametrize('label', [0.5, float('nan'), float('inf')])
+def test_a_label_that_is_no_class(tmp_path, label):
+    writer = MXIndexedRecordIO(str(tmp_path / 'x.idx'), str(tmp_path / 'x.rec'), 'w')
+    writer.write_idx(0, pack(IRHeader(0, label, 0, 0), b'image'))
+    writer.close()
+    with pytest.raises(InputError, match=r'x\.rec, record 0: its label \(.*\) is no class number'):
+        RecordSet(tmp_path / 'x.rec', 'train')[0]

@@ -30,8 +30,9 @@ def test_evaluate_adds_the_batches():
     labels = np.concatenate([labels for _, labels in batches])
     assert (found['correct1'], found['correct5']) == count_correct(logits, labels)
     assert (found['seen'], seen) == (11, [4, 4, 3])
-    assert found['images_per_second'] > 0
+    assert (found['images_per_second'] > 0, found['nonfinite']) == (True, 0)
 
 
 def test_evaluate_nothing():
-    assert evaluate(None, [], mx.cpu()) == {'correct1': 0, 'correct5': 0, 'seen': 0, 'images_per_second': 0.0}
+    assert evaluate(None, [], mx.cpu()) == {'correct1': 0, 'correct5': 0, 'seen': 0, 'nonfinite': 0,
+                                            'images_per_second': None}

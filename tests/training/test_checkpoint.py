@@ -30,12 +30,12 @@ def train(net, trainer, steps, start=0):
 def test_going_on_equals_never_having_stopped(tiny, tmp_path):
     net, trainer = make(tiny)
     train(net, trainer, 3)
-    checkpoint.save(tmp_path / 'checkpoint-0003.npz', net, trainer, {'step': 3, 'note': 'x'})
+    checkpoint.save(tmp_path / 'checkpoint-0003.npz', net, trainer, {'epoch': 1, 'note': 'x'})
     wanted = train(net, trainer, 4, start=3)
     other, other_trainer = make(tiny)
     train(other, other_trainer, 1, start=50)
-    state = checkpoint.load(checkpoint.latest(tmp_path), other, other_trainer)
-    assert state == {'step': 3, 'note': 'x'}
+    state = checkpoint.restore(checkpoint.latest(tmp_path).read_bytes(), 'x', other, other_trainer, steps=3)
+    assert state == {'epoch': 1, 'note': 'x'}
     found = train(other, other_trainer, 4, start=3)
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
@@ -55,12 +55,12 @@ def test_damage_is_told_and_changes_nothing(tiny, tmp_path, damage):
     net, trainer = make(tiny)
     train(net, trainer, 1)
     path = tmp_path / 'checkpoint-0001.npz'
-    checkpoint.save(path, net, trainer, {'step': 1})
+    checkpoint.save(path, net, trainer, {'epoch': 1})
     path.write_bytes(damage(path.read_bytes()))
     other, other_trainer = make(tiny)
     before = train(other, other_trainer, 0)
-    with pytest.raises(InputError, match=r'checkpoint-0001\.npz: not a checkpoint, or a damaged one'):
-        checkpoint.load(path, other, other_trainer)
+    with pytest.raises(InputError, match=r'checkpoint-0001\.npz: not a checkpoint of train.py, or a damaged one'):
+        checkpoint.restore(path.read_bytes(), path.name, other, other_trainer, 2)
     for name, value in train(other, other_trainer, 0).items():
         np.testing.assert_array_equal(value, before[name])
 
@@ -68,8 +68,17 @@ def test_damage_is_told_and_changes_nothing(tiny, tmp_path, damage):
 def test_another_network_is_told(tiny, tmp_path):
     net, trainer = make(tiny)
     train(net, trainer, 1)
-    checkpoint.save(tmp_path / 'x.npz', net, trainer, {'step': 1})
-    with pytest.raises(InputError, match=r'x\.npz: of another network: fc.weight'):
-        checkpoint.load(tmp_path / 'x.npz', *make(tiny, classes=11))
-    with pytest.raises(InputError, match='no such checkpoint'):
-        checkpoint.load(tmp_path / 'y.npz', net, trainer)
+    checkpoint.save(tmp_path / 'x.npz', net, trainer, {'epoch': 1})
+    with pytest.raises(InputError, match=r'x: of another network: fc.weight'):
+        checkpoint.restore((tmp_path / 'x.npz').read_bytes(), 'x', *make(tiny, classes=11), 2)
+
+
+@pytest.mark.parametrize('make_file', [
+    lambda path: np.save(path, np.zeros(3)), lambda path: np.savez(path, state=np.zeros(3)),
+    lambda path: np.savez(path, **{'net/fc.weight': np.zeros(3)}), lambda path: mx.nd.save(str(path), [mx.nd.ones(2)])])
+def test_files_of_other_kinds(tmp_path, make_file):
+    path = tmp_path / 'other.npz'
+    make_file(path)
+    path = path if path.exists() else tmp_path / 'other.npz.npy'
+    with pytest.raises(InputError, match='not a checkpoint'):
+        checkpoint.load(path.read_bytes(), path.name)

@@ -6,9 +6,9 @@ line ``key<TAB>offset`` a record.
 """
 import bisect
 import contextlib
-import glob
 import hashlib
 import json
+import math
 import os
 import struct
 from pathlib import Path
@@ -16,13 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.files import replace_file
 
-__all__ = ['RecordSet', 'write_shards', 'replace_file']
+from .shard_files import MANIFEST, find_shards
+
+__all__ = ['RecordSet', 'write_shards']
 
 MAGIC = 0xced7230a
 LENGTH = (1 << 29) - 1
 HEADER = struct.Struct('<IfQQ')         # flag (number of extra labels), label, id, id2
-MANIFEST = 'manifest.json'
 
 
 class RecordSet:
@@ -38,18 +40,19 @@ class RecordSet:
     split : str
         ``'train'`` or ``'val'``.
     part : (int, int)
-        ``(i, n)`` takes every n-th shard from the i-th on: the share of one of n workers.
+        ``(i, n)`` takes every n-th shard that is there from the i-th on: the share of one of n workers of a
+        machine, which may hold only some of the shards.
 
     ``classes`` are the class names of the manifest, None without one. Raises InputError for what is missing,
     empty, truncated or damaged; the message names the file and the record.
     """
 
-    def __init__(self, source, split, part=(0, 1)):
-        self.files = _find_shards(source, split)[part[0]::part[1]]
+    def __init__(self, source, split, part=None):
+        files, self.classes = find_shards(source, split, partial=part is not None)
+        self.files = files[part[0]::part[1]] if part else files
         if not self.files:
             raise InputError(f'{source}: fewer than {part[1]} shards for {part[1]} workers; prepare the data with more '
                              f'(--num-shards), or use --sharding global')
-        self.classes = _read_classes(self.files[0].parent)
         self._offsets = [_read_index(path) for path in self.files]
         self._ends = np.cumsum([len(offsets) for offsets in self._offsets]).tolist()
         self._descriptors = [os.open(path, os.O_RDONLY) for path in self.files]
@@ -60,21 +63,26 @@ class RecordSet:
         return self._ends[-1]
 
     def __getitem__(self, index):
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        shard = bisect.bisect_right(self._ends, index)
-        local = index - (self._ends[shard - 1] if shard else 0)
+        shard, local = self._place(index)
         data = self._read(shard, local)
         flag, label, _, _ = HEADER.unpack_from(data)
-        if flag:
+        if flag and len(data) >= HEADER.size + 4 * flag:
             label, = struct.unpack_from('<f', data, HEADER.size)
+        if len(data) < HEADER.size + 4 * flag or not math.isfinite(label) or label != int(label):
+            raise InputError(f'{self.where(index)}: its label ({label}) is no class number; prepare the data again')
         return data[HEADER.size + 4 * flag:], int(label)
 
     def where(self, index):
         """File and place of a record, for messages."""
-        shard = bisect.bisect_right(self._ends, index)
-        local = index - (self._ends[shard - 1] if shard else 0)
+        shard, local = self._place(index)
         return f'{self.files[shard]}, record {local}'
+
+    def _place(self, index):
+        """Number of the shard and of the record in it."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        shard = bisect.bisect_right(self._ends, index)
+        return shard, index - (self._ends[shard - 1] if shard else 0)
 
     def _read(self, shard, local):
         offset = self._offsets[shard][local]
@@ -101,21 +109,6 @@ class RecordSet:
             os.close(descriptor)
 
 
-def _find_shards(source, split):
-    path = Path(source).expanduser()
-    if path.is_dir():
-        files = sorted(path.glob(f'{split}-*.rec')) or sorted(path.glob('*.rec'))
-        if not files:
-            raise InputError(f'{path}: no .rec files; run scripts/dataset/prepare_imagenet.py or prepare_digits.py')
-    elif path.is_file():
-        files = [path]
-    else:
-        files = sorted(Path(name) for name in glob.glob(str(path)))
-        if not files:
-            raise InputError(f'{path}: no such file or folder; give a folder of shards, a .rec file or a pattern')
-    return files
-
-
 def _read_index(path):
     """Offsets of the records of a shard, in the order of the index, checked against the file's size."""
     index = path.with_suffix('.idx')
@@ -126,24 +119,19 @@ def _read_index(path):
     except (IndexError, ValueError):
         raise InputError(f'{index}: not an index of record offsets; remove it, and it is made anew') from None
     size = path.stat().st_size
-    beyond = np.flatnonzero(offsets + 8 >= size)
+    beyond = np.flatnonzero((offsets + 8 >= size) | (offsets < 0))
     if len(beyond):
         raise InputError(f'{path}: truncated: it has {size} bytes, but record {beyond[0]} starts at byte '
                          f'{offsets[beyond[0]]}; prepare or copy the file again')
-    if len(offsets):
-        last = int(offsets.max())
-        with open(path, 'rb') as opened:
-            opened.seek(last)
-            magic, word = struct.unpack('<II', opened.read(8))
-        if magic != MAGIC or last + 8 + (word & LENGTH) > size:
-            raise InputError(f'{path}: its last record, at byte {last}, is truncated or damaged; '
-                             f'prepare or copy the file again')
+    last = int(offsets.max()) if len(offsets) else 0
+    if list(_walk(path, last)) != [last] * bool(len(offsets)):
+        raise InputError(f'{index}: lists fewer records than {path.name} holds; remove it, and it is made anew')
     return offsets
 
 
-def _rebuild_index(path, index):
-    """Offsets from the headers of the records themselves; kept beside the shard where that can be written."""
-    offsets, offset, size = [], 0, path.stat().st_size
+def _walk(path, start=0):
+    """Offsets of the records from byte ``start`` on, by their own headers."""
+    offset, size = start, path.stat().st_size
     with open(path, 'rb') as opened:
         while offset < size:
             opened.seek(offset)
@@ -151,24 +139,19 @@ def _rebuild_index(path, index):
             magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
             end = offset + 8 + ((word & LENGTH) + 3) // 4 * 4
             if magic != MAGIC or end > size:
-                raise InputError(f'{path}: record {len(offsets)} at byte {offset} is truncated or damaged; '
+                raise InputError(f'{path}: the record at byte {offset} is truncated or damaged; '
                                  f'prepare or copy the file again')
             if word >> 29 in (0, 1):        # whole, or the first of the parts of a cut record
-                offsets.append(offset)
+                yield offset
             offset = end
+
+
+def _rebuild_index(path, index):
+    """Offsets from the records themselves; kept beside the shard where that can be written."""
+    offsets = list(_walk(path))
     with contextlib.suppress(OSError):      # a folder that cannot be written to
-        replace_file(index, ''.join(f'{key}\t{offset}\n' for key, offset in enumerate(offsets)).encode())
+        replace_file(index, ''.join(f'{key}\t{offset}\n' for key, offset in enumerate(offsets)))
     return np.array(offsets, dtype=np.int64)
-
-
-def _read_classes(folder):
-    path = folder / MANIFEST
-    if not path.is_file():
-        return None
-    try:
-        return json.loads(path.read_text())['classes']
-    except (ValueError, KeyError):
-        raise InputError(f'{path}: not a manifest; prepare the data again') from None
 
 
 def write_shards(folder, splits, classes, num_shards=1, **facts):
@@ -210,14 +193,4 @@ def _write_shard(path, samples, first_id):
         writer.write_idx(number, pack(IRHeader(0, float(label), first_id + number, 0), image))
     writer.close()
     os.replace(index, path.with_suffix('.idx'))
-    os.replace(part, path)
-
-
-def replace_file(path, data):
-    """Write bytes beside ``path`` and rename: the file is never half-made."""
-    part = Path(f'{path}.part')
-    with open(part, 'wb') as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
     os.replace(part, path)

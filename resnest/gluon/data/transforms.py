@@ -106,6 +106,8 @@ def crop(image, box, size, interpolation):
         image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
         x, y = image.size[0] / width, image.size[1] / height
         box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+    if image.mode.startswith('I'):      # 16 bits a pixel, which Pillow would clip to white
+        image = Image.fromarray((np.asarray(image) // 257).astype('uint8'))
     if image.mode != 'RGB':
         image = image.convert('RGB')
     return image.resize((size, size), interpolation, box)

@@ -49,8 +49,8 @@ def compare(models, batch_size=16, image_size=224, modes=('inference',), rounds=
     if installed('gluoncv') is None:
         raise MissingPackage("gluoncv, to compare with, is not installed: pip install 'resnest[transfer]'")
     results = []
-    for model in models:
-        parameters, macs = complexity(get_model(model), image_size)
+    counted = {model: complexity(get_model(model), image_size) for model in models}    # unknown names first
+    for model, (parameters, macs) in counted.items():
         for mode in modes:
             # gluoncv has the four larger networks only
             contenders = [pair for pair in CONTENDERS if pair[0] == 'ours' or '_fast_' not in model and
@@ -78,8 +78,8 @@ def _run(settings, threads):
     done = subprocess.run([sys.executable, '-I', '-W', 'ignore', str(CONTENDER), json.dumps(settings)],
                           env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise InputError(f"{settings['implementation']} {settings['model']} failed: "
-                         f'{done.stderr.strip().splitlines()[-1:]}')
+        said = (done.stderr.strip().splitlines() or ['no message'])[-1]
+        raise InputError(f"{settings['implementation']} {settings['model']} failed: {said}")
     return json.loads(done.stdout.splitlines()[-1])
 
 

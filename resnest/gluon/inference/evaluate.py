@@ -34,17 +34,20 @@ def evaluate(net, loader, device, progress=None):
     progress : callable
         Called with the number of images after each batch.
 
-    Returns a dict: ``correct1``, ``correct5``, ``seen`` (counts), ``images_per_second`` without the first batch.
+    Returns a dict: the counts ``correct1``, ``correct5``, ``seen`` and ``nonfinite`` (images whose logits are not),
+    and ``images_per_second`` without the first batch, None where there was one only.
     """
-    totals = np.zeros(3, dtype=np.int64)
+    totals = np.zeros(4, dtype=np.int64)
     start, warm = time.perf_counter(), 0
     for images, labels in loader:
         logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()
-        totals += (*count_correct(logits, labels), len(labels))
+        finite = np.isfinite(logits).all(axis=1)
+        totals += (*count_correct(logits, labels), len(labels), len(labels) - finite.sum())
         if not warm:        # the first batch traces the graph
             start, warm = time.perf_counter(), len(labels)
         if progress:
             progress(len(labels))
     seen = int(totals[2])
-    rate = (seen - warm) / (time.perf_counter() - start) if seen > warm else 0.0
-    return {'correct1': int(totals[0]), 'correct5': int(totals[1]), 'seen': seen, 'images_per_second': rate}
+    rate = (seen - warm) / (time.perf_counter() - start) if seen > warm else None
+    return {'correct1': int(totals[0]), 'correct5': int(totals[1]), 'seen': seen, 'nonfinite': int(totals[3]),
+            'images_per_second': rate}

@@ -30,6 +30,14 @@ class VariantSpec:
     gmacs: Optional[float] = None
     sha1: Optional[str] = None
 
+    def __post_init__(self):
+        if len(self.blocks) != 4 or min(self.blocks) < 1:
+            raise ValueError(f'blocks must be four numbers of at least 1, got {self.blocks}')
+        if self.radix < 0 or self.cardinality < 1 or self.bottleneck_width < 1 or self.stem_width < 1:
+            raise ValueError(f'radix must be at least 0, cardinality and widths at least 1, got {self}')
+        if not 0 <= self.final_drop < 1:
+            raise ValueError(f'final_drop must be in [0, 1), got {self.final_drop}')
+
     @property
     def depth(self):
         """Number of convolution and dense layers on the longest path, as the names count them."""

@@ -61,16 +61,17 @@ class DropBlock(HybridBlock):
 def set_drop_probability(net, prob):
     """Set the probability of every :class:`DropBlock` in ``net`` and have the network traced again.
 
-    Call it on the outermost block that is hybridized. Returns the number of DropBlocks found.
+    Call it on the outermost block that is hybridized. Returns the number of DropBlocks.
     """
-    found = []
-
-    def visit(block):
-        if isinstance(block, DropBlock) and block.prob != prob:
+    if not 0 <= prob < 1:
+        raise ValueError(f'DropBlock probability must be in [0, 1), got {prob}')
+    blocks = []
+    net.apply(blocks.append)
+    dropping = [block for block in blocks if isinstance(block, DropBlock)]
+    if any(block.prob != prob for block in dropping):
+        for block in dropping:
             block.prob = prob
-            found.append(block)
-        if isinstance(block, HybridBlock):
-            block._clear_cached_op()    # the probability is a constant of the traced graph
-
-    net.apply(visit)
-    return len(found)
+        for block in blocks:
+            if isinstance(block, HybridBlock):
+                block._clear_cached_op()    # the probability is a constant of the traced graph
+    return len(dropping)

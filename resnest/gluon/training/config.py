@@ -39,7 +39,8 @@ class TrainConfig:
     num_epochs: int = _option(270, 'epochs', type=int)
     lr: Optional[float] = _option(None, "learning rate of one worker, multiplied by their number; "
                                   "0.1 x batch size / 256 unless given", type=float)
-    warmup_epochs: float = _option(5.0, 'epochs of linear warm-up from 0', type=float)
+    warmup_epochs: Optional[float] = _option(None, 'epochs of linear warm-up from 0; 5, or all where there are fewer, '
+                                             'unless given', type=float)
     momentum: float = _option(0.9, "Nesterov's momentum", type=float)
     wd: float = _option(1e-4, 'weight decay, on the weights of convolutions and dense layers', type=float)
     label_smoothing: float = _option(0.0, 'label smoothing; 0.1 where no value is given', nargs='?', const=0.1,
@@ -71,8 +72,13 @@ class TrainConfig:
                 raise InputError(f"--{name.replace('_', '-')} must be below 1, got {getattr(self, name)}")
         if self.crop_ratio is not None and not 0 < self.crop_ratio <= 1:
             raise InputError(f'--crop-ratio must be above 0 and at most 1, got {self.crop_ratio}')
-        if self.warmup_epochs > self.num_epochs:
+        if self.warmup_epochs is not None and self.warmup_epochs > self.num_epochs:
             raise InputError(f'--warmup-epochs {self.warmup_epochs:g} is more than --num-epochs {self.num_epochs}')
+
+    @property
+    def warmup(self):
+        """Epochs of warm-up."""
+        return min(5.0, self.num_epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
     def worker_lr(self):

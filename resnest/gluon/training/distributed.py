@@ -1,12 +1,13 @@
 """Horovod, and one process where there is none. The only file that imports horovod."""
+import contextlib
 import os
 
 import mxnet as mx
 import numpy as np
 
-from resnest.errors import InputError
+from resnest.errors import InputError, SharedError
 
-__all__ = ['Workers', 'start']
+__all__ = ['Workers', 'start', 'tell_lost_worker']
 
 
 def start():
@@ -22,15 +23,29 @@ def start():
     return Workers(horovod)
 
 
+@contextlib.contextmanager
+def tell_lost_worker():
+    """Turn what Horovod says on the workers that are left into an InputError."""
+    try:
+        yield
+    except mx.MXNetError as error:
+        if 'Horovod has been shut down' not in str(error):
+            raise
+        raise InputError('another worker stopped; its own message says why') from None
+
+
 class Workers:
-    """The processes that train together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` here."""
+    """The processes that train together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` here.
+
+    Every method but :meth:`trainer` is a meeting: all workers call it, in the same order.
+    """
 
     def __init__(self, horovod):
         self._horovod = horovod
         self.rank = horovod.rank() if horovod else 0
+        self.size = horovod.size() if horovod else 1
         self.local_rank = horovod.local_rank() if horovod else 0
         self.local_size = horovod.local_size() if horovod else 1
-        self.size = horovod.size() if horovod else 1
 
     def trainer(self, params, optimizer):
         """A Trainer that averages gradients over the workers, after a broadcast of rank 0's parameters."""
@@ -47,11 +62,41 @@ class Workers:
         mine = mx.nd.array(values, dtype='float64')
         return self._horovod.allreduce(mine, average=False, name=name).asnumpy()
 
-    def least(self, value, name):
-        """The smallest of the workers' values of a whole number."""
+    def gather(self, value, name):
+        """Every worker's whole number, in the order of ranks."""
         if self.size == 1:
-            return value
-        return int(self._horovod.allgather(mx.nd.array([value], dtype='int64'), name=name).min().asscalar())
+            return [value]
+        return self._horovod.allgather(mx.nd.array([value], dtype='int64'), name=name).asnumpy().tolist()
+
+    def agree(self, name, value):
+        """Raise InputError on all workers where a whole number is not the same on each."""
+        found = self.gather(value, f'agree on {name}')
+        if len(set(found)) > 1:
+            raise SharedError(f'the workers disagree on the {name}: {found} in the order of ranks; give each the same '
+                             f'data and options, or use --sharding local')
+
+    def from_first(self, make, name):
+        """What ``make()`` returns on rank 0 (bytes or None), on every worker.
+
+        Its InputError or OSError is raised on all of them, so that none waits for another that has left.
+        """
+        if self.size == 1:
+            return make()
+        status, data = 0, b''
+        if self.rank == 0:
+            try:
+                made = make()
+                status, data = (1, b'') if made is None else (0, made)
+            except (InputError, OSError) as error:
+                status, data = 2, str(error).encode()
+        head = self._horovod.broadcast(mx.nd.array([status, len(data)], dtype='int64'), 0, name=f'{name} size')
+        status, length = head.asnumpy().tolist()
+        if length:
+            mine = np.frombuffer(data, dtype=np.uint8) if self.rank == 0 else np.zeros(length, dtype=np.uint8)
+            data = self._horovod.broadcast(mx.nd.array(mine, dtype='uint8'), 0, name=name).asnumpy().tobytes()
+        if status == 2:
+            raise SharedError(data.decode())
+        return None if status == 1 else data
 
     def average_statistics(self, net):
         """Average BatchNorm's running statistics over the workers, in place."""
