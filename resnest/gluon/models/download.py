@@ -1,4 +1,4 @@
-"""Downloads that can be interrupted: one process fetches, the others wait; what has arrived is kept and gone on with."""
+"""Downloads that can be interrupted: one process fetches, the others wait; what has arrived is kept and continued."""
 import contextlib
 import fcntl
 import logging
@@ -24,27 +24,23 @@ def locked(path):
 
     The file may be renamed or removed while the lock is held: whoever waited then opens it anew.
     """
-    while True:
-        opened = open(path, 'a+b')
-        try:
+    with contextlib.ExitStack() as stack:
+        while True:
+            opened = stack.enter_context(open(path, 'a+b'))
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 LOG.warning('%s: another process is fetching it; waiting', path)
                 fcntl.flock(opened, fcntl.LOCK_EX)
-            if path.exists() and os.path.samestat(os.fstat(opened.fileno()), path.stat()):
-                break
-        except BaseException:
-            opened.close()
-            raise
-        opened.close()
-    with opened:
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(opened.fileno()), path.stat()):
+                    break
+            stack.close()
         try:
             yield opened
         finally:
-            opened.flush()
-            if os.fstat(opened.fileno()).st_nlink and not os.fstat(opened.fileno()).st_size:
-                path.unlink()
+            if not _size(opened):
+                path.unlink(missing_ok=True)
 
 
 def download(url, opened, label):
