@@ -2,6 +2,7 @@
 import io
 import json
 import pickle
+import re
 import struct
 import zipfile
 
@@ -11,12 +12,14 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
+from resnest.gluon.models import VARIANTS
 from resnest.gluon.models.convert import TIMM, convert, to_gluon, to_pytorch
 from resnest.gluon.models.tensor_files import read_tensors, safetensors_bytes
 from tests.conftest import ROOT, assert_refused, randomize, relative_error, script
 from tests.models.timm_weights import image, weights
 
 EXPECTED = ROOT / 'tests/expected'
+WEIGHTS_PAGE = (ROOT / 'docs/weights.md').read_text()
 TIMM_LOGITS = np.load(EXPECTED / 'timm_logits.npz')
 TIMM_MODELS = [key[:-len('/names')] for key in TIMM_LOGITS.files if key.endswith('/names')]
 LARGE = {'resnest101', 'resnest200', 'resnest269'}
@@ -229,13 +232,28 @@ def test_a_zip_of_other_things(tmp_path):
         read_tensors(tmp_path / 'a.zip')
 
 
-def test_the_command(small, tmp_path):
-    result = script('gluon/convert_weights.py', small / 'a.pth', tmp_path / 'b.params', '--model', 'resnest14d')
-    assert result.returncode == 0, result.stderr
-    assert '5 classes' in result.stdout
+def test_the_commands_of_the_docs(small, tmp_path):
+    """From .pth and .safetensors to Gluon, and back; on resnest14 in place of resnest50."""
+    block, = re.findall(r'```\n(python .*?)```', WEIGHTS_PAGE, re.DOTALL)
+    for name in ('resnest14.pth', 'timm.safetensors', 'best.params'):
+        (tmp_path / name).write_bytes((small / f'a{(tmp_path / name).suffix}').read_bytes())
+    for line in block.replace('resnest50', 'resnest14').splitlines():
+        words = line.removeprefix('python scripts/').split()
+        (tmp_path / words[2]).unlink(missing_ok=True)
+        result = script(*words, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert '5 classes' in result.stdout
+        wanted = small / f"a{(tmp_path / words[2]).suffix}"
+        assert len((tmp_path / words[2]).read_bytes()) == len(wanted.read_bytes())
     x = mx.nd.array(image(33, 40))
-    nets = [get_model('resnest14', classes=5, pretrained=path) for path in (small / 'a.params', tmp_path / 'b.params')]
+    nets = [get_model('resnest14', classes=5, pretrained=folder) for folder in
+            (small / 'a.params', tmp_path / 'resnest14.params')]
     np.testing.assert_array_equal(nets[0](x).asnumpy(), nets[1](x).asnumpy())
+
+
+def test_the_docs_list_the_names():
+    assert dict(re.findall(r'^\| (resnest\S+) \| (resnest\S+) \|$', WEIGHTS_PAGE, re.MULTILINE)) == TIMM
+    assert VARIANTS['resnest50'].file + '.params' in WEIGHTS_PAGE
 
 
 @pytest.mark.parametrize('words, wanted', [

@@ -135,8 +135,8 @@ def test_a_partial_file_that_is_whole_or_too_long(server, home, rest):
 
 
 @pytest.mark.parametrize('behaviour, wanted', [
-    (act.page, 'a web page, not an archive'),
-    (act.spoilt, 'not a zip archive, or a damaged one')])
+    (act.page, 'a web page, not a whole zip archive'),
+    (act.spoilt, 'damaged, not a whole zip archive')])
 def test_a_bad_answer_is_named_and_fetched_again_once(server, home, caplog, behaviour, wanted):
     server.acts = [behaviour, act.whole]
     assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
@@ -182,6 +182,15 @@ def test_offline_names_url_file_and_folder(server, home):
     assert names(home) == []
 
 
+def test_a_damaged_file_without_a_network(server, home, tmp_path):
+    server.close()
+    folder = tmp_path / 'mirror'        # not `home`, where every .params file has to be whole
+    folder.mkdir()
+    (folder / NAME).write_bytes(act.PAGE)
+    refused(folder, f'{folder / NAME} is a web page, and cannot get', 'Connection refused')
+    assert names(folder) == [NAME]
+
+
 @pytest.mark.parametrize('name, data', [(NAME, WEIGHTS), (f'{SPEC.file}.zip', archive((NAME, WEIGHTS)))])
 def test_a_file_placed_in_the_folder_is_used(server, home, name, data):
     home.mkdir()
@@ -197,7 +206,7 @@ def test_a_damaged_file_in_the_folder_is_named_and_replaced(server, home, caplog
     (home / name).write_bytes(data)
     assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
     assert server.asked == [None]
-    assert caplog.text.count(f'{home / name}: ') == 1
+    assert caplog.text.count(f"{home / name}: {'a web page' if data == act.PAGE else 'damaged'}") == 1
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
 
 
@@ -326,11 +335,7 @@ def test_other_classes_get_a_new_classifier(official, server, tmp_path):
     assert logits.shape == (1, 7)
     assert np.ptp(logits) > 0
     with pytest.raises(InputError, match='made for 1000 classes'):
-        get_model('resnest50', pretrained=server_file(tmp_path), classes=7)
-
-
-def server_file(folder):
-    return next(folder.glob('*.params'))
+        get_model('resnest50', pretrained=next(tmp_path.glob('*.params')), classes=7)
 
 
 def test_pretrained_does_not_hide_other_differences(official, tmp_path):

@@ -46,7 +46,7 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     ----------
     net : ResNet
     path : str or Path
-        A file of ``net.save_parameters``.
+        A file of ``net.save_parameters``; its values are cast to the network's type.
     ctx : Context or list of Context
         Where to load to, the CPU unless given.
     other_classes : bool
@@ -82,7 +82,7 @@ def load_parameters(net, path, ctx=None, other_classes=False):
         raise InputError(f'{path}: not of this network: {problems[0]}{more}{hint}')
     for name, param in wanted.items():
         if name not in classifier:
-            param._load_init(stored[name], ctx)
+            param._load_init(stored[name], ctx, cast_dtype=True)
     if classifier:
         LOG.info('%s: the classifier for %d classes starts anew', path, wanted['fc.bias'].shape[0])
         net.fc.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=net.bn1.gamma.list_ctx(), force_reinit=True)
@@ -107,8 +107,9 @@ def model_file(spec, root=ROOT):
             if not (path.is_file() and _sha1(path) == spec.sha1):       # nobody fetched it while we waited
                 _obtain(spec, path, url, archive)
     except InputError as error:
-        raise InputError(f'cannot get {path.name} from {url} ({error}); put the file, or its .zip, into {folder}, '
-                         'or pass its path') from None
+        damaged = f'{path} is {_appearance(path)}, and ' if path.is_file() else ''
+        raise InputError(f'{damaged}cannot get {path.name} from {url} ({error}); put the file, or its .zip, '
+                         f'into {folder}, or pass its path') from None
     except OSError as error:
         raise InputError(f'cannot get {path.name} into {folder}: {error.strerror or error}; choose another folder '
                          'with root= or RESNEST_HOME, or make room') from None
@@ -142,7 +143,7 @@ def _obtain(spec, path, url, archive):
     """Make ``path`` from a file that lies there or on a mirror's path, otherwise from the network."""
     online = url.startswith(('http://', 'https://'))
     if path.is_file():
-        LOG.warning('%s: damaged, its sha1 is not %s; getting it again', path, spec.sha1)
+        LOG.warning('%s: %s, its sha1 is not %s; getting it again', path, _appearance(path), spec.sha1)
     sources = [path.with_suffix('.zip')]
     if not online:
         mirrored = Path(url).expanduser()
@@ -179,19 +180,23 @@ def _unpack(source, path, sha1):
             with zipfile.ZipFile(source) as opened, opened.open(path.name) as member, open(part, 'wb') as target:
                 shutil.copyfileobj(member, target)
         if _sha1(part) != sha1:
-            return f'damaged, the sha1 of {path.name} is not {sha1}'
+            return f'{_appearance(part)}, the sha1 of {path.name} is not {sha1}'
         with open(part, 'rb') as written:
             os.fsync(written.fileno())
         os.replace(part, path)
         return None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
-        with open(source, 'rb') as opened:
-            page = opened.read(512).lstrip().startswith(b'<')
-        return 'a web page, not an archive' if page else 'not a zip archive, or a damaged one'
+        return f'{_appearance(source)}, not a whole zip archive'
     except KeyError:
         return f'the archive has no {path.name}'
     finally:
         part.unlink(missing_ok=True)
+
+
+def _appearance(path):
+    """What a file that is not the wanted one seems to be."""
+    with open(path, 'rb') as opened:
+        return 'a web page' if opened.read(512).lstrip().startswith(b'<') else 'damaged'
 
 
 def _sha1(path):
