@@ -175,6 +175,11 @@ def test_verify_refuses(trained, squares, damaged, tmp_path):
     assert not (tmp_path / 'x.json').exists()
 
 
+def test_verify_of_other_classes_needs_a_file(squares):
+    result = script('gluon/verify.py', '--model', 'resnest50', '--rec-dir', squares, '--no-cuda')
+    assert_refused(result, 'the published weights know 1000 classes, not 4')
+
+
 @pytest.mark.slow
 def test_prepare_digits(tmp_path):
     first = script('dataset/prepare_digits.py', '--target-dir', tmp_path / 'a')
@@ -194,7 +199,7 @@ def test_prepare_digits(tmp_path):
     assert_refused(script('dataset/prepare_digits.py', '--num-shards', 0), '--num-shards must be at least 1')
 
 
-@pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py',
+@pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/convert_weights.py',
                                   'dataset/prepare_digits.py', 'demo.py'])
 def test_help_explains_each_option(name):
     result = script(name, '--help')

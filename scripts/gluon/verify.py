@@ -35,7 +35,7 @@ def main(arguments=None):
 
     from tqdm import tqdm
 
-    from resnest.gluon import get_model
+    from resnest.gluon import get_model, list_models
     from resnest.gluon.data import (
         Evaluation,
         FolderSet,
@@ -52,6 +52,8 @@ def main(arguments=None):
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')
     records = FolderSet(options.data_dir, 'val') if options.data_dir else RecordSet(options.rec_dir, 'val')
     classes = options.num_classes or len(records.classes or ()) or 1000
+    if not options.resume and classes != 1000 and options.model in list_models(pretrained=True):
+        raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file with --resume')
     device = choose_device(options.no_cuda)
     network = get_model(options.model, classes=classes, pretrained=options.resume or True, ctx=device)
     spec = network.spec

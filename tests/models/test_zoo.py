@@ -9,7 +9,7 @@ from resnest import gluon
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
 from resnest.gluon.models import store, variants
-from tests.conftest import randomize
+from tests.conftest import randomize, relative_error
 
 
 def test_one_function_a_name():
@@ -82,6 +82,21 @@ def test_a_damaged_file(weights, damage, tmp_path):
     path.write_bytes(damage(weights[0].read_bytes()))
     with pytest.raises(InputError, match='damaged.params: not a parameter file, or a truncated one'):
         get_model('resnest14', classes=5, pretrained=path)
+
+
+def test_a_file_of_pytorch_needs_converting(weights, tmp_path):
+    path = tmp_path / 'model.safetensors'
+    path.write_bytes(b'0' * 100)
+    with pytest.raises(InputError, match=r'model.safetensors: not a parameter file.*convert_weights.py'):
+        get_model('resnest14', classes=5, pretrained=path)
+
+
+def test_a_half_precision_file_is_cast(weights, tmp_path):
+    half = {name: array.astype('float16') for name, array in mx.nd.load(str(weights[0])).items()}
+    mx.nd.save(str(tmp_path / 'half.params'), half)
+    net = get_model('resnest14', classes=5, pretrained=tmp_path / 'half.params')
+    assert net.fc.weight.data().dtype == np.float32
+    assert relative_error(net(mx.nd.ones((1, 3, 32, 32))).asnumpy(), weights[1]) < 1e-2
 
 
 def test_no_weights_are_published_for_the_small_ones():

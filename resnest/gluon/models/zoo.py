@@ -3,23 +3,25 @@ import dataclasses
 import difflib
 import fnmatch
 
-import mxnet as mx
-
 from resnest.errors import InputError
 
 from .resnet import ResNet
-from .store import load_pretrained
+from .store import ROOT, load_pretrained, purge
 from .variants import VARIANTS
 
-__all__ = ['get_model', 'list_models', *VARIANTS]
+__all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
 
 
-def list_models(pattern='*'):
-    """Names of the networks, in the order of the table, that fit a shell pattern such as ``'*fast*'``."""
-    return [name for name in VARIANTS if fnmatch.fnmatchcase(name, pattern)]
+def list_models(pattern='*', pretrained=False):
+    """Names of the networks, in the order of the table, that fit a shell pattern such as ``'*fast*'``.
+
+    With ``pretrained=True`` only those whose weights are published.
+    """
+    return [name for name, spec in VARIANTS.items()
+            if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
 
 
-def get_model(name, pretrained=False, root='~/.mxnet/models', ctx=None, **kwargs):
+def get_model(name, pretrained=False, root=ROOT, ctx=None, **kwargs):
     """Make a network by name.
 
     Parameters
@@ -28,10 +30,12 @@ def get_model(name, pretrained=False, root='~/.mxnet/models', ctx=None, **kwargs
         One of :func:`list_models`.
     pretrained : bool or str
         True for the published ImageNet weights, or the path of a ``.params`` file. Otherwise the
-        network comes without values: call ``initialize`` or ``load_parameters``.
+        network comes without values: call ``initialize`` or ``load_parameters``. With
+        ``pretrained=True`` and other than 1000 ``classes`` the classifier is new; a file must fit.
     root : str
-        Folder of the published weights; they are downloaded where they are missing.
-    ctx : Context
+        Folder of the published weights; they are downloaded where they are missing. The default gives way to
+        the environment variables ``RESNEST_HOME`` and ``MXNET_HOME`` (``$MXNET_HOME/models``).
+    ctx : Context or list of Context
         Where to load the weights, the CPU unless given.
     **kwargs
         Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and any field of
@@ -47,12 +51,12 @@ def get_model(name, pretrained=False, root='~/.mxnet/models', ctx=None, **kwargs
     spec = dataclasses.replace(VARIANTS[name], **changes)
     net = ResNet(spec, **kwargs)
     if pretrained:
-        load_pretrained(net, spec, pretrained, root, ctx or mx.cpu())
+        load_pretrained(net, spec, pretrained, root, ctx)
     return net
 
 
 def _maker(name):
-    def make(pretrained=False, root='~/.mxnet/models', ctx=None, **kwargs):
+    def make(pretrained=False, root=ROOT, ctx=None, **kwargs):
         return get_model(name, pretrained, root, ctx, **kwargs)
     spec = VARIANTS[name]
     make.__name__ = make.__qualname__ = name
