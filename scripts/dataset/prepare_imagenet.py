@@ -58,8 +58,7 @@ def main(arguments=None):
     print(f'{target / "rec"}: {records["train"]} training and {records.get("val", 0)} validation images, '
           f'{len(manifest["classes"])} classes, {sum(shard["bytes"] for shard in shards) / 1e9:.3f} GB '
           f'in {len(shards)} shards' + (f', {len(skipped)} bad images left out' if skipped else ''))
-    print(f'{"all as the manifest says" if options.check else "done"} in {seconds:.1f} s, '
-          f'{sum(records.values()) / seconds:.0f} images/s', file=sys.stderr)
+    print(f'{"all as the manifest says" if options.check else "done"} in {seconds:.1f} s', file=sys.stderr)
 
 
 if __name__ == '__main__':

@@ -31,6 +31,9 @@ def image_folder(root):
             raise InputError(f'{folder / unknown[0]}: a class that {root / "train"} does not have; a split needs one '
                              f'folder a class, named alike in train and val')
         source.classes = source.classes or found
+        if len(found) == 1 and split == 'train':
+            raise InputError(f'{folder}: {found[0]} is the only folder, so every image would get label 0; give the '
+                             f'folder that holds one folder a class, or train/ and val/')
         source.splits[split] = _index(source, folder, [(name, source.classes.index(name)) for name in found])
     return source
 

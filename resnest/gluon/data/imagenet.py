@@ -14,7 +14,6 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from resnest.errors import InputError
-from resnest.runtime import import_extra
 
 from .image_folder import find_kaggle, image_folder, kaggle
 from .samples import Samples, Source
@@ -149,7 +148,7 @@ def _member(opened, path, name):
 
 def _read_meta(data, path):
     """The low-level synsets (those without children) are the classes; the others are their ancestors."""
-    loadmat = import_extra('scipy.io', 'imagenet').loadmat
+    from scipy.io import loadmat        # here, for its 40 MB
     try:
         rows = loadmat(BytesIO(data), squeeze_me=True)['synsets'].reshape(-1)
         rows = [row for row in rows if int(row['num_children']) == 0]

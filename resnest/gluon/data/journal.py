@@ -37,7 +37,7 @@ class Journal:
     def __init__(self, folder, facts, modified, shards):
         self.folder, self.names = folder, set(shards.values())
         self.facts = json.loads(json.dumps(facts))
-        self.head = {**self.facts, 'modified': modified}
+        self.head = {**self.facts, 'source_modified_ns': modified}
         self.finished = {}
 
     def __enter__(self):
@@ -55,6 +55,8 @@ class Journal:
         return self
 
     def __exit__(self, *_):
+        for part in self.folder.glob('*.part'):
+            part.unlink(missing_ok=True)
         (self.folder / LOCK).unlink(missing_ok=True)
         os.close(self._lock)
 
@@ -155,12 +157,9 @@ def _lock(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.sameopenfile(descriptor, descriptor) \
-                    and os.stat(path).st_ino == os.fstat(descriptor).st_ino:
+            if path.exists() and os.path.samestat(os.stat(path), os.fstat(descriptor)):
                 return descriptor
-        except BlockingIOError:
-            pass
-        except FileNotFoundError:       # removed by the process that held it
+        except (BlockingIOError, FileNotFoundError):    # held by another process, or just removed by it
             pass
         os.close(descriptor)
         if time.monotonic() > deadline:

@@ -7,6 +7,7 @@ the manifest replaces it at the end.
 import errno
 import os
 import sys
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Optional
@@ -58,31 +59,42 @@ def prepare(source, target, options, seed=0, workers=1):
     if workers < 1 or seed < 0:
         raise InputError(f'--num-workers must be at least 1 and --seed at least 0, got {workers} and {seed}')
     plan = _Plan(source, Path(target).expanduser(), options, seed)
-    with Journal(plan.folder, plan.facts, source.modified, plan.shards) as journal:
-        if not options.skip_bad:
-            journal.forget(lambda result: result['skipped'])
-        tasks = [task for task in plan.tasks if plan.shards[task] not in journal.finished]
-        plan.check_space(tasks)
-        total = sum(len(plan.order(*task)) for task in tasks)
-        bad = 0
-        with tqdm(total=total, desc='prepare', unit=' images', mininterval=0.5) as bar:
-            try:
-                for task, result in in_processes(plan.write, tasks, workers, bar.update):
-                    for skipped in result['skipped']:
-                        bar.write('{} image: {file}: {member}: {reason}'.format(
-                            'skipped' if options.skip_bad else 'bad', **skipped), file=sys.stderr)
-                    if 'file' in result:
-                        journal.add(result)
-                    else:
-                        bad += len(result['skipped'])
-            except KeyboardInterrupt:
-                bar.write(f'{len(journal.finished)} of {len(plan.shards)} shards are finished; the same command goes '
-                          f'on from there', file=sys.stderr)
-                raise
-        if bad:
-            raise InputError(f'{bad} image{"s" * (bad > 1)} cannot be decoded (named above); replace them in the '
-                             f'source, or leave them out with --skip-bad')
-        return journal.publish(_manifest(plan, source, journal.finished))
+    try:
+        with Journal(plan.folder, plan.facts, source.modified, plan.shards) as journal:
+            if not options.skip_bad:
+                journal.forget(lambda result: result['skipped'])
+            tasks = [task for task in plan.tasks if plan.shards[task] not in journal.finished]
+            plan.check_space(tasks)
+            bad = _write_all(plan, tasks, workers, journal)
+            if bad:
+                raise InputError(f'{bad[0]}: one of {len(bad)} images that cannot be decoded; replace them in the '
+                                 f'source, or leave them out with --skip-bad')
+            return journal.publish(_manifest(plan, source, journal.finished))
+    except OSError as error:
+        raise plan.refusal(error) from None
+
+
+def _write_all(plan, tasks, workers, journal):
+    """Write shards and note them in the journal; lines about the bad images of those that were given up."""
+    bad = []
+    total = sum(len(plan.order(*task)) for task in tasks)
+    with tqdm(total=total, desc='prepare', unit=' images', mininterval=0.5) as bar, \
+            closing(in_processes(plan.write, tasks, workers, bar.update)) as results:
+        try:
+            for _, result in results:
+                whole = 'file' in result
+                for item in result['skipped']:
+                    line = '{file}: {member}: {reason}'.format(**item)
+                    bar.write(f'{"left out" if whole else "bad image"}: {line}', file=sys.stderr)
+                    if not whole:
+                        bad.append(line)
+                if whole:
+                    journal.add(result)
+        except KeyboardInterrupt:
+            bar.write(f'{len(journal.finished)} of {len(plan.shards)} shards are finished; the same command goes on '
+                      f'from there', file=sys.stderr)
+            raise
+    return bad
 
 
 class _Plan:
@@ -93,6 +105,9 @@ class _Plan:
         self.folder = target / 'rec'
         if options.raw and source.kind == 'image folder':
             raise InputError('--raw writes a folder of images, which --image-folder is already; leave it out')
+        for split, samples in source.splits.items():
+            if options.raw and samples.path.resolve() == (target / split).resolve():
+                raise InputError(f'--raw would write into {samples.path}, which is read; choose another --target-dir')
         train = len(source.splits['train'])
         shards = options.num_shards or max(1, round(train / IMAGES_A_SHARD))
         if shards > train:
@@ -131,26 +146,29 @@ class _Plan:
             raise InputError(f'{self.folder}: {_size(needed)} are needed, {_size(free)} are free; make room and run '
                              f'again, or choose another --target-dir')
 
+    def refusal(self, error, path=None):
+        """The InputError for an OSError while writing."""
+        name = error.filename or path or self.folder
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return InputError(f'{name}: {error.strerror}; what is finished is kept: run again')
+        return InputError(f'{name}: {error.strerror}: all shards need about {_size(self.needed(self.tasks))}, '
+                          f'{_size(_free(self.folder))} are free; what is finished is kept: make room and run again')
+
     def write(self, task, count):
         """Write one shard; called in a worker process. Its manifest entry, and what was left out."""
-        split, shard = task
         path, skipped = self.folder / self.shards[task], []
         try:
-            entry = write_shard(path, self.records(split, self.order(split, shard), skipped, count))
+            entry = write_shard(path, self.records(task, skipped, count))
         except _Bad:
             return {'skipped': skipped}
         except OSError as error:
-            name = error.filename or path
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise InputError(f'{name}: {error.strerror}; what is finished is kept: run again') from None
-            raise InputError(f'{name}: {error.strerror}: all shards need about {_size(self.needed(self.tasks))}, '
-                             f'{_size(_free(self.folder))} are free; what is finished is kept: make room and run '
-                             f'again') from None
+            raise self.refusal(error, path) from None
         return {**entry, 'skipped': skipped}
 
-    def records(self, split, order, skipped, count):
-        options, samples = self.options, self.source.splits[split]
-        for index in order.tolist():
+    def records(self, task, skipped, count):
+        """Yield (id, label, encoded image); what cannot be decoded goes into ``skipped``."""
+        options, samples, shard = self.options, self.source.splits[task[0]], self.shards[task]
+        for index in self.order(*task).tolist():
             image = original = samples.read(index)
             try:
                 if options.resize:
@@ -158,11 +176,11 @@ class _Plan:
                 elif options.check_images or options.skip_bad:
                     check(original)
             except BadImage as error:
-                skipped.append({'split': split, 'file': samples.path.name, 'member': samples.name(index),
+                skipped.append({'shard': shard, 'file': samples.path.name, 'member': samples.name(index),
                                 'reason': str(error)})
             else:
                 if options.raw:
-                    self.write_raw(split, samples, index, original)
+                    self.write_raw(task[0], samples, index, original)
                 if options.skip_bad or not skipped:
                     yield index, samples.labels[index], image
             count(1)

@@ -6,6 +6,8 @@ from PIL import Image
 
 __all__ = ['BadImage', 'check', 'shrink']
 
+LONGEST_EDGE = 65_500       # pixels of a JPEG (libjpeg)
+
 
 class BadImage(ValueError):
     """An image that cannot be decoded; the message is the reason."""
@@ -19,7 +21,7 @@ def load(data):
             image = Image.open(io.BytesIO(data))
             image.load()
     except Exception as error:      # Pillow raises whatever the bytes lead it to
-        reason = 'empty' if not data else str(error).split(' <')[0] or type(error).__name__
+        reason = 'it is empty' if not data else str(error).split(' <')[0] or type(error).__name__
         raise BadImage(reason) from None
     return image
 
@@ -35,6 +37,8 @@ def shrink(data, short_edge, quality):
     image = load(data)
     scale = short_edge / min(image.size)
     size = tuple(max(short_edge, round(edge * scale)) for edge in image.size)
+    if max(size) > LONGEST_EDGE:
+        raise BadImage(f'{image.size[0]} x {image.size[1]} pixels: too long for a JPEG of short edge {short_edge}')
     buffer = io.BytesIO()
     image.convert('RGB').resize(size, Image.BICUBIC).save(buffer, 'jpeg', quality=quality)
     return buffer.getvalue()

@@ -49,18 +49,21 @@ class Samples:
     def read(self, index):
         """The encoded image; raises InputError where the file has changed since it was indexed."""
         size = self.sizes[index]
-        if self.packed:
-            if self._descriptor is None:
-                self._descriptor = os.open(self.path, os.O_RDONLY)
-            data = os.pread(self._descriptor, size, self.offsets[index])
-        else:
-            data = (self.path / self.name(index)).read_bytes()
+        try:
+            if not self.packed:
+                data = (self.path / self.name(index)).read_bytes()
+            else:
+                if self._descriptor is None:
+                    self._descriptor = os.open(self.path, os.O_RDONLY)
+                data = os.pread(self._descriptor, size, self.offsets[index])
+        except OSError as error:
+            raise InputError(f'{self.where(index)}: cannot be read: {error.strerror}') from None
         if len(data) != size:
             raise InputError(f'{self.where(index)}: {len(data)} bytes, but {size} when it was indexed; '
                              f'the source must not change while it is being read: run again')
         return data
 
-    def bytes(self, indices=slice(None)):
+    def bytes(self, indices=...):
         """Total size of some images in bytes."""
         return int(np.frombuffer(self.sizes, np.int64)[indices].sum())
 

@@ -12,6 +12,7 @@ from resnest.errors import InputError
 __all__ = ['tar_members', 'refuse_unsafe']
 
 BLOCK = 512
+LONGEST_NAME = 1 << 16
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 DAMAGED = 'download or copy it again'
 
@@ -27,7 +28,7 @@ def tar_members(descriptor, path, start=0, end=None):
     end = end if inner else os.fstat(descriptor).st_size
     offset, override = start, {}
     while offset < end:
-        block = os.pread(descriptor, min(BLOCK, end - offset), offset)
+        block = _read(descriptor, path, min(BLOCK, end - offset), offset)
         try:
             info = tarfile.TarInfo.frombuf(block, 'utf-8', 'surrogateescape')
         except tarfile.HeaderError as error:
@@ -44,10 +45,12 @@ def tar_members(descriptor, path, start=0, end=None):
             raise InputError(f'{path}: truncated: {name} at byte {data} has {size} bytes, but the '
                              f'{"class tar" if inner else "file"} ends at byte {end}; {DAMAGED}')
         offset = data + (size + BLOCK - 1) // BLOCK * BLOCK
-        if info.type == tarfile.GNUTYPE_LONGNAME:
-            override['path'] = os.fsdecode(os.pread(descriptor, size, data).rstrip(b'\0'))
-        elif info.type in (tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
-            override.update(_pax(os.pread(descriptor, size, data), path, data))
+        if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
+            if size > LONGEST_NAME:
+                raise InputError(f'{path}: the extended header at byte {data} is damaged; {DAMAGED}')
+            more = _read(descriptor, path, size, data)
+            override.update({'path': os.fsdecode(more.rstrip(b'\0'))} if info.type == tarfile.GNUTYPE_LONGNAME
+                            else _pax(more, path, data))
         elif info.type not in (tarfile.XGLTYPE, tarfile.GNUTYPE_LONGLINK):
             refuse_unsafe(name, path)
             if info.type in PLAIN:
@@ -58,6 +61,13 @@ def tar_members(descriptor, path, start=0, end=None):
             override = {}
     if not inner:
         raise InputError(f'{path}: truncated: it ends at byte {end} without the end mark of a tar; {DAMAGED}')
+
+
+def _read(descriptor, path, size, offset):
+    try:
+        return os.pread(descriptor, size, offset)
+    except OSError as error:
+        raise InputError(f'{path}: cannot be read at byte {offset}: {error.strerror}') from None
 
 
 def refuse_unsafe(name, path):
