@@ -148,7 +148,7 @@ def _member(opened, path, name):
 
 def _read_meta(data, path):
     """The low-level synsets (those without children) are the classes; the others are their ancestors."""
-    from scipy.io import loadmat        # here, for its 40 MB
+    from scipy.io import loadmat
     try:
         rows = loadmat(BytesIO(data), squeeze_me=True)['synsets'].reshape(-1)
         rows = [row for row in rows if int(row['num_children']) == 0]

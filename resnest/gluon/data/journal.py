@@ -92,7 +92,8 @@ class Journal:
                 break
         if not lines:
             raise InputError(f'{path}: not a journal; delete {self.folder} and start again')
-        self._refuse_others(path, lines[0], self.head)
+        if lines[1:]:
+            self._refuse_others(path, lines[0], self.head)
         return lines[1:]
 
     def _refuse_others(self, path, found, wanted):
