@@ -3,8 +3,11 @@ import csv
 import hashlib
 import io
 import re
+import runpy
 import shutil
+import sys
 import tarfile
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -15,8 +18,9 @@ from resnest.errors import InputError
 from resnest.gluon.data import RecordSet
 from resnest.gluon.data.imagenet import find_source
 from resnest.gluon.data.prepare import Options, check_prepared, prepare
+from resnest.gluon.data.samples import Samples
 from resnest.gluon.data.transforms import decode
-from tests.conftest import assert_refused, read_json, script
+from tests.conftest import ROOT, assert_refused, command, read_json, script
 from tests.data import ilsvrc
 
 SCRIPT = 'dataset/prepare_imagenet.py'
@@ -32,6 +36,11 @@ def official(tmp_path_factory):
 def copied(official, tmp_path):
     """A copy of the official files that a test may damage."""
     return shutil.copytree(official[0], tmp_path / 'copied')
+
+
+def main(*words):
+    """What the script does, in this process."""
+    runpy.run_path(str(ROOT / 'scripts' / SCRIPT))['main']([str(word) for word in words])
 
 
 def run(source, target, seed=0, workers=2, **options):
@@ -135,8 +144,7 @@ def test_raw_folders_hold_the_originals_and_prepare_alike(official, tmp_path):
     for split, images in made.items():
         written = files(tmp_path / 'tars' / split)
         assert written == {f'{wnid}/{name}': data for name, (data, wnid) in images.items()}
-    result = script(SCRIPT, '--image-folder', tmp_path / 'tars', '--target-dir', tmp_path / 'folder')
-    assert result.returncode == 0, result.stderr
+    main('--image-folder', tmp_path / 'tars', '--target-dir', tmp_path / 'folder')
     for split in made:
         a, b = (sorted((image, label) for image, label, _ in read_by_mxnet(tmp_path / name / 'rec', split))
                 for name in ('tars', 'folder'))
@@ -164,8 +172,7 @@ def make_kaggle(made, root):
 def test_kaggle_gives_the_labels_of_the_devkit(official, tmp_path, option, below):
     folder, made = official
     make_kaggle(made, tmp_path / 'kaggle')
-    result = script(SCRIPT, option, tmp_path / 'kaggle' / below, '--target-dir', tmp_path / 'a')
-    assert result.returncode == 0, result.stderr
+    main(option, tmp_path / 'kaggle' / below, '--target-dir', tmp_path / 'a')
     tars, found = run(folder, tmp_path / 'b'), read_json(tmp_path / 'a/rec/manifest.json')
     assert (found['classes'], found['words']) == (tars['classes'], tars['words'])
     for split in made:
@@ -190,7 +197,7 @@ def damage(image):
     return image[:len(image) // 2]
 
 
-def test_bad_images_are_all_named_then_left_out(tmp_path, monkeypatch):
+def test_bad_images_are_all_named_then_left_out(tmp_path, monkeypatch, capsys):
     """A truncated JPEG, an empty file and text, in tars; the others keep their bytes."""
     made = []
     real = ilsvrc.packed
@@ -206,10 +213,10 @@ def test_bad_images_are_all_named_then_left_out(tmp_path, monkeypatch):
         assert ilsvrc.TRAIN in line
         assert reason in line
     assert not (tmp_path / 'rec/manifest.json').exists()
-    result = script(SCRIPT, '--download-dir', tmp_path, '--num-shards', 4, '--skip-bad')
-    assert result.returncode == 0, result.stderr
-    assert '31 training' in result.stdout
-    assert '3 bad images left out' in result.stdout
+    main('--download-dir', tmp_path, '--num-shards', 4, '--skip-bad')
+    printed = capsys.readouterr().out
+    assert '31 training' in printed
+    assert '3 bad images left out' in printed
     skipped = read_json(tmp_path / 'rec/manifest.json')['skipped']
     assert sorted(item['member'].split('/')[1] for item in skipped) == sorted(bad)
     found = list(read_by_mxnet(tmp_path / 'rec', 'train'))
@@ -255,10 +262,10 @@ def test_check_names_what_differs_and_preparing_again_mends_it(official, tmp_pat
     assert files(tmp_path) == before
 
 
-def test_check_as_a_command(official, tmp_path):
+def test_check_as_a_command(official, tmp_path, capsys):
     run(official[0], tmp_path, num_shards=3)
-    result = script(SCRIPT, '--target-dir', tmp_path, '--check')
-    assert (result.returncode, '34 training' in result.stdout) == (0, True)
+    main('--target-dir', tmp_path, '--check')
+    assert '34 training' in capsys.readouterr().out
     (tmp_path / 'rec/train-00001-of-00003.rec').unlink()
     assert_refused(script(SCRIPT, '--target-dir', tmp_path, '--check'), 'train-00001-of-00003.rec: missing')
 
@@ -289,8 +296,10 @@ def test_other_options_are_refused_not_mixed(official, copied, tmp_path):
     (['-j', 0], '--num-workers must be'), (['--seed', -1], '--seed'), (['--checksum'], 'sha1'),
     (['--image-folder', 'nowhere'], 'nowhere: no such folder'), (['--check'], 'manifest.json: missing'),
     (['--target-dir', ilsvrc.TRAIN], 'cannot be written')])
-def test_bad_options(copied, options, wanted):
-    assert_refused(script(SCRIPT, *options, cwd=copied), wanted)
+def test_bad_options(copied, monkeypatch, options, wanted):
+    monkeypatch.chdir(copied)
+    with pytest.raises(InputError, match=re.escape(wanted)):
+        main(*options)
     assert not list(copied.glob('rec/*.rec'))
 
 
@@ -301,3 +310,38 @@ def test_help_tells_every_option():
                    '--seed', '--with-rec', '--raw', '--resize', '--quality', '--image-folder', '--check',
                    '--check-images', '--skip-bad'):
         assert option in result.stdout
+
+
+def test_the_index_is_compact():
+    """1.28 million images must fit beside the rest into 1 GB."""
+    samples = Samples(SCRIPT)
+    tracemalloc.start()
+    for number in range(50_000):
+        samples.add(f'n01440764.tar/n01440764_{number}.JPEG', 110_000, number % 1000, number * 110_592)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 50_000 * 100
+    assert samples.name(49_999) == 'n01440764.tar/n01440764_49999.JPEG'
+
+
+@pytest.mark.slow
+def test_twenty_thousand_images_in_little_memory(tmp_path):
+    """Each image once, with its label and bytes; no process takes 500 MB."""
+    ilsvrc.make(tmp_path, classes=100, train=160, val=1000)
+    code = ('import resource, subprocess, sys; code = subprocess.call(sys.argv[1:]); '
+            'print("MB", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024); sys.exit(code)')
+    result = command(sys.executable, '-c', code, sys.executable, ROOT / 'scripts' / SCRIPT, '--download-dir', tmp_path,
+                     '--num-shards', 8, '-j', 2)
+    assert result.returncode == 0, result.stderr
+    assert 50 < int(result.stdout.split('MB')[-1]) < 500
+    original = read_by_tarfile(tmp_path)
+    classes = read_json(tmp_path / 'rec/manifest.json')['classes']
+    assert len(original['train']) == 20_950
+    seen = set()
+    for image, label, number in read_by_mxnet(tmp_path / 'rec', 'train'):
+        name, data = original['train'][number]
+        assert (image, classes[label]) == (data, name.split('_')[0])
+        seen.add(number)
+    assert len(seen) == 20_950
+    assert len(RecordSet(tmp_path / 'rec', 'train')) == 20_950
+    assert len(RecordSet(tmp_path / 'rec', 'val')) == 1000

@@ -36,9 +36,9 @@ def find_source(download_dir, folder=None, checksum=False):
     if not root.is_dir():
         raise InputError(f'{root}: no such folder; give the one that holds the data with '
                          f'{"--image-folder" if folder else "--download-dir"}')
-    if folder and checksum:
-        raise InputError('--checksum is for the official tars; it cannot be used with --image-folder')
     if folder or find_kaggle(root) and not (root / TRAIN).exists():
+        if checksum:
+            raise InputError(f'{root}: --checksum is for the official tars; leave it out')
         return kaggle(root) if find_kaggle(root) else image_folder(root)
     return official_tars(root, checksum)
 

@@ -1,4 +1,5 @@
 """What is finished of a folder of shards: a lock, a journal while it grows, the manifest when it is whole."""
+import errno
 import fcntl
 import json
 import os
@@ -157,7 +158,7 @@ def _lock(path):
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(descriptor)
             if path.exists() and os.path.samestat(os.stat(path), os.fstat(descriptor)):
                 return descriptor
         except (BlockingIOError, FileNotFoundError):    # held by another process, or just removed by it
@@ -167,6 +168,15 @@ def _lock(path):
             raise InputError(f'{path.parent}: another process is preparing into it; wait for it, or choose another '
                              f'--target-dir')
         time.sleep(0.1)
+
+
+def _flock(descriptor):
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        # A network file system without locks: going on without one is better than not at all.
 
 
 def _differences(found, wanted, name=''):
