@@ -5,10 +5,12 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 from resnest.errors import InputError, run_command
 from resnest.gluon.data import prepare as module
@@ -44,6 +46,7 @@ def child(work):
     if not pid:
         try:
             os.setsid()
+            tqdm.set_lock(threading.RLock())        # tqdm's own is shared: killed with it, we would stop too
             with open(os.devnull, 'w') as sink:
                 os.dup2(sink.fileno(), 2)
             run_command(work)

@@ -120,7 +120,8 @@ def _is_image(name):
 
 def _beside(data, name):
     """A file of the archive's root: beside ILSVRC/, or anywhere on the way down."""
-    return next((folder / name for folder in [data, *data.resolve().parents[:3]] if (folder / name).is_file()), None)
+    folders = [data, *list(data.resolve().parents)[:3]]
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 def _read_solution(path):
