@@ -46,10 +46,11 @@ def child(work):
     if not pid:
         try:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.default_int_handler)    # ignored where a shell runs us behind
             tqdm.set_lock(threading.RLock())        # tqdm's own is shared: killed with it, we would stop too
             with open(os.devnull, 'w') as sink:
                 os.dup2(sink.fileno(), 2)
-            run_command(work)
+            run_command(lambda: work() and None)
         except SystemExit as end:
             os._exit(end.code)
         finally:
