@@ -66,7 +66,8 @@ setup(
     package_dir={'': '.'},      # the plain editable install: one path line, no finder at each start of Python
     packages=find_packages(include=['resnest', 'resnest.*']),
     package_data={'resnest': ['**/*.json', '**/*.yaml', '**/*.cc', '**/*.txt']},
-    install_requires=['numpy>=1.22', 'setuptools>=64', 'requests>=2.20', 'tqdm>=4.40', 'pillow>=9', 'pyyaml>=5.4'],
+    install_requires=['numpy>=1.22', 'scipy>=1.7', 'setuptools>=64', 'requests>=2.20', 'tqdm>=4.40', 'pillow>=9',
+                      'pyyaml>=5.4'],
     extras_require=EXTRAS,
     cmdclass={'build_py': BuildWithPth},
     classifiers=[

@@ -75,9 +75,10 @@ def test_resume_goes_on_where_the_checkpoint_ends(trained, squares, tmp_path):
 
 @pytest.mark.slow
 @needs_horovod
-def test_two_ranks_train_together(squares, tmp_path):
+@pytest.mark.parametrize('words', [(), ('--sharding', 'local', '--auto_aug', '--skip-bad')])
+def test_two_ranks_train_together(squares, tmp_path, words):
     result = command(HOROVODRUN, '-np', 2, '-H', 'localhost:2', sys.executable, ROOT / 'scripts/gluon/train.py',
-                     *train_words(squares, tmp_path, '--num-epochs', 2))
+                     *train_words(squares, tmp_path, '--num-epochs', 2, *words))
     assert result.returncode == 0, result.stdout + result.stderr
     summary = read_json(tmp_path / 'summary.json')
     assert (summary['workers'], summary['global_batch_size'], summary['seen']) == (2, 32, 37)

@@ -1,8 +1,9 @@
 """Images in, batches out: RecordIO shards, transforms, sample order, loader."""
 from .folder import FolderSet
 from .loader import Loader
-from .recordio import RecordSet, write_shards
+from .recordio import RecordSet
 from .sampler import evaluation_batches, local_batches, training_batches
+from .shard_writer import write_shards
 from .transforms import Evaluation, training_transform, with_normalization
 
 __all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'evaluation_batches', 'local_batches',

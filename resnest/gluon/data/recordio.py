@@ -6,21 +6,18 @@ line ``key<TAB>offset`` a record.
 """
 import bisect
 import contextlib
-import hashlib
-import json
 import math
 import os
 import struct
-from pathlib import Path
 
 import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replace_file
 
-from .shard_files import MANIFEST, find_shards
+from .shard_files import find_shards
 
-__all__ = ['RecordSet', 'write_shards']
+__all__ = ['RecordSet']
 
 MAGIC = 0xced7230a
 LENGTH = (1 << 29) - 1
@@ -152,45 +149,3 @@ def _rebuild_index(path, index):
     with contextlib.suppress(OSError):      # a folder that cannot be written to
         replace_file(index, ''.join(f'{key}\t{offset}\n' for key, offset in enumerate(offsets)))
     return np.array(offsets, dtype=np.int64)
-
-
-def write_shards(folder, splits, classes, num_shards=1, **facts):
-    """Write RecordIO shards and the manifest into ``folder``; each file appears whole or not at all.
-
-    Parameters
-    ----------
-    folder : Path
-        Made where it is missing.
-    splits : dict of str to list of (bytes, int)
-        Encoded images and labels of ``'train'`` and ``'val'``.
-    classes : list of str
-        Names in the order of the labels.
-    num_shards : int
-        Files a split.
-    **facts
-        Go into the manifest as they are (seed, options, versions).
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest = {'classes': list(classes), 'splits': {}, **facts}
-    for split, samples in splits.items():
-        shards = []
-        for shard in range(num_shards):
-            first, last = (len(samples) * (shard + i) // num_shards for i in (0, 1))
-            path = folder / f'{split}-{shard:05d}-of-{num_shards:05d}.rec'
-            _write_shard(path, samples[first:last], first)
-            shards.append({'file': path.name, 'records': last - first, 'bytes': path.stat().st_size,
-                           'sha256': hashlib.sha256(path.read_bytes()).hexdigest()})
-        manifest['splits'][split] = {'records': len(samples), 'shards': shards}
-    replace_file(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
-
-
-def _write_shard(path, samples, first_id):
-    # mxnet is imported here: reading shards does not need it.
-    from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack
-    part, index = Path(f'{path}.part'), Path(f'{path}.idx.part')
-    writer = MXIndexedRecordIO(str(index), str(part), 'w')
-    for number, (image, label) in enumerate(samples):
-        writer.write_idx(number, pack(IRHeader(0, float(label), first_id + number, 0), image))
-    writer.close()
-    os.replace(index, path.with_suffix('.idx'))
-    os.replace(part, path)

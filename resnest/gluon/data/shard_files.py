@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resnest.errors import InputError
 
-__all__ = ['MANIFEST', 'find_shards']
+__all__ = ['MANIFEST', 'find_shards', 'read_manifest']
 
 MANIFEST = 'manifest.json'
 
@@ -15,8 +15,11 @@ def find_shards(source, split, partial):
     """The shard files of a source, in order, and the class names that its manifest tells (or None)."""
     path = Path(source).expanduser()
     if path.is_dir():
-        manifest = _read_manifest(path)
-        if manifest and split in manifest['splits']:
+        manifest = read_manifest(path)
+        if manifest and split not in manifest['splits']:
+            raise InputError(f"{path}: {MANIFEST} tells of no '{split}' shards, only of "
+                             f"{', '.join(manifest['splits']) or 'none'}")
+        if manifest:
             return _listed_shards(path, manifest['splits'][split]['shards'], partial), manifest['classes']
         files = sorted(path.glob(f'{split}-*.rec')) or sorted(path.glob('*.rec'))
         if not files:
@@ -29,7 +32,7 @@ def find_shards(source, split, partial):
         files = sorted(Path(name) for name in glob.glob(str(path)))
         if not files:
             raise InputError(f'{path}: no such file or folder; give a folder of shards, a .rec file or a pattern')
-    manifest = _read_manifest(files[0].parent)
+    manifest = read_manifest(files[0].parent)
     return files, manifest and manifest['classes']
 
 
@@ -60,7 +63,8 @@ def _check_complete(files):
                              f'{numbers[0][1]}; copy what is missing, or remove what is left over')
 
 
-def _read_manifest(folder):
+def read_manifest(folder):
+    """The manifest of a folder of shards as a dict, None without one; raises InputError for a damaged one."""
     path = folder / MANIFEST
     if not path.is_file():
         return None
@@ -69,7 +73,8 @@ def _read_manifest(folder):
         classes = manifest['classes']
         shards = [shard for split in manifest['splits'].values() for shard in split['shards']]
         valid = isinstance(classes, list) and all(
-            isinstance(shard['file'], str) and shard['bytes'] >= 0 and shard['records'] >= 0 for shard in shards)
+            isinstance(shard['file'], str) and isinstance(shard['sha256'], str) and shard['bytes'] >= 0 and
+            shard['records'] >= 0 for shard in shards)
     except (ValueError, KeyError, TypeError, AttributeError):
         valid = False
     if not valid:
