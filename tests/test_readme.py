@@ -3,12 +3,15 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from resnest.gluon.data import RecordSet
 from resnest.gluon.models.complexity import table
-from tests.conftest import ROOT, command, read_json
+from tests.conftest import ROOT, assert_refused, command, read_json
+from tests.data import ilsvrc
 
-README = (ROOT / 'README.md').read_text()
+README, DATA = ((ROOT / name).read_text() for name in ('README.md', 'docs/data.md'))
 BLOCKS = re.findall(r'^```(\w*)\n(.*?)^```', README, re.MULTILINE | re.DOTALL)
 HOROVODRUN = Path(sys.executable).with_name('horovodrun')
 
@@ -19,7 +22,7 @@ def blocks(language):
 
 def test_blocks_are_of_the_kinds_that_are_run():
     """The block without a language installs into another environment; here only its extras are looked at."""
-    assert [language for language, _ in BLOCKS] == ['bash', 'python', 'bash', '']
+    assert [language for language, _ in BLOCKS] == ['bash', 'python', 'bash', 'bash', '']
 
 
 @pytest.mark.parametrize('code', blocks('python'))
@@ -37,6 +40,27 @@ def test_train_and_verify(tmp_path):
     result = command('bash', '-euc', text, cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     assert re.search(r'resnest14: top-1 9[789]\.\d\d %|top-1 100', result.stdout)
+
+
+PREPARING = [blocks('bash')[2], *re.findall(r'^```bash\n(.*?)^```', DATA, re.MULTILINE | re.DOTALL)]
+
+
+@pytest.mark.parametrize('text', PREPARING)
+def test_preparing_imagenet(text, tmp_path):
+    """The README's and docs/data.md's commands, on archives in the official layout."""
+    ilsvrc.make(tmp_path)
+    for name in ('a', 'b'):
+        (tmp_path / 'photos' / name).mkdir(parents=True)
+        (tmp_path / 'photos' / name / '1.jpg').write_bytes(ilsvrc.picture(np.random.default_rng(0)))
+    # The archives are not the official ones, so --checksum must refuse them; the rest is run without it.
+    result = command('bash', '-euc', text.replace('scripts/', f'{ROOT}/scripts/'), cwd=tmp_path)
+    if 'benchmark' in text:
+        assert_refused(result, 'rec: no such file or folder')
+    elif '--checksum' in text:
+        assert_refused(result, 'ILSVRC2012_')
+    else:
+        assert result.returncode == 0, result.stderr
+        assert RecordSet(tmp_path / ('prepared/rec' if 'photos' in text else 'rec'), 'train').classes
 
 
 @pytest.mark.slow
