@@ -1,8 +1,8 @@
 """The optional C++ operators for the CPU (split_attention.cc), compiled here and loaded as an mxnet library.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
-network uses them only after :func:`use_native`. mxnet's extension interface:
-https://mxnet.apache.org/versions/1.9.1/api/python/docs/tutorials/extend/index.html
+network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.
+mxnet's extension interface: https://mxnet.apache.org/versions/1.9.1/api/python/docs/tutorials/extend/index.html
 """
 import ctypes
 import hashlib

@@ -7,6 +7,9 @@
 // mxnet hands every tensor over in the plain layout. A row is the H*W values of one channel of one image. Each row is
 // summed by one thread, so results do not depend on the number of threads, which is that of the calling engine thread
 // (mxnet sets it from OMP_NUM_THREADS).
+//
+// lib_api does not say whether a gradient is to be written or added: these are written. So a leaf with grad_req='add'
+// must not be an input itself; in a network no leaf is.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
