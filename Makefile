@@ -9,6 +9,7 @@ LINT := .venv/.lint-done
 BASE := .venv/.base-done
 HOROVOD := .venv/.horovod-done
 FULL := .venv/.full-done
+NATIVE := .venv/.native-done
 HOROVOD_FAILED := .venv/.horovod-failed
 HOROVOD_LOG := .venv/horovod-build.log
 
@@ -27,10 +28,10 @@ endif
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(BASE) $(HOROVOD) $(FULL)  ## make .venv with everything (PYTHON=python3.13 make setup: with that Python, 3.9 to 3.13)
+setup: $(BASE) $(NATIVE) $(HOROVOD) $(FULL)  ## make .venv with everything (PYTHON=python3.13 make setup: with that Python, 3.9 to 3.13)
 	@echo '.venv is ready: $(BIN)/python -m resnest env'
 
-demo: $(BASE) $(HOROVOD)  ## train on handwritten digits with two Horovod processes and verify: runs/demo
+demo: $(BASE) $(NATIVE) $(HOROVOD)  ## train on handwritten digits with two Horovod processes and verify: runs/demo
 	@$(WITH_VENV) python scripts/demo.py --out runs/demo
 
 test: setup  ## all tests
@@ -75,6 +76,10 @@ $(FULL): $(BASE)
 	@$(PIP) --no-build-isolation -e '.[cpu,demo,export,dev]'
 	@$(PIP) --no-deps gluoncv
 	@touch $@
+
+# Optional too: the C++ operators, into ~/.cache/resnest; a notice where there is no compiler.
+$(NATIVE): $(BASE) resnest/gluon/nn/native/split_attention.cc
+	@if $(BIN)/python -m resnest.gluon.nn.native; then touch $@; fi
 
 # Optional: without a compiler, or if the build fails, a notice, and everything else goes on.
 $(HOROVOD): | $(BASE)

@@ -13,18 +13,21 @@ from resnest.runtime import installed, usable_cores
 
 from ..models import complexity, get_model
 from ..models.resnet import SMALLEST_IMAGE
+from ..nn import native
 
 __all__ = ['compare', 'format_table', 'machine']
 
 CONTENDER = Path(__file__).with_name('contender.py')
 # (implementation, threads): None leaves mxnet, or this package, its default.
-CONTENDERS = (('ours', None), ('gluoncv', None), ('ours', 'all'), ('gluoncv', 'all'))
+CONTENDERS = (('ours', None), ('ours, native', None), ('gluoncv', None),
+              ('ours', 'all'), ('ours, native', 'all'), ('gluoncv', 'all'))
 
 
 def compare(models, batch_size=16, image_size=224, modes=('inference',), rounds=3, steps=8, progress=None):
     """Time every model in every mode, ours and gluoncv's, at default and at equal numbers of threads.
 
-    Each round runs every contender once in a fresh process; a contender's figures are medians over the rounds.
+    Ours runs a second time with the native operators where they are compiled. Each round runs
+    every contender once in a fresh process; a contender's figures are medians over the rounds.
 
     Parameters
     ----------
@@ -52,9 +55,7 @@ def compare(models, batch_size=16, image_size=224, modes=('inference',), rounds=
     counted = {model: complexity(get_model(model), image_size) for model in models}    # unknown names first
     for model, (parameters, macs) in counted.items():
         for mode in modes:
-            # gluoncv has the four larger networks only
-            contenders = [pair for pair in CONTENDERS if pair[0] == 'ours' or '_fast_' not in model and
-                          model not in ('resnest14', 'resnest26')]
+            contenders = [pair for pair in CONTENDERS if _takes_part(pair[0], model)]
             runs = {pair: [] for pair in contenders}
             for _ in range(rounds):
                 for implementation, threads in contenders:
@@ -68,6 +69,12 @@ def compare(models, batch_size=16, image_size=224, modes=('inference',), rounds=
                                 'threads': threads or 'default', 'batch_size': batch_size, 'image_size': image_size,
                                 'parameters': parameters, 'macs': macs, **_figures(found, batch_size)})
     return results
+
+
+def _takes_part(implementation, model):
+    if implementation == 'gluoncv':     # which has the four larger networks only
+        return '_fast_' not in model and model not in ('resnest14', 'resnest26')
+    return implementation == 'ours' or native.available()
 
 
 def _run(settings, threads):
@@ -105,7 +112,7 @@ def format_table(results):
         same = [other for other in results if other['implementation'] == 'gluoncv' and
                 all(other[key] == result[key] for key in ('model', 'mode', 'threads'))]
         text = ''
-        if result['implementation'] == 'ours' and same:
+        if result['implementation'] != 'gluoncv' and same:
             text = '{:.2f} ({:.2f} to {:.2f})'.format(*ratio(result, same[0]))
         rows.append((result['model'], result['mode'], str(result['threads']), result['implementation'],
                      f"{result['images_per_second']:.2f}", f"{result['latency_ms_median']:.0f}",

@@ -22,6 +22,10 @@ def make(implementation, model, training):
         from resnest.gluon.models import get_model
         net = get_model(model, **dropping)
         import mxnet as mx
+        if implementation == 'ours, native':
+            from resnest.gluon.nn import use_native
+            if not use_native(net):
+                raise RuntimeError('the native operators are not there')
     net.initialize(mx.init.MSRAPrelu())
     net.hybridize(static_alloc=True, static_shape=True)
     return net, mx

@@ -9,6 +9,7 @@ backward pass of a global pooling in a blocked layout takes 100 times as long. T
 splits add up to one, so the last split needs no weight of its own:
 ``sum_r a_r x_r = x_R + sum_{r<R} a_r (x_r - x_R)``, which saves a product and its slow gradient.
 """
+import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 __all__ = ['SplitAttentionConv']
@@ -54,6 +55,7 @@ class SplitAttentionConv(HybridBlock):
         self.radix = radix
         self.cardinality = cardinality
         self.channels = channels
+        self.native = False     # use_native sets it
         with self.name_scope():
             self.conv = nn.Conv2D(channels * radix, kernel_size, strides, padding, dilation, groups=groups,
                                   use_bias=False, in_channels=in_channels)
@@ -64,20 +66,37 @@ class SplitAttentionConv(HybridBlock):
             self.relu1 = nn.Activation('relu')
             self.fc2 = nn.Conv2D(channels * radix, 1, groups=cardinality, in_channels=inner)
 
+    def cast(self, dtype):
+        self.native = self.native and np.dtype(dtype) == np.float32
+        super().cast(dtype)
+
     def hybrid_forward(self, F, x):
         x = self.relu(self.bn(self.conv(x)))
+        if self.native:
+            return self._native_attention(F, x)
         splits = self._split(F, x)
         pooled = [F.Pooling(split, global_pool=True, pool_type='avg', kernel=(1, 1)) for split in splits]
-        attention = self.fc2(self.relu1(self.bn1(self.fc1(_add(pooled)))))
+        weights = self._weights(F, _add(pooled))
         if self.radix == 1:
-            return F.broadcast_mul(x, F.sigmoid(attention))
+            return F.broadcast_mul(x, weights)
+        last = splits[-1]
+        return _add([last] + [F.broadcast_mul(split - last, weight)
+                              for split, weight in zip(splits[:-1], self._split(F, weights))])
+
+    def _native_attention(self, F, x):
+        x = F.reshape(x, (0, 0, 0, 0))      # into the plain layout, once for both operators
+        weights = self._weights(F, F.split_attention_pool(x, radix=self.radix))
+        return F.split_attention_sum(x, weights, radix=self.radix)
+
+    def _weights(self, F, pooled):
+        """The attention ``(N, radix * C, 1, 1)`` from the pooled sum of the splits, ``(N, C, 1, 1)``."""
+        attention = self.fc2(self.relu1(self.bn1(self.fc1(pooled))))
+        if self.radix == 1:
+            return F.sigmoid(attention)
         # The second layer's groups are the cardinal ones: (N, cardinality * radix * c, 1, 1).
         attention = F.reshape(attention, (0, self.cardinality, self.radix, -1))
         attention = F.swapaxes(F.softmax(attention, axis=2), 1, 2)
-        weights = self._split(F, F.reshape(attention, (0, -1, 1, 1)))
-        last = splits[-1]
-        return _add([last] + [F.broadcast_mul(split - last, weight)
-                              for split, weight in zip(splits[:-1], weights)])
+        return F.reshape(attention, (0, -1, 1, 1))
 
     def _split(self, F, x):
         """The splits of ``(N, radix * C, …)``, each ``(N, C, …)``."""

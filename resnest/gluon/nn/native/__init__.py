@@ -1,0 +1,155 @@
+"""The optional C++ operators for the CPU (split_attention.cc), compiled here and loaded as an mxnet library.
+
+``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
+network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.
+mxnet's extension interface: https://mxnet.apache.org/versions/1.9.1/api/python/docs/tutorials/extend/index.html
+"""
+import ctypes
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+from mxnet.base import _LIB, check_call, mx_uint
+from mxnet.gluon import HybridBlock
+from mxnet.ndarray.register import _make_ndarray_function
+from mxnet.symbol.register import _make_symbol_function
+
+from resnest.errors import InputError, MissingPackage
+
+from ..split_attention import SplitAttentionConv
+
+__all__ = ['available', 'build', 'library', 'load', 'use_native']
+
+SOURCE = Path(__file__).with_name('split_attention.cc')
+FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17')
+OPERATORS = ('split_attention_sum', 'split_attention_pool')
+_state = {'loaded': False, 'failed': None}      # the library that could not be built or loaded is not tried again
+
+
+def library():
+    """Path of the compiled library: its name holds a hash of source, flags, mxnet's version and the CPU's features.
+
+    It lies in ``RESNEST_CACHE`` or ``~/.cache/resnest``.
+    """
+    folder = Path(os.environ.get('RESNEST_CACHE') or Path.home() / '.cache' / 'resnest')
+    digest = hashlib.sha256(SOURCE.read_bytes())
+    for part in (mx.__version__, *FLAGS, *_cpu_features()):
+        digest.update(b'\0' + part.encode())
+    return folder.absolute() / f'split_attention-{digest.hexdigest()[:16]}.so'
+
+
+def _cpu_features():
+    try:
+        found = re.search(r'^flags\s*:(.*)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return sorted(found[1].split()) if found else [platform.machine(), platform.processor(), platform.node()]
+
+
+def build():
+    """Compile the operators, unless :func:`library` is there, and return its path.
+
+    The compiler is ``$CXX`` or ``g++``. Processes may build at the same time: each compiles into a file of its own
+    and renames it. Raises MissingPackage without a compiler, InputError where it fails.
+    """
+    path = library()
+    if path.exists():
+        return path
+    compiler = shutil.which(os.environ.get('CXX') or 'g++')
+    if compiler is None:
+        raise MissingPackage('no C++ compiler for the native operators: apt-get install g++')
+    package = Path(mx.__file__).parent
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='build-', dir=path.parent) as folder:
+        made = Path(folder, path.name)
+        done = subprocess.run([compiler, *FLAGS, f"-I{package / 'include'}", str(SOURCE),
+                               str(package / 'src' / 'lib_api.cc'), '-o', str(made)],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = next((line for line in done.stderr.splitlines() if 'error' in line), f'exit {done.returncode}')
+            raise InputError(f'{compiler} cannot compile {SOURCE.name}: {reason}')
+        os.replace(made, path)
+    return path
+
+
+def load(compiling=True):
+    """Load the operators into mxnet, once per process, and say whether ``mx.nd`` and ``mx.sym`` have them.
+
+    Parameters
+    ----------
+    compiling : bool
+        Whether to compile them first (some ten seconds) where :func:`library` is not there yet.
+
+    Returns False with ``RESNEST_NATIVE=0`` in the environment and without a compiler; also, with a warning, where
+    compiling or loading fails.
+    """
+    if os.environ.get('RESNEST_NATIVE') == '0':
+        return False
+    if _state['loaded']:
+        return True
+    path = library()
+    if _state['failed'] == path or not (compiling or path.exists()):
+        return False
+    try:
+        _register(build())
+    except MissingPackage:
+        _state['failed'] = path
+    except (InputError, OSError, mx.MXNetError) as error:
+        _state['failed'] = path
+        warnings.warn(f'without the native operators: {str(error).splitlines()[0]}', stacklevel=2)
+    else:
+        _state['loaded'] = True
+    return _state['loaded']
+
+
+def _register(path):
+    """What ``mx.library.load`` does, for our operators alone: it makes the functions of all operators again (1 s)."""
+    check_call(_LIB.MXLoadLib(ctypes.c_char_p(str(path).encode()), mx_uint(0)))
+    for name in OPERATORS:
+        handle = mx.base.OpHandle()
+        check_call(_LIB.NNGetOpHandle(mx.base.c_str(name), ctypes.byref(handle)))
+        for module, make in ((mx.nd, _make_ndarray_function), (mx.sym, _make_symbol_function)):
+            function = make(handle, name, name)
+            function.__module__ = module.op.__name__
+            setattr(module, name, function)
+            setattr(module.op, name, function)
+
+
+def available():
+    """Whether the operators are compiled and can be used; loads them, compiles nothing."""
+    return load(compiling=False)
+
+
+def use_native(net, native=True):
+    """Have every :class:`SplitAttentionConv` in ``net`` use the native operators, or the pure Gluon path again.
+
+    They serve float32 on CPUs: a network with other parameters keeps the pure path, and one that is cast to another
+    dtype goes back to it. Turn them off before moving a network to a GPU, and before exporting it for a process that
+    does not call :func:`load`. Call it on the outermost block that is hybridized: it is traced again.
+
+    Returns whether ``net`` now uses them; False where :func:`load` cannot load them.
+    """
+    native = native and all(_suits(param) for param in net.collect_params().values()) and load()
+
+    def visit(block):
+        if isinstance(block, SplitAttentionConv):
+            block.native = native
+        if isinstance(block, HybridBlock):
+            block._clear_cached_op()    # the choice is a constant of the traced graph
+
+    net.apply(visit)
+    return native
+
+
+def _suits(param):
+    if np.dtype(param.dtype) != np.float32:
+        return False
+    return param._data is None or all(ctx.device_type == 'cpu' for ctx in param.list_ctx())

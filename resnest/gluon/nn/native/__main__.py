@@ -1,0 +1,13 @@
+"""``python -m resnest.gluon.nn.native``: compile the native operators; a notice and exit code 1 where that fails."""
+import sys
+
+from resnest.errors import InputError, MissingPackage
+
+from . import build, library
+
+if __name__ == '__main__':
+    there = library().exists()
+    try:
+        print('native operators:' if there else 'native operators compiled:', build())
+    except (InputError, MissingPackage, OSError) as error:
+        sys.exit(f'notice: {error}; the networks run in pure Gluon')
