@@ -6,7 +6,7 @@ import itertools
 import mxnet as mx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from resnest.errors import InputError
 from resnest.gluon.data import (
@@ -245,3 +245,12 @@ def test_sixteen_bit_and_cmyk_images(tmp_path):
     ink.save(buffer, 'jpeg')
     red = Evaluation(4, 1.0)(Image.open(io.BytesIO(buffer.getvalue())))
     assert np.abs(red.astype(int) - [255, 0, 0]).max() < 6
+
+
+def test_truncated_images_are_refused_whatever_others_have_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)       # as importing gluoncv does
+    pixels = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    jpeg = encoded(pixels, 'jpeg')
+    write_shards(tmp_path, {'train': [(jpeg[:len(jpeg) // 2], 0)]}, ['a'])
+    with pytest.raises(InputError, match='record 0: not a readable image.*truncated'):
+        list(Loader(RecordSet(tmp_path, 'train'), Evaluation(32), [np.arange(1)], 1, workers=0))

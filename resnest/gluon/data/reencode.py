@@ -2,7 +2,7 @@
 import io
 import warnings
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 __all__ = ['BadImage', 'check', 'shrink']
 
@@ -15,6 +15,7 @@ class BadImage(ValueError):
 
 def load(data):
     """The image of encoded bytes, wholly decoded; raises BadImage."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')     # about metadata; what is decoded is not touched by it

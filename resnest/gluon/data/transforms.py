@@ -9,7 +9,7 @@ import math
 import numpy as np
 from mxnet.gluon import nn
 from mxnet.gluon.data.vision import transforms
-from PIL import Image
+from PIL import Image, ImageFile
 
 from resnest.errors import InputError
 
@@ -27,6 +27,7 @@ AUGMENTATIONS = ('standard', 'autoaugment', 'randaugment', 'none')
 
 def decode(data, where):
     """The image of encoded bytes, not decoded yet; raises InputError that names ``where``."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
     try:
         return Image.open(io.BytesIO(data))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
