@@ -20,7 +20,8 @@ from .shard_files import find_shards
 __all__ = ['RecordSet']
 
 MAGIC = 0xced7230a
-LENGTH = (1 << 29) - 1
+LENGTH_BITS = 29
+LENGTH = (1 << LENGTH_BITS) - 1
 HEADER = struct.Struct('<IfQQ')         # flag (number of extra labels), label, id, id2
 
 
@@ -87,7 +88,7 @@ class RecordSet:
         while True:
             head = os.pread(self._descriptors[shard], 8, offset)
             magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
-            flag, length = word >> 29, word & LENGTH
+            flag, length = word >> LENGTH_BITS, word & LENGTH
             data = os.pread(self._descriptors[shard], length, offset + 8)
             if magic != MAGIC or len(data) < length:
                 raise InputError(f'{self.files[shard]}: record {local} at byte {offset} is truncated or damaged; '
@@ -138,7 +139,7 @@ def _walk(path, start=0):
             if magic != MAGIC or end > size:
                 raise InputError(f'{path}: the record at byte {offset} is truncated or damaged; '
                                  f'prepare or copy the file again')
-            if word >> 29 in (0, 1):        # whole, or the first of the parts of a cut record
+            if word >> LENGTH_BITS in (0, 1):        # whole, or the first of the parts of a cut record
                 yield offset
             offset = end
 

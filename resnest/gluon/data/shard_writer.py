@@ -12,13 +12,12 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.files import replace_file
 
-from .recordio import HEADER, MAGIC
+from .recordio import HEADER, LENGTH, LENGTH_BITS, MAGIC
 from .shard_files import MANIFEST
 
 __all__ = ['write_shard', 'write_shards', 'check_shard', 'shard_name', 'sync_folder']
 
 MAGIC_BYTES = struct.pack('<I', MAGIC)
-LENGTH_BITS = 29
 
 
 def shard_name(split, shard, shards):
@@ -33,7 +32,7 @@ def shard_range(count, shard, shards):
 def frame(data):
     """The bytes of one record: framed, cut where the data hold the magic number, padded to 4 bytes."""
     if len(data) >> LENGTH_BITS:
-        raise InputError(f'an image of {len(data)} bytes does not fit a record (at most {(1 << LENGTH_BITS) - 25})')
+        raise InputError(f'an image of {len(data)} bytes does not fit a record (at most {LENGTH - HEADER.size})')
     cuts, found = [], data.find(MAGIC_BYTES)
     while found >= 0:
         if found % 4 == 0:
@@ -121,7 +120,7 @@ def check_shard(folder, entry, advance=lambda records: None):
     with open(path, 'rb', buffering=1 << 20) as opened:
         while whole and (head := opened.read(8)):
             magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
-            flag, length = word >> LENGTH_BITS, word & (1 << LENGTH_BITS) - 1
+            flag, length = word >> LENGTH_BITS, word & LENGTH
             data = opened.read((length + 3) // 4 * 4)
             whole = magic == MAGIC and len(data) >= length
             if whole and flag in (0, 1):
