@@ -1,14 +1,17 @@
 """Train a ResNeSt on RecordIO shards, in one process or in several: horovodrun -np N python train.py ..."""
 import argparse
+import dataclasses
+import os
 
-from resnest.errors import InputError, run_command
+from resnest.errors import InputError, SharedError, run_command
 
 
 def main(arguments=None):
-    from resnest.gluon.training import TrainConfig, add_options, distributed, fit, from_options
+    from resnest.gluon.training import TrainConfig, add_options, distributed, fit, from_options, recipe
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
-    config: TrainConfig = from_options(parser.parse_args(arguments))
+    options = parser.parse_args(arguments)
+    config: TrainConfig = from_options(options)
 
     import mxnet as mx
 
@@ -16,39 +19,44 @@ def main(arguments=None):
     from resnest.gluon.data import (
         Evaluation,
         Loader,
-        RecordSet,
         evaluation_batches,
+        interpolation_for,
         local_batches,
+        open_pair,
         training_batches,
         training_transform,
         with_normalization,
     )
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import evaluate
-    from resnest.gluon.models import SMALLEST_IMAGE
+    from resnest.gluon.models import SMALLEST_IMAGE, find_variant
+
+    spec = find_variant(config.model)
+    config = dataclasses.replace(config, input_size=config.input_size or spec.crop_size,
+                                 crop_ratio=config.crop_ratio or spec.crop_ratio)
+    os.environ.update(recipe.horovod_environment(config))
+    workers = distributed.start()
+
+    def show(steps=None):
+        if workers.rank == 0:
+            print(recipe.to_yaml(recipe.resolved(config, workers.size, steps)), end='')
 
     if not config.rec_train or not config.rec_val:
-        raise InputError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
-                         'prepare_digits.py')
-    workers = distributed.start()
+        if options.print_config:
+            return show()
+        raise SharedError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
+                          'prepare_digits.py')
     local = config.sharding == 'local'
-    train = RecordSet(config.rec_train, 'train', (workers.local_rank, workers.local_size) if local else None)
-    val = RecordSet(config.rec_val, 'val')
-    known = max(len(records.classes or ()) for records in (train, val))
-    if train.classes and val.classes and train.classes != val.classes:
-        raise InputError(f'{config.rec_val}: its classes are not those of {config.rec_train}')
-    if config.num_classes and config.num_classes < known:
-        raise InputError(f'--num-classes {config.num_classes}, but the data have {known} classes')
-    classes = config.num_classes or train.classes and len(train.classes)
-    if not classes:
-        raise InputError(f'{config.rec_train}: there is no manifest.json to tell the classes; use --num-classes')
+    train, val, classes = open_pair(config.rec_train, config.rec_val, config.num_classes,
+                                    (workers.local_rank, workers.local_size) if local else None)
     network = get_model(config.model, classes=classes, last_gamma=config.last_gamma,
                         dropblock_prob=config.dropblock_prob)
-    spec = network.spec
-    if (config.input_size or SMALLEST_IMAGE) < SMALLEST_IMAGE:
+    if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
-    crop = Evaluation(config.input_size or spec.crop_size, config.crop_ratio or spec.crop_ratio, spec.interpolation)
-    augment = training_transform(config.augment, crop.size, spec.interpolation, evaluation=crop)
+    config = dataclasses.replace(config, num_classes=classes)
+    interpolation = interpolation_for(config.input_size)
+    crop = Evaluation(config.input_size, config.crop_ratio, interpolation)
+    augment = training_transform(config.augment, crop.size, interpolation, evaluation=crop)
 
     device = choose_device(config.no_cuda, workers.local_rank)
     local_steps = local and min(workers.gather(len(train) // config.batch_size, 'steps'))
@@ -64,7 +72,9 @@ def main(arguments=None):
         indices = evaluation_batches(len(val), config.batch_size, workers.rank, workers.size)
         return evaluate(net, Loader(val, crop, indices, classes, config.num_workers), device)
 
-    batches(0)                                      # too few records: say so before anything is made
+    steps = len(batches(0)) // config.accumulate    # too few records: say so before anything is made
+    if options.print_config:
+        return show(steps)
     for what, count in (('validation records', len(val)), ('classes', classes), ('training records', len(train))):
         if not local or what != 'training records':
             workers.agree(f'number of {what}', count)

@@ -42,6 +42,7 @@ def main(arguments=None):
         Loader,
         RecordSet,
         evaluation_batches,
+        interpolation_for,
         with_normalization,
     )
     from resnest.gluon.device import choose_device
@@ -57,8 +58,9 @@ def main(arguments=None):
     device = choose_device(options.no_cuda)
     network = get_model(options.model, classes=classes, pretrained=options.resume or True, ctx=device)
     spec = network.spec
-    crop = Evaluation(spec.crop_size if options.crop_size is None else options.crop_size,
-                      spec.crop_ratio if options.crop_ratio is None else options.crop_ratio, spec.interpolation)
+    size = options.crop_size or spec.crop_size
+    crop = Evaluation(size, spec.crop_ratio if options.crop_ratio is None else options.crop_ratio,
+                      interpolation_for(size))
     net = with_normalization(network)
     net.hybridize(static_alloc=True)
     loader = Loader(records, crop, evaluation_batches(len(records), options.batch_size), classes, options.num_workers)

@@ -1,97 +1,113 @@
-"""Schedule, losses, weight decay and options, each against an independent formula."""
-import argparse
-import math
+"""What follows from a recipe: numbers, warnings, contradictions with a checkpoint."""
+import json
 
 import mxnet as mx
-import numpy as np
 import pytest
+import yaml
 
 from resnest.errors import InputError
-from resnest.gluon.training import TrainConfig, add_options, from_options
-from resnest.gluon.training.distributed import Workers
-from resnest.gluon.training.engine import _make_trainer
-from resnest.gluon.training.losses import SmoothedCrossEntropy
-from resnest.gluon.training.schedule import WarmupCosine, dropblock_probability
-
-
-def parse(*words):
-    parser = argparse.ArgumentParser()
-    add_options(parser)
-    return from_options(parser.parse_args(words))
-
-
-def test_schedule_at_every_step():
-    steps, warmup, peak = 200, 20, 0.4
-    schedule = WarmupCosine(peak, steps, warmup)
-    found = [schedule(update) for update in range(1, steps + 1)]
-    line = np.linspace(0, peak, warmup + 1)[1:]
-    curve = (np.cos(np.linspace(0, math.pi, steps - warmup + 1)) + 1)[:-1] * peak / 2
-    np.testing.assert_allclose(found, np.concatenate([line, curve]), rtol=1e-12)
-    assert schedule(steps + 1) == pytest.approx(0, abs=1e-12)
-
-
-def test_the_optimizer_follows_the_schedule(tiny):
-    """Each step of a plain gradient of one moves a weight by that step's rate: momentum 0, decay 0."""
-    config = TrainConfig(batch_size=64, lr=0.5, num_epochs=3, warmup_epochs=1, momentum=0.0, wd=0.0)
-    net = mx.gluon.nn.Dense(1, in_units=1, use_bias=False)
-    net.initialize(mx.init.Zero())
-    trainer = _make_trainer(net, config, Workers(None), steps=4)
-    rates, before = [], 0.0
-    for _ in range(12):
-        with mx.autograd.record():
-            net(mx.nd.ones((1, 1))).backward()
-        trainer.step(1)
-        now = net.weight.data().asnumpy().item()
-        rates.append(before - now)
-        before = now
-    wanted = [0.125, 0.25, 0.375, 0.5] + [0.25 * (1 + math.cos(math.pi * step / 8)) for step in range(8)]
-    np.testing.assert_allclose(rates, wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_decay_is_on_convolution_and_dense_weights_only(tiny):
-    net = tiny()
-    net.initialize()
-    _make_trainer(net, TrainConfig(), Workers(None), steps=1)
-    decayed = {name for name, param in net._collect_params_with_prefix().items() if param.wd_mult}
-    layers = {name for name in net._collect_params_with_prefix() if name.endswith('.weight')}
-    assert decayed == layers
-    assert 'fc.weight' in decayed
-    assert not any(word in name for name in decayed for word in ('bn', 'bias', 'gamma'))
-
-
-@pytest.mark.parametrize('smoothing', [0.0, 0.1, 0.5])
-def test_smoothed_cross_entropy(smoothing):
-    rng = np.random.default_rng(0)
-    logits, labels = rng.normal(size=(6, 5)), rng.integers(0, 5, 6)
-    target = np.full((6, 5), smoothing / 5)
-    target[np.arange(6), labels] += 1 - smoothing
-    log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    found = SmoothedCrossEntropy(smoothing)(mx.nd.array(logits), mx.nd.array(labels)).asnumpy()
-    np.testing.assert_allclose(found, -(target * log_p).sum(axis=1), rtol=1e-5)
-
-
-def test_dropblock_ramps_from_nothing():
-    ramp = [dropblock_probability(epoch, 5, 0.1) for epoch in range(5)]
-    np.testing.assert_allclose(ramp, [0, 0.025, 0.05, 0.075, 0.1])
-    assert dropblock_probability(0, 1, 0.1) == 0
+from resnest.gluon.training import TrainConfig
+from resnest.gluon.training.config import FIELDS
+from resnest.gluon.training.options import check_values
+from resnest.gluon.training.recipe import (
+    check_batch,
+    check_device,
+    differences,
+    horovod_environment,
+    resolved,
+    to_yaml,
+)
 
 
 def test_learning_rate_is_scaled_linearly():
-    # 64 workers with 128 images each: 0.1 * 8192 / 256, the documented --lr 0.05 a worker
-    assert parse('--batch-size', '128').worker_lr * 64 == pytest.approx(0.1 * 8192 / 256)
-    assert parse('--lr', '0.05').worker_lr == 0.05
+    """64 workers with 128 images each, or one that accumulates 64 batches, with or without the documented --lr."""
+    for lr in (None, 0.05):
+        for accumulate, workers in ((1, 64), (64, 1), (8, 8)):
+            derived = resolved(TrainConfig(lr=lr, accumulate=accumulate), workers)['derived']
+            assert derived['learning_rate'] == pytest.approx(0.1 * 8192 / 256)
+            assert derived['global_batch_size'] == 8192
+            assert derived['images_per_worker'] * workers == 8192
 
 
-def test_options_are_the_fields():
-    config = parse('--model', 'resnest101', '--label-smoothing', '--last-gamma', '-j', '0', '--crop-size', '96')
-    assert config == TrainConfig(model='resnest101', label_smoothing=0.1, last_gamma=True, num_workers=0, input_size=96)
-    assert parse('--label-smoothing', '0.2').label_smoothing == 0.2
-    assert parse() == TrainConfig()
+def test_steps():
+    derived = resolved(TrainConfig(num_epochs=8), 2, steps=100)['derived']
+    assert (derived['steps_per_epoch'], derived['steps'], derived['warmup_steps']) == (100, 800, 500)
 
 
-@pytest.mark.parametrize('name, value', [
-    ('batch_size', 0), ('num_epochs', 0), ('input_size', 0), ('lr', -1.0), ('lr', math.nan), ('label_smoothing', 1.0),
-    ('dropblock_prob', -0.1), ('num_workers', -1), ('warmup_epochs', 271.0), ('crop_ratio', 0.0)])
-def test_values_out_of_range_name_the_option(name, value):
-    with pytest.raises(InputError, match='--' + name.replace('_', '-')):
-        TrainConfig(**{name: value})
+def test_the_printed_recipe_gives_the_same_recipe():
+    config = TrainConfig(lr=1e-5, mixup=True, resume='auto', fusion_mb=0.5)
+    text = to_yaml(resolved(config, 4, 10))
+    assert TrainConfig(**check_values(yaml.safe_load(text), 'x.yaml')) == config
+    assert list(yaml.safe_load(text)) == [*FIELDS, 'derived']
+
+
+@pytest.mark.parametrize('epochs, off, wanted', [(4, 0, [1, 1, 1, 1]), (4, 3, [1, 0, 0, 0]), (2, 2, [0, 0])])
+def test_epochs_with_mixup(epochs, off, wanted):
+    config = TrainConfig(num_epochs=epochs, mixup=True, mixup_off_epoch=off)
+    assert [config.mixes(epoch) for epoch in range(epochs)] == wanted
+    assert not TrainConfig().mixes(0)
+
+
+# Another value of each field, within its limits.
+OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'sharding': 'local', 'dtype': 'float16',
+         'label_smoothing': 0.3, 'dropblock_prob': 0.3, 'ema_decay': 0.3, 'momentum': 0.3, 'crop_ratio': 0.3,
+         'num_classes': 5, 'input_size': 96, 'lr': 0.3, 'warmup_epochs': 2.0, 'clip_gradient': 2.0, 'fusion_mb': 3.0,
+         'cycle_ms': 2.0, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a', 'resume': 'a'}
+FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'save_frequency', 'save_steps', 'keep', 'eval_frequency',
+        'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic', 'fusion_mb',
+        'cycle_ms'}
+KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875}
+
+
+@pytest.mark.parametrize('name', FIELDS)
+def test_each_option_contradicts_or_is_free(name):
+    stored = json.loads(json.dumps(resolved(TrainConfig(**KNOWN), 2)))      # as a checkpoint keeps it
+    assert differences(TrainConfig(**KNOWN), stored, 2) == []
+    default = FIELDS[name].default
+    value = OTHER[name] if name in OTHER else not default if isinstance(default, bool) else default + 1
+    found = differences(TrainConfig(**{**KNOWN, name: value}), stored, 2)
+    if name in FREE:
+        assert found == []
+    elif name in ('batch_size', 'accumulate'):
+        assert [text.split()[0] for text in found] == ['--batch-size:', '--lr:']
+    else:
+        assert [text.split()[0].strip(':') for text in found] == ['--' + name.replace('_', '-')]
+
+
+def test_the_share_of_a_worker_may_change():
+    stored = resolved(TrainConfig(batch_size=32, lr=0.1), 4, 100)
+    assert differences(TrainConfig(batch_size=64, lr=0.2), stored, 2, 100) == []
+    assert differences(TrainConfig(batch_size=32, lr=0.1, accumulate=4), stored, 1, 100) == []
+    assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 2) == [
+        '--batch-size: global batch size 64 (was 128)', '--lr: learning rate 0.2 (was 0.4)']
+    assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 4, 99) == [
+        '--rec-train: steps per epoch 99 (was 100)']
+
+
+def test_recipes_of_earlier_versions():
+    """Fields that were not there had their defaults; fields that are gone do not matter."""
+    assert differences(TrainConfig(), {'model': 'resnest50', 'auto_aug': False}) == []
+    assert differences(TrainConfig(seed=1, mixup=True), {'seed': 0}) == ['--mixup True (was False)',
+                                                                        '--seed 1 (was 0)']
+
+
+def test_small_batches():
+    with pytest.raises(InputError, match='--batch-size 1 cannot be trained'):
+        check_batch(TrainConfig(batch_size=1, accumulate=64))
+    assert '--batch-size 15' in check_batch(TrainConfig(batch_size=15))
+    assert check_batch(TrainConfig(batch_size=16)) is None
+
+
+def test_half_precision_needs_a_gpu():
+    check_device(TrainConfig(), mx.cpu())
+    check_device(TrainConfig(dtype='float16'), mx.gpu(0))
+    with pytest.raises(InputError, match='--dtype float16 needs a GPU'):
+        check_device(TrainConfig(dtype='float16'), mx.cpu())
+
+
+@pytest.mark.parametrize('values, wanted', [
+    ({}, {}), ({'deterministic': True}, {'HOROVOD_FUSION_THRESHOLD': '0'}),
+    ({'fusion_mb': 0.0}, {'HOROVOD_FUSION_THRESHOLD': '0'}),
+    ({'fusion_mb': 128.0, 'cycle_ms': 2.5}, {'HOROVOD_FUSION_THRESHOLD': '134217728', 'HOROVOD_CYCLE_TIME': '2.5'})])
+def test_settings_of_horovod(values, wanted):
+    assert horovod_environment(TrainConfig(**values)) == wanted

@@ -16,7 +16,8 @@ from resnest.errors import InputError
 from .auto_augment import AutoAugment, RandAugment
 from .color import jitter_and_light
 
-__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'decode', 'training_transform', 'with_normalization']
+__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'decode', 'interpolation_for', 'training_transform',
+           'with_normalization']
 
 # Of the ImageNet training set, on a scale of 0 to 1 (RGB).
 MEAN = (0.485, 0.456, 0.406)
@@ -39,6 +40,11 @@ def with_normalization(net):
     whole = nn.HybridSequential()
     whole.add(transforms.ToTensor(), transforms.Normalize(MEAN, STD), net)
     return whole
+
+
+def interpolation_for(size):
+    """The filter for a crop of ``size`` pixels: bicubic above 256 (section 5.1), as in the table of variants."""
+    return 'bicubic' if size > 256 else 'bilinear'
 
 
 def training_transform(name, size, interpolation='bilinear', evaluation=None):

@@ -2,7 +2,7 @@
 from . import zoo
 from .complexity import complexity
 from .resnet import SMALLEST_IMAGE, ResNet
-from .variants import VARIANTS, VariantSpec
+from .variants import VARIANTS, VariantSpec, find_variant
 from .zoo import *  # noqa: F403
 
-__all__ = ['ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', *zoo.__all__]
+__all__ = ['ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', 'find_variant', *zoo.__all__]

@@ -1,8 +1,11 @@
 """The table of variants: one row a network, with its weights and preprocessing (Zhang et al., 2020, tables 3 and 4)."""
+import difflib
 from dataclasses import dataclass
 from typing import Optional
 
-__all__ = ['VARIANTS', 'VariantSpec']
+from resnest.errors import InputError
+
+__all__ = ['VARIANTS', 'VariantSpec', 'find_variant']
 
 
 @dataclass(frozen=True)
@@ -80,3 +83,11 @@ VARIANTS = {spec.name: spec for spec in (
                 avd_first=True, top1=80.97, gmacs=4.42, parameters=25_677_000,
                 sha1='7318153ddb5e542a20cc6c58192f3c6209cff9ed'),
 )}
+
+
+def find_variant(name):
+    """The row of a name; raises InputError, with the nearest name, where there is none."""
+    if name not in VARIANTS:
+        nearest = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0)[0]
+        raise InputError(f"there is no model '{name}'; did you mean '{nearest}'? (python -m resnest models lists all)")
+    return VARIANTS[name]

@@ -1,13 +1,10 @@
 """The ways to make a network: by name (:func:`get_model`) or by function (:func:`resnest50` …)."""
 import dataclasses
-import difflib
 import fnmatch
-
-from resnest.errors import InputError
 
 from .resnet import ResNet
 from .store import ROOT, load_pretrained, purge
-from .variants import VARIANTS
+from .variants import VARIANTS, find_variant
 
 __all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
 
@@ -43,12 +40,9 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, **kwargs):
 
     Raises InputError for an unknown name or file, and for weights that do not fit.
     """
-    if name not in VARIANTS:
-        nearest = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0)[0]
-        raise InputError(f"there is no model '{name}'; did you mean '{nearest}'? (python -m resnest models lists all)")
-    fields = {field.name for field in dataclasses.fields(VARIANTS[name])} - {'name', 'sha1'}
-    changes = {key: kwargs.pop(key) for key in fields & kwargs.keys()}
-    spec = dataclasses.replace(VARIANTS[name], **changes)
+    spec = find_variant(name)
+    fields = {field.name for field in dataclasses.fields(spec)} - {'name', 'sha1'}
+    spec = dataclasses.replace(spec, **{key: kwargs.pop(key) for key in fields & kwargs.keys()})
     net = ResNet(spec, **kwargs)
     if pretrained:
         load_pretrained(net, spec, pretrained, root, ctx)

@@ -1,6 +1,7 @@
 """Training: the recipe as data, and the engine that follows it."""
 from . import distributed
-from .config import TrainConfig, add_options, from_options
+from .config import TrainConfig
 from .engine import fit
+from .options import add_options, from_options
 
 __all__ = ['TrainConfig', 'add_options', 'distributed', 'fit', 'from_options']

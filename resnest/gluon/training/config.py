@@ -1,79 +1,107 @@
-"""The recipe: one dataclass, from which the options of train.py are made."""
+"""The recipe: one dataclass, from which the options of train.py and the keys of its YAML files are made."""
 import dataclasses
+import math
+import typing
 from dataclasses import dataclass
 from typing import Optional
 
 from resnest.errors import InputError
 
-__all__ = ['TrainConfig', 'add_options', 'from_options']
+__all__ = ['FIELDS', 'TrainConfig', 'field_type', 'option_of', 'problem']
 
 
-def _option(default, help, *names, **settings):
-    """A field and its option; ``names`` are further option strings."""
-    return dataclasses.field(default=default, metadata={'help': help, 'names': names, 'settings': settings})
+def _option(default, help, *names, least=None, above=None, below=None, choices=None, **settings):
+    """A field: its help, further option strings, the limits of its value, and what argparse should know besides."""
+    return dataclasses.field(default=default, metadata={
+        'help': help, 'names': names, 'least': least, 'above': above, 'below': below, 'choices': choices,
+        'settings': settings})
 
 
 def _switch(help, *names):
-    return _option(False, help, *names, action='store_true')
+    return _option(False, help, *names)
 
 
 @dataclass
 class TrainConfig:
-    """Every choice of a training run, with the defaults of the paper (section 5.1)."""
+    """Every choice of a training run, with the defaults of the paper (section 5.1).
+
+    Raises InputError for a value out of range, and for values that contradict each other.
+    """
     model: str = _option('resnest50', 'network; python -m resnest models lists them')
     rec_train: Optional[str] = _option(None, 'training data: a folder of shards, a .rec file or a pattern')
     rec_val: Optional[str] = _option(None, 'validation data, in the same forms')
-    num_classes: Optional[int] = _option(None, "classes; from the data's manifest unless given", type=int)
-    input_size: Optional[int] = _option(None, "image side in pixels; the model's own unless given",
-                                        '--crop-size', type=int)
+    num_classes: Optional[int] = _option(None, "classes; from the data's manifest unless given", least=1)
+    input_size: Optional[int] = _option(None, "image side in pixels; the model's own unless given", '--crop-size',
+                                        least=1)
     crop_ratio: Optional[float] = _option(None, "validation crop / resized short edge; the model's own unless given",
-                                          type=float)
+                                          above=0)
     augment: str = _option('standard', 'training images: standard (random resized crop, mirror, colour), with '
                            'autoaugment or randaugment besides, or none (the validation crop)',
                            choices=('standard', 'autoaugment', 'randaugment', 'none'))
-    auto_aug: bool = _switch('the same as --augment autoaugment', '--auto_aug')
+    mixup: bool = _switch('mix each batch with its reverse (section 4.2)')
+    mixup_alpha: float = _option(0.2, 'shares are drawn from Beta(alpha, alpha)', above=0)
+    mixup_mode: str = _option('sample', 'a share for each sample, as the paper has it, or one for the batch',
+                              choices=('sample', 'batch'))
+    mixup_off_epoch: int = _option(0, 'epochs at the end without mixup', least=0)
     sharding: str = _option('global', 'global: all workers read all shards, in one order; local: each worker reads '
                             'the shards that its machine has', choices=('global', 'local'))
     skip_bad: bool = _switch('put the next record in the place of one that cannot be read, and count it')
-    batch_size: int = _option(128, 'images a step on each worker', type=int)
-    num_epochs: int = _option(270, 'epochs', type=int)
-    lr: Optional[float] = _option(None, "learning rate of one worker, multiplied by their number; "
-                                  "0.1 x batch size / 256 unless given", type=float)
+    batch_size: int = _option(128, 'images at a time on each worker', least=1)
+    accumulate: int = _option(1, 'batches whose gradients are added up to one step; one worker that accumulates N '
+                              'stands for N workers', least=1)
+    num_epochs: int = _option(270, 'epochs', least=1)
+    lr: Optional[float] = _option(None, 'learning rate of one batch of one worker, multiplied by the workers and by '
+                                  '--accumulate; 0.1 x batch size / 256 unless given', least=0)
     warmup_epochs: Optional[float] = _option(None, 'epochs of linear warm-up from 0; 5, or all where there are fewer, '
-                                             'unless given', type=float)
-    momentum: float = _option(0.9, "Nesterov's momentum", type=float)
-    wd: float = _option(1e-4, 'weight decay, on the weights of convolutions and dense layers', type=float)
-    label_smoothing: float = _option(0.0, 'label smoothing; 0.1 where no value is given', nargs='?', const=0.1,
-                                     type=float)
+                                             'unless given', least=0)
+    momentum: float = _option(0.9, "Nesterov's momentum", least=0, below=1)
+    wd: float = _option(1e-4, 'weight decay, on the weights of convolutions and dense layers', least=0)
+    clip_gradient: Optional[float] = _option(None, 'largest norm of the whole gradient; longer ones are scaled down',
+                                             above=0)
+    ema_decay: float = _option(0.0, 'moving average of the weights, which is evaluated and saved besides; 0 is none, '
+                               '0.9999 is usual', least=0, below=1)
+    label_smoothing: float = _option(0.0, 'label smoothing; 0.1 where no value is given', least=0, below=1, nargs='?',
+                                     const=0.1)
     last_gamma: bool = _switch('start the last scale of each block at zero')
     dropblock_prob: float = _option(0.0, 'DropBlock probability at the end of its linear ramp; the paper has 0.1',
-                                    type=float)
-    seed: int = _option(0, 'seed of every random choice', type=int)
+                                    least=0, below=1)
+    dtype: str = _option('float32', 'float16: mixed precision, with loss scaling and float32 master weights; GPUs only',
+                         choices=('float32', 'float16'))
+    seed: int = _option(0, 'seed of every random choice', least=0)
+    deterministic: bool = _switch("the same bits in each run on more than two workers too (Horovod's tensor fusion "
+                                  'off: slower)')
     no_cuda: bool = _switch('use the CPU even where there is a GPU')
-    num_workers: int = _option(2, 'threads that decode images', '-j', type=int)
+    num_workers: int = _option(2, 'threads that decode images', '-j', least=0)
+    fp16_compression: bool = _switch('Horovod sends gradients as float16')
+    fusion_mb: Optional[float] = _option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
+                                         "Horovod's own unless given", least=0)
+    cycle_ms: Optional[float] = _option(None, "milliseconds between Horovod's rounds; its own unless given", above=0)
     save_dir: str = _option('params', 'folder of what the run writes')
-    save_frequency: int = _option(10, 'epochs between checkpoints', type=int)
-    eval_frequency: int = _option(1, 'epochs between evaluations', type=int)
-    log_interval: int = _option(50, 'steps between updates of the progress bar', type=int)
-    resume: Optional[str] = _option(None, "a checkpoint to go on from, or 'auto' for the newest in --save-dir, if any")
+    save_frequency: int = _option(10, 'epochs between checkpoints', least=1)
+    save_steps: int = _option(0, 'steps between checkpoints within an epoch; 0 is none', least=0)
+    keep: int = _option(3, 'checkpoints that are kept: the last ones', least=1)
+    eval_frequency: int = _option(1, 'epochs between evaluations', least=1)
+    log_interval: int = _option(50, 'steps between updates of the progress bar', least=1)
+    skip_nonfinite: int = _option(0, 'steps whose loss is not finite that are left out before the run gives up',
+                                  least=0)
+    resume: Optional[str] = _option(None, "a checkpoint to go on from, or 'auto' for the newest whole one in "
+                                    '--save-dir, if any')
 
     def __post_init__(self):
-        if self.auto_aug:
-            self.augment = 'autoaugment'
-        limits = {'batch_size': 1, 'num_epochs': 1, 'num_workers': 0, 'save_frequency': 1, 'eval_frequency': 1,
-                  'log_interval': 1, 'num_classes': 1, 'input_size': 1, 'warmup_epochs': 0, 'momentum': 0, 'wd': 0,
-                  'label_smoothing': 0, 'dropblock_prob': 0, 'lr': 0, 'seed': 0}
-        for name, least in limits.items():
+        for name in FIELDS:
+            found = problem(name, getattr(self, name))
+            if found:
+                raise InputError(f'{option_of(name)} {found}')
+        if self.crop_ratio is not None and self.crop_ratio > 1:
+            raise InputError(f'--crop-ratio must be at most 1, got {self.crop_ratio}')
+        for name in ('warmup_epochs', 'mixup_off_epoch'):
             value = getattr(self, name)
-            if value is not None and not value >= least:
-                raise InputError(f"--{name.replace('_', '-')} must be at least {least}, got {value}")
-        for name in ('label_smoothing', 'dropblock_prob', 'momentum'):
-            if not getattr(self, name) < 1:
-                raise InputError(f"--{name.replace('_', '-')} must be below 1, got {getattr(self, name)}")
-        if self.crop_ratio is not None and not 0 < self.crop_ratio <= 1:
-            raise InputError(f'--crop-ratio must be above 0 and at most 1, got {self.crop_ratio}')
-        if self.warmup_epochs is not None and self.warmup_epochs > self.num_epochs:
-            raise InputError(f'--warmup-epochs {self.warmup_epochs:g} is more than --num-epochs {self.num_epochs}')
+            if value is not None and value > self.num_epochs:
+                raise InputError(f'{option_of(name)} {value:g} is more than --num-epochs {self.num_epochs}')
+        if self.deterministic and self.fusion_mb:
+            raise InputError('--deterministic turns tensor fusion off, --fusion-mb sets it; leave one of them out')
+        if self.dtype == 'float16' and self.no_cuda:
+            raise InputError('--dtype float16 needs a GPU; leave out --no-cuda, or use --dtype float32')
 
     @property
     def warmup(self):
@@ -82,25 +110,41 @@ class TrainConfig:
 
     @property
     def worker_lr(self):
-        """Learning rate before it is multiplied by the number of workers."""
-        return 0.1 * self.batch_size / 256 if self.lr is None else self.lr
+        """Learning rate of one worker's share of a step, to be multiplied by the number of workers."""
+        return self.accumulate * (0.1 * self.batch_size / 256 if self.lr is None else self.lr)
+
+    def mixes(self, epoch):
+        """Whether mixup is on in an epoch, counted from 0."""
+        return self.mixup and epoch < self.num_epochs - self.mixup_off_epoch
 
 
-def add_options(parser):
-    """One option a field: ``--field-name``, with the field's default, and the names it had before."""
-    for field in dataclasses.fields(TrainConfig):
-        settings = dict(field.metadata['settings'])
-        if field.default not in (None, False):
-            settings['help'] = field.metadata['help'] + ' (default: %(default)s)'
-        else:
-            settings['help'] = field.metadata['help']
-        if settings.get('action') != 'store_true':
-            word = {int: 'N', float: 'X'}.get(settings.get('type'), field.name.split('_')[-1].upper())
-            settings['metavar'] = None if 'choices' in settings else word
-        parser.add_argument('--' + field.name.replace('_', '-'), *field.metadata['names'], dest=field.name,
-                            default=field.default, **settings)
+FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
 
 
-def from_options(options):
-    """The :class:`TrainConfig` of parsed options; raises InputError for a value out of range."""
-    return TrainConfig(**{field.name: getattr(options, field.name) for field in dataclasses.fields(TrainConfig)})
+def option_of(name):
+    """The option string of a field."""
+    return '--' + name.replace('_', '-')
+
+
+def field_type(name):
+    """``(type, optional)`` of a field: bool, int, float or str, and whether it may be None."""
+    kinds = [kind for kind in typing.get_args(FIELDS[name].type) if kind is not type(None)]
+    return (kinds[0], True) if kinds else (FIELDS[name].type, False)
+
+
+def problem(name, value):
+    """What is wrong with a field's value, alone: 'must be at least 1, got 0'; None where nothing is."""
+    limits = FIELDS[name].metadata
+    if value is None:
+        return None
+    if limits['choices'] and value not in limits['choices']:
+        return f"must be one of {', '.join(limits['choices'])}, got {value}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'must be finite, got {value}'
+    if limits['least'] is not None and not value >= limits['least']:
+        return f"must be at least {limits['least']}, got {value}"
+    if limits['above'] is not None and not value > limits['above']:
+        return f"must be above {limits['above']}, got {value}"
+    if limits['below'] is not None and not value < limits['below']:
+        return f"must be below {limits['below']}, got {value}"
+    return None

@@ -1,0 +1,24 @@
+"""The training and the validation records of a run, and the classes that they share."""
+from resnest.errors import InputError
+
+from .recordio import RecordSet
+
+__all__ = ['open_pair']
+
+
+def open_pair(train_source, val_source, classes=None, part=None):
+    """``(train, val, number of classes)``: two :class:`RecordSet` and ``classes``, or those of the manifest.
+
+    ``part`` is RecordSet's, for the training records. Raises InputError where the two have other classes, where
+    ``classes`` is too small, and where nothing tells the number.
+    """
+    train, val = RecordSet(train_source, 'train', part), RecordSet(val_source, 'val')
+    known = max(len(records.classes or ()) for records in (train, val))
+    if train.classes and val.classes and train.classes != val.classes:
+        raise InputError(f'{val_source}: its classes are not those of {train_source}')
+    if classes and classes < known:
+        raise InputError(f'--num-classes {classes}, but the data have {known} classes')
+    classes = classes or train.classes and len(train.classes)
+    if not classes:
+        raise InputError(f'{train_source}: there is no manifest.json to tell the classes; use --num-classes')
+    return train, val, classes

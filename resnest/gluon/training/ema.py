@@ -1,0 +1,59 @@
+"""An exponential moving average of a network's weights, to evaluate and to save (Polyak and Juditsky, 1992)."""
+import contextlib
+
+import mxnet as mx
+
+from resnest.errors import InputError
+
+__all__ = ['AveragedWeights']
+
+UPDATES = 'updates'
+
+
+class AveragedWeights:
+    """The averages, float32, of all parameters of ``net``, running statistics included, on their device.
+
+    The t-th :meth:`update` (from 0) does ``average = d * average + (1 - d) * weight`` with
+    ``d = min(decay, (1 + t) / (10 + t))``: early averages forget the first weights quickly.
+    """
+
+    def __init__(self, net, decay):
+        self.decay = decay
+        self.updates = 0
+        self._params = net._collect_params_with_prefix()
+        self._averages = {name: param.data().astype('float32', copy=True) for name, param in self._params.items()}
+
+    def update(self):
+        """Take the weights as they are now into the averages; call it after each step."""
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for name, average in self._averages.items():
+            average *= decay
+            average += (1 - decay) * self._params[name].data().astype('float32', copy=False)
+        self.updates += 1
+
+    @contextlib.contextmanager
+    def applied(self):
+        """The network has the averages in this context, and its own weights afterwards, bit for bit."""
+        weights = {name: param.data().copy() for name, param in self._params.items()}
+        try:
+            for name, average in self._averages.items():
+                average.astype(weights[name].dtype, copy=False).copyto(self._params[name].data())
+            yield
+        finally:
+            for name, weight in weights.items():
+                weight.copyto(self._params[name].data())
+
+    def arrays(self):
+        """What a checkpoint holds: the averages by the parameters' names, and ``'updates'``, their number."""
+        return {**self._averages, UPDATES: mx.nd.array([self.updates], dtype='int64')}
+
+    def load(self, arrays):
+        """Take back what :meth:`arrays` gave (NDArray or numpy); raises InputError, and changes nothing, otherwise."""
+        for name, average in self._averages.items():
+            if name not in arrays or tuple(arrays[name].shape) != average.shape:
+                raise InputError(f'the averaged weights of the checkpoint are of another network: {name}; check '
+                                 f'--model and --num-classes')
+        for name, average in self._averages.items():
+            average[:] = arrays[name]
+        count = arrays[UPDATES]
+        self.updates = int(count.asscalar() if isinstance(count, mx.nd.NDArray) else count[0])

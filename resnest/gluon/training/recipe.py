@@ -1,0 +1,94 @@
+"""What a recipe comes to: the numbers that follow from it, whether it can run here, and whether it is another's."""
+import dataclasses
+import math
+
+import yaml
+
+from resnest.errors import InputError
+
+from .config import FIELDS, TrainConfig, option_of
+
+__all__ = ['check_batch', 'check_device', 'differences', 'horovod_environment', 'resolved', 'to_yaml']
+
+SMALL_BATCH = 16
+
+# What may change when a run goes on: where things lie, and what does not bear on the result.
+FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'save_frequency', 'save_steps', 'keep', 'eval_frequency',
+        'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic', 'fusion_mb',
+        'cycle_ms'}
+# None stands for the model's or the data's own.
+OWN = {'num_classes', 'input_size', 'crop_ratio'}
+# Compared by what they come to on all workers together.
+SCALED = {'batch_size', 'accumulate', 'lr', 'warmup_epochs'}
+NUMBERS = {'global_batch_size': '--batch-size', 'learning_rate': '--lr', 'warmup_epochs': '--warmup-epochs',
+           'steps_per_epoch': '--rec-train'}
+
+
+def resolved(config, workers=1, steps=None):
+    """Every field of a recipe, and under ``'derived'`` what it comes to on a number of workers: a dict for YAML.
+
+    ``steps`` are the updates of an epoch, where they are known. ``--config`` takes the result back.
+    """
+    derived = {'workers': workers, 'images_per_worker': config.batch_size * config.accumulate,
+               'global_batch_size': config.batch_size * config.accumulate * workers,
+               'learning_rate': config.worker_lr * workers, 'warmup_epochs': float(config.warmup)}
+    if steps is not None:
+        derived.update(steps_per_epoch=steps, steps=steps * config.num_epochs,
+                       warmup_steps=round(steps * config.warmup))
+    return {**dataclasses.asdict(config), 'derived': derived}
+
+
+def to_yaml(recipe):
+    """The text of a mapping, in its own order."""
+    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+
+
+def differences(config, stored, workers=1, steps=None):
+    """The options that contradict the recipe of a checkpoint: texts such as ``'--seed 1 (was 0)'``.
+
+    ``stored`` is what :func:`resolved` returned then; a field that it has not yet had its default. Batch size,
+    accumulation and learning rate of a worker may change where those of all workers together stay.
+    """
+    before = TrainConfig(**{name: stored[name] for name in FIELDS if name in stored})
+    found = []
+    for name in FIELDS:
+        was, value = getattr(before, name), getattr(config, name)
+        unknown = name in OWN and None in (was, value)
+        if name not in FREE | SCALED and not unknown and was != value:
+            found.append(f'{option_of(name)} {value} (was {was})')
+    then = stored.get('derived') or resolved(before, workers)['derived']
+    now = resolved(config, workers, steps)['derived']
+    for number, option in NUMBERS.items():
+        if number in then and number in now and not math.isclose(now[number], then[number], rel_tol=1e-9):
+            found.append(f"{option}: {number.replace('_', ' ')} {now[number]:g} (was {then[number]:g})")
+    return found
+
+
+def check_batch(config):
+    """A warning for a small batch, or None; raises InputError for a batch of one image.
+
+    BatchNorm after the global pooling sees as many values a channel as there are images on the device.
+    """
+    if config.batch_size == 1:
+        raise InputError('--batch-size 1 cannot be trained: BatchNorm after the global pooling of a split attention '
+                         'would see one value; use at least 2, better 16')
+    if config.batch_size < SMALL_BATCH:
+        return (f'--batch-size {config.batch_size}: BatchNorm sees few images at a time; with {SMALL_BATCH} or more on '
+                f'each worker the accuracy is better')
+    return None
+
+
+def check_device(config, device):
+    """Raise InputError where the recipe cannot run on a device."""
+    if config.dtype == 'float16' and device.device_type == 'cpu':
+        raise InputError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
+
+
+def horovod_environment(config):
+    """The environment variables that a recipe sets for Horovod; they count when it starts."""
+    variables = {}
+    if config.deterministic or config.fusion_mb is not None:
+        variables['HOROVOD_FUSION_THRESHOLD'] = str(0 if config.deterministic else round(config.fusion_mb * 2 ** 20))
+    if config.cycle_ms is not None:
+        variables['HOROVOD_CYCLE_TIME'] = f'{config.cycle_ms:g}'
+    return variables

@@ -1,0 +1,170 @@
+"""Options and YAML files: what a command line comes to, and what wrong ones say."""
+import argparse
+import math
+import shlex
+
+import pytest
+import yaml
+
+from resnest.errors import InputError
+from resnest.gluon import get_model
+from resnest.gluon.training import TrainConfig, add_options, from_options, recipe
+from resnest.gluon.training.config import FIELDS
+from resnest.gluon.training.options import check_values, read_yaml
+from tests.conftest import ROOT, assert_refused, script
+
+DOCUMENTED = ('--rec-train /data/train.rec --rec-val /data/val.rec --model resnest50 --lr 0.05 --num-epochs 270 '
+              '--batch-size 128 --use-rec --dtype float32 --warmup-epochs 5 --last-gamma --no-wd --label-smoothing '
+              '--mixup --save-dir params_resnest50 --log-interval 50 --eval-frequency 5 --auto_aug --input-size 224')
+
+
+def parse(*words):
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    return from_options(parser.parse_args([str(word) for word in words]))
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text):
+        path = tmp_path / 'x.yaml'
+        path.write_text(text)
+        return path
+    return write
+
+
+def test_options_are_the_fields():
+    config = parse('--model', 'resnest101', '--label-smoothing', '--last-gamma', '-j', 0, '--crop-size', 96)
+    assert config == TrainConfig(model='resnest101', label_smoothing=0.1, last_gamma=True, num_workers=0, input_size=96)
+    assert parse('--label-smoothing', 0.2).label_smoothing == 0.2
+    assert parse() == TrainConfig()
+
+
+def test_the_documented_command_line():
+    config = parse(*shlex.split(DOCUMENTED), '--rec-train-idx', 'train.idx', '--rec-val-idx', 'val.idx')
+    assert config == TrainConfig(rec_train='/data/train.rec', rec_val='/data/val.rec', lr=0.05, warmup_epochs=5.0,
+                                 last_gamma=True, label_smoothing=0.1, mixup=True, save_dir='params_resnest50',
+                                 eval_frequency=5, augment='autoaugment', input_size=224)
+    derived = recipe.resolved(config, 64)['derived']
+    assert derived['global_batch_size'] == 8192
+    assert derived['learning_rate'] == pytest.approx(3.2)
+
+
+def test_the_file_first_then_the_options(file):
+    path = file('model: resnest101\nlr: 1e-2\nwd: 1\nmixup: true\nno_cuda: true\naugment: none\ninput_size: null\n')
+    assert parse('--config', path) == TrainConfig(model='resnest101', lr=0.01, wd=1.0, mixup=True, no_cuda=True,
+                                                  augment='none')
+    config = parse('--config', path, '--model', 'resnest50', '--no-mixup', '--cuda', '--auto_aug', '--lr', 0.5)
+    assert config == TrainConfig(lr=0.5, wd=1.0, augment='autoaugment')
+    assert parse('--config', file('')) == TrainConfig()
+
+
+@pytest.mark.parametrize('name', [name for name, field in FIELDS.items() if field.type is bool])
+def test_each_switch_can_be_turned_off(file, name):
+    off = '--' + (name[3:] if name.startswith('no_') else f'no-{name}').replace('_', '-')
+    assert getattr(parse('--config', file(f'{name}: true')), name) is True
+    assert getattr(parse('--config', file(f'{name}: true'), off), name) is False
+    assert getattr(parse(off, '--' + name.replace('_', '-')), name) is True
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('batchsize: 3', "no option 'batchsize'; did you mean 'batch_size'"),
+    ('label-smooth: 0.1', "no option 'label-smooth'; did you mean 'label_smoothing'"),
+    ('3: 4', "no option '3'"),
+    ('batch_size: "3"', "batch_size must be a whole number, got '3'"),
+    ('batch_size: true', 'batch_size must be a whole number, got True'),
+    ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
+    ('batch_size: null', 'batch_size must be a whole number, got None'),
+    ('lr: fast', "lr must be a number, got 'fast'"),
+    ('lr: true', 'lr must be a number, got True'),
+    ('lr: [1]', r'lr must be a number, got \[1\]'),
+    ('lr: .nan', 'lr must be finite'),
+    ('mixup: 1', 'mixup must be true or false, got 1'),
+    ('model: 50', 'model must be a text, got 50'),
+    ('num_epochs: 0', 'num_epochs must be at least 1'),
+    ('mixup_mode: each', 'mixup_mode must be one of sample, batch, got each'),
+    ('model: [', ', line 1: not YAML'),
+    ('a: b: c', ', line 1: not YAML: mapping values are not allowed'),
+    ('- model', 'must hold lines of the form'),
+    ('\0', 'not YAML'),
+])
+def test_wrong_files_name_file_and_key(file, text, wanted):
+    with pytest.raises(InputError, match=r'x\.yaml.*' + wanted):
+        parse('--config', file(text))
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(InputError, match=r'no\.yaml: No such file'):
+        parse('--config', tmp_path / 'no.yaml')
+    with pytest.raises(InputError, match='Is a directory'):
+        parse('--config', tmp_path)
+
+
+@pytest.mark.parametrize('name, value', [
+    ('batch_size', 0), ('num_epochs', 0), ('input_size', 0), ('lr', -1.0), ('lr', math.nan), ('lr', math.inf),
+    ('label_smoothing', 1.0), ('dropblock_prob', -0.1), ('num_workers', -1), ('warmup_epochs', 271.0),
+    ('crop_ratio', 0.0), ('crop_ratio', 1.1), ('mixup_alpha', 0.0), ('mixup_mode', 'each'), ('mixup_off_epoch', 271),
+    ('accumulate', 0), ('ema_decay', 1.0), ('clip_gradient', 0.0), ('dtype', 'bfloat16'), ('keep', 0),
+    ('augment', 'auto'), ('cycle_ms', 0.0), ('skip_nonfinite', -1)])
+def test_values_out_of_range_name_the_option(name, value):
+    with pytest.raises(InputError, match='--' + name.replace('_', '-')):
+        TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize('values, wanted', [
+    ({'deterministic': True, 'fusion_mb': 64.0}, '--deterministic .* --fusion-mb'),
+    ({'dtype': 'float16', 'no_cuda': True}, '--dtype float16 needs a GPU; leave out --no-cuda'),
+    ({'mixup_off_epoch': 4, 'num_epochs': 3}, '--mixup-off-epoch 4 is more than --num-epochs 3')])
+def test_contradictions(values, wanted):
+    with pytest.raises(InputError, match=wanted):
+        TrainConfig(**values)
+
+
+# Of section 5.1: crop while training and global batch on 64 GPUs.
+@pytest.mark.parametrize('name, crop, batch', [('resnest50', 224, 8192), ('resnest101', 256, 4096),
+                                               ('resnest200', 256, 2048), ('resnest269', 320, 2048)])
+def test_recipes_are_the_papers(name, crop, batch):
+    path = ROOT / f'configs/{name}.yaml'
+    config = parse('--config', path)
+    derived = recipe.resolved(config, 64)['derived']
+    spec = get_model(name).spec
+    assert (config.model, config.input_size or spec.crop_size, derived['global_batch_size']) == (name, crop, batch)
+    assert derived['learning_rate'] == pytest.approx(0.1 * batch / 256)
+    assert config == TrainConfig(model=name, batch_size=batch // 64, input_size=config.input_size,
+                                 crop_ratio=config.crop_ratio, augment='autoaugment', mixup=True,
+                                 label_smoothing=0.1, last_gamma=True, dropblock_prob=0.1)
+    comment = [line for line in path.read_text().splitlines() if line.startswith('#')]
+    assert f'--config configs/{name}.yaml' in comment[0]
+    assert f'Published top-1: {spec.top1} %' in comment[3]
+
+
+def test_rows_of_the_ablation_are_recipes():
+    spec = read_yaml(ROOT / 'configs/ablation.yaml')
+    networks = {}
+    for row in spec['rows']:
+        config = TrainConfig(**check_values({**spec['common'], **row['options']}, row['name']))
+        net = get_model(config.model, **row['model_options'])
+        networks[row['name']] = (net.spec.radix, net.spec.avd_first, config.mixup, config.augment)
+    assert networks == {'ResNet-D': (0, False, False, 'standard'), '+ mixup': (0, False, True, 'standard'),
+                        '+ AutoAugment': (0, False, True, 'autoaugment'),
+                        'ResNeSt fast': (2, True, True, 'autoaugment'), 'ResNeSt': (2, False, True, 'autoaugment')}
+
+
+def test_print_config_shows_the_whole_recipe(squares, tmp_path):
+    words = ('--config', ROOT / 'configs/resnest200.yaml', '--batch-size', 8, '--accumulate', 2)
+    alone = script('gluon/train.py', *words, '--print-config')
+    assert alone.returncode == 0, alone.stderr
+    shown = yaml.safe_load(alone.stdout)
+    assert shown.keys() == {*FIELDS, 'derived'}
+    assert shown['derived'] == {'workers': 1, 'images_per_worker': 16, 'global_batch_size': 16,
+                                'learning_rate': 0.00625, 'warmup_epochs': 5.0}
+    with_data = script('gluon/train.py', *words, '--print-config', '--rec-train', squares, '--rec-val', squares,
+                       '--save-dir', tmp_path / 'new')
+    shown = yaml.safe_load(with_data.stdout)
+    assert (shown['num_classes'], shown['input_size'], shown['model']) == (4, 256, 'resnest200')
+    assert (shown['derived']['steps_per_epoch'], shown['derived']['steps']) == (96 // 16, 96 // 16 * 270)
+    assert not (tmp_path / 'new').exists()
+
+
+def test_a_wrong_file_ends_the_command_in_one_line(file):
+    assert_refused(script('gluon/train.py', '--config', file('modle: resnest50')), 'x.yaml', "'modle'", "'model'")
