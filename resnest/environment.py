@@ -17,7 +17,7 @@ __all__ = ['describe', 'missing', 'EXTRAS']
 
 # Distributions behind each extra of setup.py, as far as this package itself imports them.
 EXTRAS = {
-    'demo': ('scikit-learn', 'matplotlib'),
+    'demo': ('scikit-learn', 'matplotlib', 'tensorboardx'),
     'export': ('onnx', 'onnxruntime'),
     'transfer': ('gluoncv', 'pycocotools', 'safetensors'),
     'dev': ('pytest', 'pytest-timeout', 'ruff'),

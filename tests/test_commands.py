@@ -32,7 +32,8 @@ def trained(squares, tmp_path_factory):
 @pytest.mark.slow
 def test_train_writes_everything(trained):
     assert {path.name for path in trained.iterdir()} == {
-        'best.params', 'checkpoint-0002.npz', 'checkpoint-0003.npz', 'curves.png', 'log.jsonl', 'summary.json'}
+        'best.params', 'checkpoint-0002.npz', 'checkpoint-0003.npz', 'curves.png', 'log.jsonl', 'summary.json',
+        'tensorboard'}
     summary = read_json(trained / 'summary.json')
     assert summary['seen'] == 37
     assert summary['config']['label_smoothing'] == 0.1

@@ -1,6 +1,7 @@
 """Options and YAML files: what a command line comes to, and what wrong ones say."""
 import argparse
 import math
+import re
 import shlex
 
 import pytest
@@ -164,6 +165,16 @@ def test_print_config_shows_the_whole_recipe(squares, tmp_path):
     assert (shown['num_classes'], shown['input_size'], shown['model']) == (4, 256, 'resnest200')
     assert (shown['derived']['steps_per_epoch'], shown['derived']['steps']) == (96 // 16, 96 // 16 * 270)
     assert not (tmp_path / 'new').exists()
+
+
+def test_options_that_the_documentation_names_exist():
+    text = (ROOT / 'docs/training.md').read_text()
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    others = {'--network-interfaces', '--hostfile', '--logdir', '--resize'}      # of other commands
+    assert set(re.findall(r'--[a-z][\w-]+', text)) - others <= set(parser._option_string_actions)
+    for name in re.findall(r'configs/(\w+\.yaml)', text):
+        assert (ROOT / 'configs' / name).is_file()
 
 
 def test_a_wrong_file_ends_the_command_in_one_line(file):

@@ -1,0 +1,42 @@
+"""TensorBoard events of a run, one point an epoch, written by tensorboardX."""
+import contextlib
+from pathlib import Path
+
+from resnest.runtime import import_extra
+
+__all__ = ['EventWriter']
+
+TAGS = {'loss': 'loss/train', 'train_top1': 'top1/train', 'top1': 'top1/validation', 'top5': 'top5/validation',
+        'lr': 'learning_rate', 'images_per_second': 'speed/images_per_second', 'waiting': 'speed/waiting_for_data'}
+
+
+class EventWriter:
+    """Writes the events of rows of ``log.jsonl`` into ``folder``; the step of a point is its epoch.
+
+    Event files that are there are removed: the rows of a resumed run hold all epochs before, so that none comes
+    twice. Points are written at once, in the caller's thread: an error is the caller's and no queue can fill up.
+    Raises MissingPackage where tensorboardX is not installed.
+    """
+
+    def __init__(self, folder):
+        self._events = import_extra('tensorboardX.proto.event_pb2', 'demo')
+        self._summary = import_extra('tensorboardX.summary', 'demo')
+        writer = import_extra('tensorboardX.event_file_writer', 'demo').EventsWriter
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob('events.out.tfevents.*'):
+            old.unlink()
+        self._writer = writer(str(folder / 'events'))
+
+    def write(self, rows):
+        """Append the rows' points and flush them to the file; after an error nothing more can be written."""
+        try:
+            for row in rows:
+                for key in TAGS.keys() & row.keys():
+                    self._writer.write_event(self._events.Event(wall_time=row['time'], step=row['epoch'],
+                                                                summary=self._summary.scalar(TAGS[key], row[key])))
+            self._writer.flush()
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._writer.close()
+            raise
