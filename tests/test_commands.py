@@ -201,8 +201,8 @@ def test_prepare_digits(tmp_path):
     assert_refused(script('dataset/prepare_digits.py', '--num-shards', 0), '--num-shards must be at least 1')
 
 
-@pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/convert_weights.py',
-                                  'dataset/prepare_digits.py', 'demo.py'])
+@pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',
+                                  'gluon/convert_weights.py', 'dataset/prepare_digits.py', 'demo.py'])
 def test_help_explains_each_option(name):
     result = script(name, '--help')
     assert result.returncode == 0, result.stderr

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from mxnet.gluon import nn
 from mxnet.gluon.data.vision import transforms
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from resnest.errors import InputError
 
@@ -31,6 +31,8 @@ def decode(data, where):
     ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
     try:
         return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise InputError(f'{where}: not a readable image (of no format that Pillow knows)') from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f'{where}: not a readable image ({error})') from None
 

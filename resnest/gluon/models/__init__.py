@@ -1,8 +1,11 @@
 """The networks: a table of variants, the network they share, and the ways to make one."""
 from . import zoo
 from .complexity import complexity
+from .features import Features
+from .parameters import count_classes
 from .resnet import SMALLEST_IMAGE, ResNet
 from .variants import VARIANTS, VariantSpec, find_variant
 from .zoo import *  # noqa: F403
 
-__all__ = ['ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', 'find_variant', *zoo.__all__]
+__all__ = ['Features', 'ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', 'count_classes',
+           'find_variant', *zoo.__all__]

@@ -13,6 +13,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replacing
 
+from .parameters import read_parameters
 from .tensor_files import read_tensors, safetensors_bytes
 from .zoo import get_model
 
@@ -112,13 +113,7 @@ def _read(path):
     with open(path, 'rb') as opened:
         if opened.read(8) != GLUON_MAGIC:
             return read_tensors(path)
-    try:
-        stored = mx.nd.load(str(path))
-    except mx.MXNetError:
-        raise InputError(f'{path}: a truncated or damaged parameter file') from None
-    if not isinstance(stored, dict):
-        raise InputError(f'{path}: holds no parameter names')
-    return {name.split(':', 1)[-1]: array.asnumpy() for name, array in stored.items()}
+    return {name: array.asnumpy() for name, array in read_parameters(path).items()}
 
 
 def _listed(names, most=8):

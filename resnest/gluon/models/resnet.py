@@ -3,7 +3,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from ..nn import Bottleneck
 
-__all__ = ['ResNet', 'SMALLEST_IMAGE']
+__all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE']
 
 SMALLEST_IMAGE = 17     # px; below, a stage would halve a map of one position
 
@@ -50,6 +50,7 @@ class ResNet(HybridBlock):
         norm_kwargs = norm_kwargs or {}
         self.spec = spec
         self.in_channels = in_channels
+        self.dilation = dilation
         with self.name_scope():
             self.conv1, channels = _stem(in_channels, spec.stem_width, norm_layer, norm_kwargs)
             self.bn1 = norm_layer(in_channels=channels, **norm_kwargs)

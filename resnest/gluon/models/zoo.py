@@ -2,6 +2,7 @@
 import dataclasses
 import fnmatch
 
+from .features import Features
 from .resnet import ResNet
 from .store import ROOT, load_pretrained, purge
 from .variants import VARIANTS, find_variant
@@ -18,7 +19,7 @@ def list_models(pattern='*', pretrained=False):
             if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
 
 
-def get_model(name, pretrained=False, root=ROOT, ctx=None, **kwargs):
+def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, out_indices=(1, 2, 3, 4), **kwargs):
     """Make a network by name.
 
     Parameters
@@ -34,6 +35,10 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, **kwargs):
         the environment variables ``RESNEST_HOME`` and ``MXNET_HOME`` (``$MXNET_HOME/models``).
     ctx : Context or list of Context
         Where to load the weights, the CPU unless given.
+    features_only : bool
+        Make the backbone alone (:class:`Features`): it returns a tuple with the outputs of the stages ``out_indices``
+        (0 is the stem), and has their ``strides`` and ``channels``.
+    out_indices : sequence of int
     **kwargs
         Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and any field of
         :class:`VariantSpec` to override (``radix``, ``final_drop``, …).
@@ -44,6 +49,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, **kwargs):
     fields = {field.name for field in dataclasses.fields(spec)} - {'name', 'sha1'}
     spec = dataclasses.replace(spec, **{key: kwargs.pop(key) for key in fields & kwargs.keys()})
     net = ResNet(spec, **kwargs)
+    if features_only:
+        net = Features(net, out_indices)
     if pretrained:
         load_pretrained(net, spec, pretrained, root, ctx)
     return net

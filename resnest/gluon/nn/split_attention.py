@@ -90,13 +90,19 @@ class SplitAttentionConv(HybridBlock):
 
     def _weights(self, F, pooled):
         """The attention ``(N, radix * C, 1, 1)`` from the pooled sum of the splits, ``(N, C, 1, 1)``."""
-        attention = self.fc2(self.relu1(self.bn1(self.fc1(pooled))))
+        return self.attention(F, self.fc2(self.relu1(self.bn1(self.fc1(pooled)))))
+
+    def attention(self, F, scores):
+        """The weights ``(N, radix * C, 1, 1)`` of the splits, radix-major, from what ``fc2`` returns.
+
+        They add up to one over the splits; with radix 1 they are gates between 0 and 1.
+        """
         if self.radix == 1:
-            return F.sigmoid(attention)
+            return F.sigmoid(scores)
         # The second layer's groups are the cardinal ones: (N, cardinality * radix * c, 1, 1).
-        attention = F.reshape(attention, (0, self.cardinality, self.radix, -1))
-        attention = F.swapaxes(F.softmax(attention, axis=2), 1, 2)
-        return F.reshape(attention, (0, -1, 1, 1))
+        weights = F.reshape(scores, (0, self.cardinality, self.radix, -1))
+        weights = F.swapaxes(F.softmax(weights, axis=2), 1, 2)
+        return F.reshape(weights, (0, -1, 1, 1))
 
     def _split(self, F, x):
         """The splits of ``(N, radix * C, …)``, each ``(N, C, …)``."""

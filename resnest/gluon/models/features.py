@@ -1,0 +1,58 @@
+"""The outputs of the stages, for segmentation, detection and other heads."""
+from itertools import accumulate
+from operator import mul
+
+from mxnet.gluon import HybridBlock
+
+from ..nn import Bottleneck
+from .resnet import DILATIONS
+
+__all__ = ['Features']
+
+
+class Features(HybridBlock):
+    """A ResNet without its classifier; takes ``(N, in_channels, H, W)``, returns a tuple of the stages' outputs.
+
+    Output ``i`` is ``(N, channels[i], ⌈H / strides[i]⌉, ⌈W / strides[i]⌉)``. The children and the parameters bear the
+    names of the whole network's; what comes after the last output is left out (``omitted``).
+
+    Parameters
+    ----------
+    net : ResNet
+        Its children move into this block.
+    out_indices : sequence of int
+        Ascending; 1 to 4 are the stages, 0 is the stem before its pooling.
+
+    ``strides`` and ``channels`` are tuples of int, one an output. Raises ValueError for other indices.
+    """
+
+    def __init__(self, net, out_indices=(1, 2, 3, 4), **kwargs):
+        indices = tuple(out_indices)
+        if not indices or list(indices) != sorted(set(indices)) or not set(indices) <= set(range(5)):
+            raise ValueError(f'out_indices must be ascending numbers from 0 (the stem) to 4, got {out_indices}')
+        super().__init__(**kwargs)
+        self.spec = net.spec
+        self.in_channels = net.in_channels
+        self.out_indices = indices
+        strides = 2, *accumulate((4, *DILATIONS[net.dilation][0][1:]), mul)
+        channels = 2 * net.spec.stem_width, *(width * Bottleneck.expansion for width in (64, 128, 256, 512))
+        self.strides = tuple(strides[index] for index in indices)
+        self.channels = tuple(channels[index] for index in indices)
+        stages = ('maxpool', *(f'layer{number}' for number in range(1, indices[-1] + 1))) if indices[-1] else ()
+        kept = ('conv1', 'bn1', 'relu', *stages)
+        self.omitted = tuple(name for name in net._children if name not in kept)
+        for name in kept:
+            setattr(self, name, getattr(net, name))
+
+    def forward(self, x):
+        return tuple(super().forward(x))        # a hybridized block makes a list of it
+
+    def hybrid_forward(self, F, x):
+        x = self.relu(self.bn1(self.conv1(x)))
+        outputs = [x]
+        if self.out_indices[-1]:
+            x = self.maxpool(x)
+        for number in range(1, self.out_indices[-1] + 1):
+            x = getattr(self, f'layer{number}')(x)
+            outputs.append(x)
+        return tuple(outputs[index] for index in self.out_indices)
