@@ -72,7 +72,7 @@ def test_demo_reaches_its_accuracy(tmp_path):
     assert summary['top1'] >= 97
     assert summary['workers'] == (2 if HOROVODRUN.exists() else 1)
     written = {path.name for path in (tmp_path / 'demo').iterdir()}
-    assert written >= {'summary.json', 'curves.png', 'log.jsonl', 'best.params', 'rec'}
+    assert written >= {'summary.json', 'curves.png', 'log.jsonl', 'best.params', 'rec', 'explain.png', 'digit-3.png'}
 
 
 def test_make_targets_exist():
