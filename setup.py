@@ -18,7 +18,7 @@ PTH_LINE = "import sys; exec('try: import resnest._import_hook\\nexcept ImportEr
 MXNET_NEEDS = ['requests>=2.20', 'graphviz>=0.8.1,<0.9']
 # What gluoncv 0.10.5 imports when its MXNet models are used; it declares more.
 GLUONCV_NEEDS = ['portalocker', 'scipy', 'matplotlib', 'pycocotools']
-DEMO = ['scikit-learn>=1.0', 'matplotlib>=3.5', 'tensorboardX>=2.6']
+DEMO = ['scikit-learn>=1.0', 'matplotlib>=3.6', 'tensorboardX>=2.6']
 EXPORT = ['onnx>=1.16,<1.19', 'onnxruntime>=1.16']
 
 EXTRAS = {

@@ -11,7 +11,7 @@ from resnest.files import replace_file
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any common format, or a folder of them')
+    parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
     parser.add_argument('--model', default='resnest50',
                         help='network; python -m resnest models lists them (default: %(default)s)')
     parser.add_argument('--resume', help='parameter file (.params); the published weights unless given')
@@ -38,7 +38,7 @@ def main(arguments=None):
     from tqdm import tqdm
 
     from resnest.gluon import get_model
-    from resnest.gluon.data import Evaluation, find_pictures, with_normalization
+    from resnest.gluon.data import Evaluation, find_pictures, interpolation_for, with_normalization
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import class_names, classify, explain_pictures, format_table
     from resnest.gluon.models import SMALLEST_IMAGE, count_classes
@@ -54,8 +54,9 @@ def main(arguments=None):
     device = choose_device(options.no_cuda)
     network = get_model(options.model, classes=classes, pretrained=options.resume or True, ctx=device)
     spec = network.spec
-    crop = Evaluation(spec.crop_size if options.crop_size is None else options.crop_size,
-                      spec.crop_ratio if options.crop_ratio is None else options.crop_ratio, spec.interpolation)
+    size = options.crop_size or spec.crop_size
+    crop = Evaluation(size, spec.crop_ratio if options.crop_ratio is None else options.crop_ratio,
+                      interpolation_for(size))
     net = with_normalization(network)
     net.hybridize(static_alloc=True)
     with tqdm(total=len(paths), unit='picture', disable=not sys.stderr.isatty()) as bar:

@@ -61,7 +61,7 @@ GREY_OVER_WHITE = GREY * (ALPHA / 255) + 255 * (1 - ALPHA / 255)
 
 def palette(transparent):
     values = np.where(COLUMNS < 30, 1, 2).astype('uint8')
-    image = Image.fromarray(values, 'P')
+    image = Image.frombytes('P', (60, 40), values.tobytes())
     image.putpalette([0, 0, 0, 200, 100, 50, 10, 20, 30])
     if transparent:
         image.info['transparency'] = 2

@@ -64,7 +64,7 @@ def to_gluon(arrays, model, source='the weights'):
     Raises InputError, which begins with ``source``, with a list of the names that are missing or left over and of
     the shapes that differ.
     """
-    model = TIMM.get(model, model)
+    model = TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
     weight, bias = arrays.get('conv1.0.weight'), arrays.get('fc.bias')
     if weight is None or weight.ndim != 4 or bias is None or bias.ndim != 1 or not len(bias) or not weight.shape[1]:
         raise InputError(f'{source}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '

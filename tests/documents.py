@@ -1,0 +1,146 @@
+"""The README and docs/*.md taken apart, and a folder in which their commands and snippets can run.
+
+The rules, for whoever writes there: a block fenced as ```bash or ```python is run; other blocks are only looked at.
+Commands for what no test has are checked with their script's parser, and Python is compiled: that goes for blocks with
+a line ``<!-- parsed only: why -->`` above their fence, and for those of ``horovodrun`` with more than two workers.
+``<!-- slow -->`` above a fence, and commands that train or time, make a test slow. The Python blocks of a page are
+one program. A command finds what :meth:`World.furnish` puts there.
+"""
+import argparse
+import os
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import numpy as np
+
+from resnest.gluon import get_model
+from resnest.gluon.data import write_shards
+from resnest.gluon.inference.class_names import imagenet_classes
+from tests.conftest import ROOT, encoded, randomize
+from tests.data import ilsvrc
+
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+FENCE = re.compile(r'(?:^<!-- *(?P<mark>[^\n]*?) *-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```',
+                   re.MULTILINE | re.DOTALL)
+SLOW = re.compile(r'train\.py|benchmark\.py|ablation\.py|scaling\.py')
+HOROVODRUN = Path(sys.executable).with_name('horovodrun')
+
+
+class Block(NamedTuple):
+    page: str
+    number: int
+    language: str
+    text: str
+    mark: str
+
+    def __str__(self):
+        return f'{self.page}-{self.number}'
+
+    @property
+    def parsed_only(self):
+        return self.mark.startswith('parsed only') or any(int(n) > 2 for n in re.findall(r'-np (\d+)', self.text))
+
+    @property
+    def slow(self):
+        return self.mark.startswith('slow') or (self.language == 'bash' and bool(SLOW.search(self.text)))
+
+
+def blocks(page):
+    return [Block(page.name, number, found['language'], found['text'], found['mark'] or '')
+            for number, found in enumerate(FENCE.finditer(page.read_text(encoding='utf-8')), 1)]
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def commands(text):
+    """The commands of a block as lists of words, without comments."""
+    return [words for line in text.replace('\\\n', ' ').splitlines() if (words := shlex.split(line, comments=True))]
+
+
+class _Parsed(Exception):
+    pass
+
+
+def parse(words):
+    """Have the script that a command starts parse its options; argparse ends in SystemExit where they are wrong."""
+    place = next((n for n, word in enumerate(words) if word.endswith('.py')), None)
+    if place is None:
+        return
+    path = Path(words[place])
+    found = [path] if (ROOT / path).is_file() else sorted((ROOT / 'scripts').rglob(path.name))
+    assert found, f'{path}: no such script'
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        raise _Parsed
+
+    main = runpy.run_path(str(ROOT / found[0]))['main']
+    with mock.patch.object(argparse.ArgumentParser, 'parse_args', parse_args):
+        try:
+            main([word.replace('…', 'x') for word in words[place + 1:]])
+        except _Parsed:
+            return
+    raise AssertionError(f'{path} parses nothing')
+
+
+class World:
+    """What the blocks need, made once: digits, archives in ImageNet's layout, pictures, weights."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        rng = np.random.default_rng(0)
+        samples = [(encoded(rng.integers(0, 255, (8, 8), dtype=np.uint8)), n % 10) for n in range(80)]
+        write_shards(folder / 'digits/rec', {'train': samples[:64], 'val': samples[64:]}, [*'0123456789'], 2)
+        (folder / 'cat.jpg').write_bytes(ilsvrc.picture(rng, edge=240))
+        for name in ('a', 'b'):
+            (folder / 'photos' / name).mkdir(parents=True)
+            (folder / 'photos' / name / '1.jpg').write_bytes(ilsvrc.picture(rng))
+        (folder / 'archives').mkdir()
+        ilsvrc.make(folder / 'archives')
+        shards = [(ilsvrc.picture(rng), n % 1000) for n in range(48)]
+        write_shards(folder / 'rec', {'train': shards[:32], 'val': shards[32:]}, list(imagenet_classes()), 2)
+        (folder / 'bin').mkdir()
+        (folder / 'bin/python').write_text(PYTHON.format(python=sys.executable, folder=str(folder)))
+        (folder / 'bin/python').chmod(0o755)
+
+    def weights(self, model, classes=1000):
+        """A file of random weights, in the place of the published or trained ones."""
+        path = self.folder / f'{model}-{classes}.params'
+        if not path.exists():
+            randomize(get_model(model, classes=classes)).save_parameters(str(path))
+        return path
+
+    def furnish(self, folder, text):
+        """Put into ``folder`` what the text names and does not make itself."""
+        for name in ('digits', 'photos', *([] if 'prepare_imagenet' in text else ['rec'])):
+            shutil.copytree(self.folder / name, folder / name)
+        shutil.copy(self.folder / 'cat.jpg', folder)
+        if 'prepare_imagenet' in text:
+            shutil.copytree(self.folder / 'archives', folder, dirs_exist_ok=True)
+        for run in set(re.findall(r'runs/(\w+)/', text)):
+            if f'--save-dir runs/{run}' not in text:
+                (folder / 'runs' / run).mkdir(parents=True)
+                model = 'resnest50' if run == 'mine' else 'resnest14'
+                os.link(self.weights(model, 10), folder / 'runs' / run / 'best.params')
+                shutil.copytree(self.folder / 'digits/rec', folder / 'runs' / run / 'rec')
+
+
+# Stands for `python` in the commands, so that the published weights are World's.
+PYTHON = '''#!{python}
+import os, runpy, sys
+from pathlib import Path
+if not (len(sys.argv) > 1 and sys.argv[1].endswith('.py')):
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+sys.argv.pop(0)
+import resnest.gluon
+resnest.gluon.models.store.model_file = lambda spec, root: Path({folder!r}, spec.name + '-1000.params')
+runpy.run_path(sys.argv[0], run_name='__main__')
+'''
