@@ -11,7 +11,6 @@ from PIL import Image, ImageFile
 from resnest.errors import InputError
 from resnest.gluon.data import (
     Evaluation,
-    FolderSet,
     Loader,
     RecordSet,
     evaluation_batches,
@@ -206,34 +205,6 @@ def test_skip_bad_counts_and_replaces(tmp_path):
     loader = Loader(RecordSet(tmp_path / 'none', 'train'), Evaluation(4), [np.arange(2)], 1, workers=0, skip_bad=True)
     with pytest.raises(InputError, match='no record of the whole set can be read'):
         list(loader)
-
-
-def test_folders_are_read_as_shards_are(tmp_path):
-    for name, value in (('b', 1), ('a', 0), ('c', 2)):
-        (tmp_path / 'val' / name).mkdir(parents=True)
-        for number in range(value + 1):
-            (tmp_path / 'val' / name / f'{number}.PNG').write_bytes(encoded(np.full((5, 5, 3), value, dtype=np.uint8)))
-        (tmp_path / 'val' / name / 'notes.txt').write_text('no image')
-    for root in (tmp_path, tmp_path / 'val'):
-        records = FolderSet(root, 'val')
-        assert records.classes == ['a', 'b', 'c']
-        (images, labels), = Loader(records, Evaluation(5, 1.0), [np.arange(6)], 3, workers=1)
-        assert labels.tolist() == [0, 1, 1, 2, 2, 2]
-        assert images[:, 0, 0, 0].tolist() == labels.tolist()
-    (tmp_path / 'val/c/bad.jpg').write_text('no image')
-    with pytest.raises(InputError, match=r'val/c/bad\.jpg: not a readable image'):
-        list(Loader(FolderSet(tmp_path, 'val'), Evaluation(5), [np.arange(7)], 3, workers=1))
-
-
-def test_a_flat_folder_is_refused(tmp_path):
-    (tmp_path / 'ILSVRC2012_val_00000001.JPEG').write_bytes(b'')
-    with pytest.raises(InputError, match='a flat folder tells no labels'):
-        FolderSet(tmp_path, 'val')
-    (tmp_path / 'a').mkdir()
-    with pytest.raises(InputError, match='no images'):
-        FolderSet(tmp_path, 'val')
-    with pytest.raises(InputError, match='no such folder'):
-        FolderSet(tmp_path / 'nothing', 'val')
 
 
 def test_sixteen_bit_and_cmyk_images(tmp_path):

@@ -182,18 +182,6 @@ def test_kaggle_gives_the_labels_of_the_devkit(official, tmp_path, option, below
         assert a == b
 
 
-def test_a_folder_a_class_alone_is_all_training_data(tmp_path):
-    rng = np.random.default_rng(0)
-    for name in ('cat', 'dog/inner'):
-        (tmp_path / 'in' / name).mkdir(parents=True)
-        (tmp_path / 'in' / name / 'x.jpg').write_bytes(ilsvrc.picture(rng))
-    (tmp_path / 'in/cat/.hidden.jpg').write_bytes(b'')
-    (tmp_path / 'in/cat/notes.txt').write_bytes(b'')
-    manifest = prepare(find_source('.', tmp_path / 'in'), tmp_path, Options(), 0, 1)
-    assert (manifest['classes'], list(manifest['splits'])) == (['cat', 'dog'], ['train'])
-    assert sorted(RecordSet(tmp_path / 'rec', 'train')[i][1] for i in range(2)) == [0, 1]
-
-
 def damage(image):
     return image[:len(image) // 2]
 

@@ -10,8 +10,8 @@ from mxnet.recordio import IRHeader, MXIndexedRecordIO
 from mxnet.recordio import pack as pack_record
 
 from resnest.errors import InputError
-from resnest.gluon.data.image_folder import image_folder, kaggle
 from resnest.gluon.data.imagenet import find_source, verify_checksums
+from resnest.gluon.data.kaggle import kaggle
 from resnest.gluon.data.prepare import Options, prepare
 from resnest.gluon.data.reencode import BadImage, shrink
 from resnest.gluon.data.shard_writer import write_shard
@@ -152,23 +152,6 @@ def test_checksums(made, tmp_path, monkeypatch):
     monkeypatch.setattr('resnest.gluon.data.imagenet.CHECKSUMS',
                         {'abc': ('sha1', 'a9993e364706816aba3e25717850c26c9cd0d89d')})
     verify_checksums([tmp_path / 'abc'])
-
-
-def folder(root, *names):
-    for name in names:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(PICTURE)
-    return root
-
-
-@pytest.mark.parametrize('names, wanted', [
-    (['train/a/1.jpg', 'train/b/1.jpg', 'val/1.jpg', 'val/2.jpg'], 'val: flat: 1.jpg and 1 more .* label 0'),
-    (['1.jpg', '2.jpg'], 'flat'), (['train/a/1.jpg', 'train/b/1.jpg', 'val/all/1.jpg'], 'val/all: a class that'),
-    (['train/a/1.jpg', 'train/b/x.txt'], 'train/b: a class without images'), (['x.txt'], 'no class folders'),
-    (['images/1.jpg', 'images/2.jpg'], 'images is the only folder, so every image would get label 0')])
-def test_image_folders(tmp_path, names, wanted):
-    with pytest.raises(InputError, match=wanted):
-        image_folder(folder(tmp_path, *names))
 
 
 def test_kaggle_without_labels(made, tmp_path):

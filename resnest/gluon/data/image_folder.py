@@ -1,84 +1,62 @@
-"""A folder of images, one folder a class, and Kaggle's layout of ILSVRC 2012, as a :class:`Source`."""
-import csv
+"""Loose images in one folder a class, listed by one set of rules, for preparing and for reading them as they are.
+
+- ``root`` holds a folder a class, or ``train/`` and ``val/`` that do. Labels are the places of the class names in
+  sorted order; where there is ``train/``, its classes are those of ``val/`` too.
+- An image is a file with one of :data:`SUFFIXES`, in upper or lower case, in a class folder or anywhere below it, in
+  sorted order; links are followed. Other files are passed over, and so is what is hidden (a leading dot).
+- Refused, since labels would be wrong or images lost: images that lie in no class folder, a single class, a class
+  without images, a class that only ``val/`` has, a folder that cannot be listed or that leads back to one above it.
+"""
 import os
+import stat
 from pathlib import Path, PurePosixPath
 
 from resnest.errors import InputError
 
 from .samples import Samples, Source
 
-__all__ = ['image_folder', 'kaggle', 'find_kaggle']
+__all__ = ['SUFFIXES', 'class_names', 'image_folder', 'images_below', 'list_classes', 'list_split']
 
 SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.gif', '.ppm', '.tif', '.tiff', '.webp')
-SOLUTION = 'LOC_val_solution.csv'
-SYNSETS = 'LOC_synset_mapping.txt'
 
 
 def image_folder(root):
-    """The images of ``root/<class>/…``, or of ``root/train/<class>/…`` and ``root/val/<class>/…``.
-
-    Labels are the places of the class names in sorted order. Files that are no images, by their suffix, and hidden
-    ones are passed over. Raises InputError for a flat split, an empty class, and a class that only val has.
-    """
-    source = Source('image folder', [], {})
-    for split in ('train', 'val') if (root / 'train').is_dir() else ('train',):
-        folder = root / split if (root / 'train').is_dir() else root
-        if split == 'val' and not folder.is_dir():
-            continue
-        found = _class_names(folder)
-        unknown = sorted(set(found) - set(source.classes)) if split == 'val' else []
-        if unknown:
-            raise InputError(f'{folder / unknown[0]}: a class that {root / "train"} does not have; a split needs one '
-                             f'folder a class, named alike in train and val')
-        source.classes = source.classes or found
-        if len(found) == 1 and split == 'train':
-            raise InputError(f'{folder}: {found[0]} is the only folder, so every image would get label 0; give the '
-                             f'folder that holds one folder a class, or train/ and val/')
-        source.splits[split] = _index(source, folder, [(name, source.classes.index(name)) for name in found])
-    return source
+    """The :class:`Source` of the images below ``root``; without ``train/`` in it, all of them are training images."""
+    splits = ['train', *(['val'] if (root / 'train').is_dir() and (root / 'val').is_dir() else [])]
+    classes, found = [], {}
+    for split in splits:
+        classes, found[split] = list_split(root, split)
+    return Source('image folder', classes, found, modified=max(samples.modified for samples in found.values()))
 
 
-def find_kaggle(root):
-    """The folder ``CLS-LOC`` of Kaggle's layout at or below ``root``, None where it is another layout."""
-    candidates = [root / 'ILSVRC/Data/CLS-LOC', root / 'Data/CLS-LOC', root / 'CLS-LOC', root]
-    return next((path for path in candidates if path.resolve().name == 'CLS-LOC' and path.is_dir()), None)
+def list_split(root, split):
+    """(class names, :class:`Samples`) of ``root/split`` where ``root`` has splits, else of ``root`` itself."""
+    root = Path(root).expanduser()
+    if not root.is_dir():
+        raise InputError(f'{root}: no such folder')
+    train, folder = root / 'train', root / split
+    if train.is_dir() and not folder.is_dir():
+        raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, or the one that holds '
+                         f'one folder a class')
+    if not folder.is_dir():
+        folder = root
+    leading = train if train.is_dir() else folder
+    classes = class_names(leading)
+    if len(classes) == 1:
+        raise InputError(f'{leading}: {classes[0]} is the only folder, so every image would get label 0; give the '
+                         f'folder that holds one folder a class, or train/ and val/')
+    names = classes if folder == leading else class_names(folder)
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise InputError(f'{folder / unknown[0]}: a class that {leading} does not have; a split needs one folder a '
+                         f'class, named alike in train and val')
+    labels = {name: label for label, name in enumerate(classes)}
+    return classes, list_classes(folder, {name: labels[name] for name in names})
 
 
-def kaggle(root):
-    """``ILSVRC/Data/CLS-LOC`` with train/<wnid>/ and a flat val/, whose labels ``LOC_val_solution.csv`` tells."""
-    data = find_kaggle(root)
-    train, val = data / 'train', data / 'val'
-    if not train.is_dir():
-        raise InputError(f'{train}: missing; unpack the archive of Kaggle again')
-    source = Source('Kaggle', _class_names(train), {})
-    source.splits['train'] = _index(source, train, [(name, label) for label, name in enumerate(source.classes)])
-    labels = {name: label for label, name in enumerate(source.classes)}
-    synsets = _beside(data, SYNSETS)
-    if synsets:
-        lines = (line.split(maxsplit=1) for line in synsets.read_text().splitlines())
-        words = {line[0]: line[1] for line in lines if len(line) == 2}
-        source.words = [words.get(name, '') for name in source.classes]
-    if not val.is_dir():
-        return source
-    solution = _beside(data, SOLUTION)
-    if not solution:
-        raise InputError(f'{val}: its labels are in {SOLUTION}, which is missing; put it from Kaggle into {root}')
-    truth = _read_solution(solution)
-    samples = source.splits['val'] = Samples(val)
-    for path in _images(val):
-        wnid = truth.pop(path.stem, None)
-        if wnid not in labels:
-            raise InputError(f'{path}: {f"its class {wnid} is not in train" if wnid else f"no line in {solution}"}; '
-                             f'unpack the archive of Kaggle again')
-        _add(source, samples, path, labels[wnid])
-    if truth:
-        raise InputError(f'{val}: {next(iter(truth))} is missing ({len(truth)} images of {solution.name} are); '
-                         f'unpack the archive of Kaggle again')
-    return source
-
-
-def _class_names(folder):
-    entries = [entry for entry in os.scandir(folder) if not entry.name.startswith('.')]
+def class_names(folder):
+    """The sorted names of the class folders of ``folder``; raises InputError for none, and for loose images."""
+    entries = [entry for entry in _scan(folder) if not entry.name.startswith('.')]
     names = sorted(entry.name for entry in entries if entry.is_dir())
     loose = sorted(entry.name for entry in entries if not entry.is_dir() and _is_image(entry.name))
     if loose:
@@ -90,45 +68,44 @@ def _class_names(folder):
     return names
 
 
-def _index(source, folder, classes):
+def list_classes(folder, labels):
+    """:class:`Samples` of the class folders of ``folder`` that ``labels`` maps to labels."""
     samples = Samples(folder)
-    for name, label in classes:
+    for name, label in labels.items():
         before = len(samples)
-        for path in _images(folder / name):
-            _add(source, samples, path, label)
+        for path in images_below(folder / name):
+            samples.add_file(path, label)
         if len(samples) == before:
-            raise InputError(f'{folder / name}: a class without images; delete the folder or fill it')
+            raise InputError(f'{folder / name}: a class without images ({" ".join(SUFFIXES)}); delete the folder or '
+                             f'fill it')
     return samples
 
 
-def _add(source, samples, path, label):
-    status = path.stat()
-    source.modified = max(source.modified, status.st_mtime_ns)
-    samples.add(path.relative_to(samples.path).as_posix(), status.st_size, label)
-
-
-def _images(folder):
-    """Paths of the images below a folder, in sorted order."""
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()
-        yield from (Path(parent, name) for name in sorted(files) if _is_image(name))
+def images_below(folder, above=()):
+    """Paths of the images in a folder and below it, those of a folder before those of its subfolders."""
+    status = os.stat(folder)
+    above = (*above, (status.st_dev, status.st_ino))
+    entries = sorted((entry for entry in _scan(folder) if not entry.name.startswith('.')), key=lambda entry: entry.name)
+    for entry in entries:
+        if _is_image(entry.name) and not entry.is_dir():
+            if not stat.S_ISREG(entry.stat().st_mode):
+                raise InputError(f'{entry.path}: not a plain file; remove it')
+            yield Path(entry.path)
+    for entry in entries:
+        if entry.is_dir():
+            status = entry.stat()
+            if (status.st_dev, status.st_ino) in above:
+                raise InputError(f'{entry.path}: a link that leads back to a folder above it; remove it')
+            yield from images_below(entry.path, above)
 
 
 def _is_image(name):
-    return not name.startswith('.') and PurePosixPath(name).suffix.lower() in SUFFIXES
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
-def _beside(data, name):
-    """A file of the archive's root: beside ILSVRC/, or anywhere on the way down."""
-    folders = [data, *list(data.resolve().parents)[:3]]
-    return next((folder / name for folder in folders if (folder / name).is_file()), None)
-
-
-def _read_solution(path):
-    """Image name → WNID, out of ``ImageId,PredictionString``; the string starts with the WNID."""
-    with open(path, newline='') as opened:
-        try:
-            return {row['ImageId']: row['PredictionString'].split()[0] for row in csv.DictReader(opened)}
-        except (KeyError, IndexError, AttributeError, csv.Error, UnicodeDecodeError):
-            raise InputError(f'{path}: not the table ImageId,PredictionString; download it from Kaggle '
-                             f'again') from None
+def _scan(folder):
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise InputError(f'{folder}: cannot be listed: {error.strerror}') from None

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from resnest.errors import InputError
 
-from .image_folder import find_kaggle, image_folder, kaggle
+from .image_folder import image_folder
+from .kaggle import find_kaggle, kaggle
 from .samples import Samples, Source
 from .tar_index import refuse_unsafe, tar_members
 

@@ -27,6 +27,7 @@ class Samples:
         self.offsets, self.sizes, self.labels = array('q'), array('q'), array('i')      # offsets and sizes in bytes
         self._names, self._ends = bytearray(), array('q')
         self._descriptor = None
+        self.modified = 0                   # time (ns) of the last change of the files that were added
 
     def add(self, name, size, label, offset=0):
         """Note one image: its name inside ``path``, its place there in bytes, its label."""
@@ -35,6 +36,12 @@ class Samples:
         self.sizes.append(size)
         self.labels.append(label)
         self.offsets.append(offset)
+
+    def add_file(self, path, label):
+        """Note one image that is a file below ``path`` of this set."""
+        status = path.stat()
+        self.modified = max(self.modified, status.st_mtime_ns)
+        self.add(path.relative_to(self.path).as_posix(), status.st_size, label)
 
     def __len__(self):
         return len(self.sizes)
