@@ -8,6 +8,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,11 +17,31 @@ import numpy as np
 from resnest.errors import InputError
 
 from .loader import Loader
+from .preparing_speed import format_preparing, measure_preparing
 from .recordio import RecordSet
 from .sampler import training_batches
 from .transforms import MEAN, STD, Evaluation, training_transform
 
-__all__ = ['compare_pipelines', 'format_pipelines']
+__all__ = ['compare_pipelines', 'format_data', 'format_pipelines', 'measure_data']
+
+
+def measure_data(source=None, size=224, batch_size=32, workers=(2,), rounds=3, prepare_images=2000, progress=None):
+    """Preparing (:func:`.preparing_speed.measure_preparing`, unless ``prepare_images`` is 0), then the pipelines on
+    ``source``, or on the shards that were prepared; returns both as one list of dicts."""
+    if not prepare_images and source is None:
+        raise InputError('--rec-train is needed where nothing is prepared: shards from prepare_imagenet.py')
+    with tempfile.TemporaryDirectory(prefix='prepared-') as folder:
+        preparing = measure_preparing(prepare_images, sorted({max(1, count) for count in workers}), rounds, folder,
+                                      progress) if prepare_images else []
+        return preparing + compare_pipelines(source or f'{folder}/rec', size, batch_size, workers, rounds=rounds,
+                                             progress=progress)
+
+
+def format_data(results):
+    """Two tables as text: preparing, and the pipelines."""
+    preparing = [row for row in results if row['what'] == 'preparing']
+    pipelines = format_pipelines([row for row in results if row['what'] != 'preparing'])
+    return f'{format_preparing(preparing)}\n\n{pipelines}' if preparing else pipelines
 
 
 def compare_pipelines(source, size=224, batch_size=32, workers=(2,), images=1000, rounds=3, progress=None):
@@ -49,21 +70,30 @@ def compare_pipelines(source, size=224, batch_size=32, workers=(2,), images=1000
             rates[implementation, augment, count].append(float(done.stdout.split()[-1]))
             if progress:
                 progress()
-    return [{'implementation': implementation, 'augment': augment, 'workers': count,
-             'images_per_second': statistics.median(found), 'images_per_second_rounds': found}
+    return [{'what': 'evaluation' if augment == 'none' else 'training', 'implementation': implementation,
+             'augment': augment, 'workers': count, 'images_per_second': statistics.median(found),
+             'images_per_second_rounds': found}
             for (implementation, augment, count), found in rates.items()]
 
 
 def format_pipelines(results):
-    """The results as lines of text, with our ratio to each other pipeline at the same number of workers."""
-    lines = [f'{"augmentation":<14}{"workers":<9}{"pipeline":<17}{"images/s":>9}  ours is']
+    """The results as lines of text, with our ratio to each other pipeline at the same number of workers, and to
+    ourselves with the fewest workers."""
+    def found(result, **wanted):
+        wanted = {**result, 'implementation': 'ours', **wanted}
+        return next(other['images_per_second_rounds'] for other in results
+                    if all(other[key] == wanted[key] for key in ('implementation', 'augment', 'workers')))
+
+    fewest = min(result['workers'] for result in results)
+    lines = [f'{"pipeline":<12}{"augment":<13}{"workers":<9}{"by":<17}{"images/s":>9}  ours is']
     for result in results:
-        ours = next(other for other in results if other['implementation'] == 'ours' and
-                    all(other[key] == result[key] for key in ('augment', 'workers')))
-        ratios = [a / b for a, b in zip(ours['images_per_second_rounds'], result['images_per_second_rounds'])]
-        text = '' if ours is result else (f'{statistics.median(ratios):.2f} x '
-                                          f'({min(ratios):.2f} to {max(ratios):.2f})')
-        lines.append(f"{result['augment']:<14}{result['workers']:<9}{result['implementation']:<17}"
+        ours = result['implementation'] == 'ours'
+        base = found(result, workers=fewest) if ours else result['images_per_second_rounds']
+        ratios = [a / b for a, b in zip(found(result), base)]
+        text = f'{statistics.median(ratios):.2f} x ({min(ratios):.2f} to {max(ratios):.2f})'
+        if ours:
+            text = '' if result['workers'] == fewest else f'{text} of {fewest} worker{"s" * (fewest != 1)}'
+        lines.append(f"{result['what']:<12}{result['augment']:<13}{result['workers']:<9}{result['implementation']:<17}"
                      f"{result['images_per_second']:>9.0f}  {text}".rstrip())
     return '\n'.join(lines)
 
