@@ -152,6 +152,22 @@ def test_raw_folders_hold_the_originals_and_prepare_alike(official, tmp_path):
         assert a == b
 
 
+def test_raw_keeps_nested_and_long_names(official, copied, tmp_path):
+    """Two images of one name in different folders of a class tar are two images."""
+    rng = np.random.default_rng(0)
+    names = ['x.JPEG', './a/x.JPEG', 'a/b/x.JPEG', f'{"n" * 250}.JPEG', 'é \n.JPEG']
+    images = {name: ilsvrc.picture(rng) for name in names}
+    classes = sorted({wnid for _, wnid in official[1]['train'].values()})
+    ilsvrc.pack(copied / ilsvrc.TRAIN, [(f'./{wnid}.tar', ilsvrc.packed(images.items())) for wnid in classes])
+    run(copied, tmp_path, raw=True)
+    wanted = {f'{wnid}/{name.lstrip("./")}': data for wnid in classes for name, data in images.items()}
+    assert files(tmp_path / 'train') == wanted
+    found = sorted((image, classes[label]) for image, label, _ in read_by_mxnet(tmp_path / 'rec', 'train'))
+    assert found == sorted((data, name.split('/')[0]) for name, data in wanted.items())
+    again = find_source('.', tmp_path).splits['train']
+    assert {again.name(index): again.read(index) for index in range(len(again))} == wanted
+
+
 def make_kaggle(made, root):
     data = root / 'ILSVRC/Data/CLS-LOC'
     for name, (image, wnid) in made['train'].items():

@@ -106,6 +106,7 @@ def test_members_that_lead_elsewhere(made, tmp_path, inside, wanted):
     ([], 'holds no class tars'), ([('n01.tar', packed([]))], 'n01.tar holds no image'),
     ([('x.JPEG', PICTURE)], 'x.JPEG is not a class tar'),
     ([('n01.tar', packed([('a', PICTURE)]))] * 2, 'n01.tar comes twice'),
+    ([('n01.tar', packed([('a', PICTURE), ('b', PICTURE), ('./a', PICTURE)]))], 'n01.tar: ./a comes twice'),
     ([('n01.tar', b'short')], 'truncated'), ([('n01.tar', gzip.compress(packed([('a', PICTURE)])))], 'compressed')])
 def test_training_tars_of_another_kind(made, tmp_path, members, wanted):
     pack(tmp_path / TRAIN, members)

@@ -1,6 +1,8 @@
 """Shards against mxnet's own reader, and what damage says."""
 import hashlib
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,12 +73,27 @@ def test_one_file_and_a_pattern(folder):
     assert len(RecordSet(str(folder / 'train-0000[12]*.rec'), 'train')) == 7
 
 
-@pytest.mark.parametrize('keep', [1, 9, 40, -3])
-def test_a_truncated_shard_is_named_at_once(folder, keep):
+@pytest.mark.parametrize('manifest', [True, False])
+@pytest.mark.parametrize('index', [True, False])
+def test_a_truncated_shard_is_named_at_once(folder, manifest, index):
+    """Wherever it is cut, with the record and its place in the file; with and without what tells its size."""
     path = folder / 'train-00001-of-00003.rec'
-    path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(InputError, match=r'train-00001-of-00003\.rec: .*truncated'):
-        RecordSet(folder, 'train')
+    data = path.read_bytes()
+    offsets = [int(line.split()[1]) for line in path.with_suffix('.idx').read_text().splitlines()]
+    if not manifest:
+        (folder / 'manifest.json').unlink()
+    if not index:
+        path.with_suffix('.idx').unlink()
+    for cut in [1, 8, 9, 40, len(data) - 3, *(offset + more for offset in offsets[1:] for more in (-4, 5))]:
+        path.write_bytes(data[:cut])
+        record = sum(offset < cut for offset in offsets) - 1
+        with pytest.raises(InputError, match=r'train-00001-of-00003\.rec: .*truncated') as error:
+            RecordSet(folder, 'train')
+        named = {f'record {number} ' for number in (record, record + 1) if f'record {number} ' in str(error.value)}
+        # The index tells where the next one should start, the file itself where its last one does.
+        assert named, (cut, str(error.value))
+        assert any(f'byte {offsets[number]}' in str(error.value) for number in (record, record + 1)
+                   if number < len(offsets))
 
 
 def test_a_damaged_record_is_named_when_it_is_read(folder):
@@ -144,12 +161,29 @@ def test_a_missing_index_is_made_again(tmp_path):
     records = RecordSet(tmp_path, 'train')
     assert [records[number] for number in range(4)] == [(image, number) for number, image in enumerate(images)]
     assert index.read_text() == wanted
+    last = wanted.split()[-1]
     index.unlink()
     path = index.with_suffix('.rec')
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(InputError, match=r'train-00000-of-00001\.rec: the record at byte \d+ is truncated'):
+    with pytest.raises(InputError, match=rf'train-00000-of-00001\.rec: record 3 at byte {last} is truncated'):
         RecordSet(path, 'train')
     assert not index.exists()
+
+
+def test_the_ranks_of_a_job_may_make_the_index_at_once(folder):
+    path = folder / 'train-00000-of-00003.rec'
+    wanted = path.with_suffix('.idx').read_text()
+
+    def rank(barrier):
+        barrier.wait()
+        return len(RecordSet(path, 'train'))
+
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(20):
+            path.with_suffix('.idx').unlink()
+            assert list(pool.map(rank, [threading.Barrier(8)] * 8)) == [3] * 8
+            assert path.with_suffix('.idx').read_text() == wanted
+    assert not list(folder.glob('.index-*'))
 
 
 def test_sets_that_are_not_whole_are_refused(folder):
@@ -191,5 +225,5 @@ def test_a_label_that_is_no_class(tmp_path, label):
     writer = MXIndexedRecordIO(str(tmp_path / 'x.idx'), str(tmp_path / 'x.rec'), 'w')
     writer.write_idx(0, pack(IRHeader(0, label, 0, 0), b'image'))
     writer.close()
-    with pytest.raises(InputError, match=r'x\.rec, record 0: its label \(.*\) is no class number'):
+    with pytest.raises(InputError, match=r'x\.rec, record 0 at byte 0: its label \(.*\) is no class number'):
         RecordSet(tmp_path / 'x.rec', 'train')[0]

@@ -75,10 +75,14 @@ def index_train(path):
         classes = sorted(tars)
         labels = {name: label for label, name in enumerate(classes)}
         for wnid, (offset, size) in tqdm(tars.items(), 'index train', unit=' classes', leave=False):
-            before = len(samples)
+            seen = set()
             for name, start, length in tar_members(descriptor, f'{path}: {wnid}.tar', offset, offset + size):
-                samples.add(f'{wnid}.tar/{name}', length, labels[wnid], start)
-            if len(samples) == before:
+                inner = PurePosixPath(name)
+                if inner in seen:
+                    raise InputError(f'{path}: {wnid}.tar: {name} comes twice; download it again')
+                seen.add(inner)
+                samples.add(f'{wnid}.tar/{inner}', length, labels[wnid], start)
+            if not seen:
                 raise InputError(f'{path}: {wnid}.tar holds no image; download it again')
     finally:
         os.close(descriptor)

@@ -188,9 +188,10 @@ class _Plan:
             raise _Bad
 
     def write_raw(self, split, samples, index, data):
-        name = PurePosixPath(samples.name(index)).name
-        path = self.target / split / self.source.classes[samples.labels[index]] / name
-        part = path.with_name(f'.{name}.part')
+        inside = PurePosixPath(samples.name(index))
+        below = PurePosixPath(*inside.parts[1:]) if split == 'train' else inside.name     # train: <class>/…/<image>
+        path = self.target / split / self.source.classes[samples.labels[index]] / below
+        part = path.with_name(f'.{index}.part')     # a name may be as long as names can be
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(data)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from resnest.errors import InputError
 
+from .record_index import walk
+
 __all__ = ['MANIFEST', 'find_shards', 'read_manifest']
 
 MANIFEST = 'manifest.json'
@@ -46,6 +48,7 @@ def _listed_shards(folder, shards, partial):
                 continue
             raise InputError(f'{path}: missing, but {MANIFEST} lists it; copy it, or prepare the data again')
         if path.stat().st_size != shard['bytes']:
+            list(walk(path))        # names the record where it is cut
             raise InputError(f"{path}: truncated or changed: it has {path.stat().st_size} bytes, {MANIFEST} says "
                              f"{shard['bytes']}; copy it, or prepare the data again")
         files.append(path)

@@ -1,4 +1,4 @@
-"""Writes RecordIO shards, ``.rec`` and ``.idx``, and checks them; the format is told in :mod:`.recordio`.
+"""Writes RecordIO shards, ``.rec`` and ``.idx``, and checks them; the format is told in :mod:`.record_index`.
 
 The bytes are those of mxnet.recordio's writer (dmlc-core, src/recordio.cc): data that hold the magic number
 at a multiple of 4 bytes are cut there, since a reader finds its way by that number.
@@ -12,7 +12,7 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.files import replace_file
 
-from .recordio import HEADER, LENGTH, LENGTH_BITS, MAGIC
+from .record_index import HEADER, LENGTH, LENGTH_BITS, MAGIC
 from .shard_files import MANIFEST
 
 __all__ = ['write_shard', 'write_shards', 'check_shard', 'shard_name', 'sync_folder']
