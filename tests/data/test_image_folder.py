@@ -6,7 +6,7 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet
-from resnest.gluon.data.image_folder import SUFFIXES, image_folder, images_below
+from resnest.gluon.data.image_folder import IMAGE_SUFFIXES, image_folder, images_below
 from resnest.gluon.data.imagenet import find_source
 from resnest.gluon.data.prepare import Options, prepare
 from tests.conftest import encoded
@@ -54,7 +54,7 @@ def test_what_is_an_image_and_which_class_it_has(tmp_path, listed):
 
 @BOTH
 def test_every_suffix(tmp_path, listed):
-    names = [f'{label}/x{number}{suffix}' for label in 'ab' for number, suffix in enumerate(SUFFIXES)]
+    names = [f'{label}/x{number}{suffix}' for label in 'ab' for number, suffix in enumerate(IMAGE_SUFFIXES)]
     assert sorted(name for name, _, _ in listed(fill(tmp_path, *names))[1]) == sorted(names)
 
 

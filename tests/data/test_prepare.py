@@ -245,7 +245,7 @@ def test_without_checking_bad_images_are_copied_as_they_are(official, copied, tm
 
 @pytest.mark.parametrize('name, change, wanted', [
     ('train-00001-of-00003.rec', lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:], 'sha256'),
-    ('train-00001-of-00003.rec', lambda data: data[:-4], 'truncated'),
+    ('train-00001-of-00003.rec', lambda data: data[:-4], 'record 10 at byte'),
     ('val-00000-of-00001.rec', None, 'missing'),
     ('train-00000-of-00003.idx', None, 'missing'),
     ('train-00000-of-00003.idx', lambda data: data.replace(b'1\t', b'1\t1'), 'offsets'),

@@ -39,6 +39,19 @@ def test_the_table_compares_round_by_round():
     assert lines[4].split() == ['training', 'standard', '1', 'ours', '7']
 
 
+@pytest.mark.slow
+def test_everything_in_one_run():
+    """Without data of one's own, on the shards that were prepared."""
+    done = []
+    rows = measure_data(None, 16, 2, (1,), 1, 10, lambda: done.append(1), images=4)
+    assert [row['images'] for row in rows[:3]] == [11, 22, 44]
+    assert all(row['cpu_seconds'] > 0 and 50 < row['peak_megabytes'] < 500 for row in rows[:3])
+    assert len(rows) == len(done) == 3 + 8
+    assert {(row['what'], row['augment']) for row in rows[3:]} == {
+        ('training', 'standard'), ('training', 'autoaugment'), ('evaluation', 'none')}
+    assert all(row['images_per_second'] > 0 for row in rows)
+
+
 def test_nothing_to_read():
     with pytest.raises(InputError, match='--rec-train is needed'):
         measure_data(prepare_images=0)

@@ -2,8 +2,8 @@
 
 - ``root`` holds a folder a class, or ``train/`` and ``val/`` that do. Labels are the places of the class names in
   sorted order; where there is ``train/``, its classes are those of ``val/`` too.
-- An image is a file with one of :data:`SUFFIXES`, in upper or lower case, in a class folder or anywhere below it, in
-  sorted order; links are followed. Other files are passed over, and so is what is hidden (a leading dot).
+- An image is a file with one of :data:`IMAGE_SUFFIXES`, in upper or lower case, in a class folder or anywhere below
+  it, in sorted order; links are followed. Other files are passed over, and so is what is hidden (a leading dot).
 - Refused, since labels would be wrong or images lost: images that lie in no class folder, a single class, a class
   without images, a class that only ``val/`` has, a folder that cannot be listed or that leads back to one above it.
 """
@@ -15,9 +15,9 @@ from resnest.errors import InputError
 
 from .samples import Samples, Source
 
-__all__ = ['SUFFIXES', 'class_names', 'image_folder', 'images_below', 'list_classes', 'list_split']
+__all__ = ['IMAGE_SUFFIXES', 'class_names', 'image_folder', 'images_below', 'list_classes', 'list_split']
 
-SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.gif', '.ppm', '.tif', '.tiff', '.webp')
+IMAGE_SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.gif', '.ppm', '.tif', '.tiff', '.webp')
 
 
 def image_folder(root):
@@ -76,8 +76,8 @@ def list_classes(folder, labels):
         for path in images_below(folder / name):
             samples.add_file(path, label)
         if len(samples) == before:
-            raise InputError(f'{folder / name}: a class without images ({" ".join(SUFFIXES)}); delete the folder or '
-                             f'fill it')
+            raise InputError(f'{folder / name}: a class without images ({" ".join(IMAGE_SUFFIXES)}); delete the folder '
+                             f'or fill it')
     return samples
 
 
@@ -100,7 +100,7 @@ def images_below(folder, above=()):
 
 
 def _is_image(name):
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _scan(folder):

@@ -116,13 +116,14 @@ def check_shard(folder, entry, advance=lambda records: None):
     index = path.with_suffix('.idx')
     if not path.is_file():
         return [f'{path}: missing']
-    digest, lines, offset, whole = hashlib.sha256(), [], 0, True
+    digest, lines, offset, start, whole = hashlib.sha256(), [], 0, 0, True
     with open(path, 'rb', buffering=1 << 20) as opened:
         while whole and (head := opened.read(8)):
             magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
             flag, length = word >> LENGTH_BITS, word & LENGTH
             data = opened.read((length + 3) // 4 * 4)
             whole = magic == MAGIC and len(data) >= length
+            start = start if flag in (2, 3) else offset         # of the record that may go on here
             if whole and flag in (0, 1):
                 lines.append(f'{len(lines)}\t{offset}\n')
                 advance(1)
@@ -137,7 +138,8 @@ def check_shard(folder, entry, advance=lambda records: None):
     elif digest.hexdigest() != entry['sha256']:
         differences.append(f'{path}: its sha256 is not the one of the manifest')
     if not whole:
-        differences.append(f'{path}: record {len(lines)} is truncated or damaged (near byte {offset})')
+        number = len(lines) - (flag in (2, 3))
+        differences.append(f'{path}: record {number} at byte {start} is truncated or damaged')
     elif len(lines) != entry['records']:
         differences.append(f'{path}: {len(lines)} records, the manifest says {entry["records"]}')
     if not index.is_file():

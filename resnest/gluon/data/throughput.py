@@ -25,7 +25,8 @@ from .transforms import MEAN, STD, Evaluation, training_transform
 __all__ = ['compare_pipelines', 'format_data', 'format_pipelines', 'measure_data']
 
 
-def measure_data(source=None, size=224, batch_size=32, workers=(2,), rounds=3, prepare_images=2000, progress=None):
+def measure_data(source=None, size=224, batch_size=32, workers=(2,), rounds=3, prepare_images=2000, progress=None,
+                 images=1000):
     """Preparing (:func:`.preparing_speed.measure_preparing`, unless ``prepare_images`` is 0), then the pipelines on
     ``source``, or on the shards that were prepared; returns both as one list of dicts."""
     if not prepare_images and source is None:
@@ -33,8 +34,8 @@ def measure_data(source=None, size=224, batch_size=32, workers=(2,), rounds=3, p
     with tempfile.TemporaryDirectory(prefix='prepared-') as folder:
         preparing = measure_preparing(prepare_images, sorted({max(1, count) for count in workers}), rounds, folder,
                                       progress) if prepare_images else []
-        return preparing + compare_pipelines(source or f'{folder}/rec', size, batch_size, workers, rounds=rounds,
-                                             progress=progress)
+        return preparing + compare_pipelines(source or f'{folder}/rec', size, batch_size, workers, images, rounds,
+                                             progress)
 
 
 def format_data(results):
