@@ -129,6 +129,17 @@ def test_a_folder_a_class_alone_is_all_training_data(tmp_path):
     assert sorted(records[i] for i in range(2)) == [(picture(0), 0), (picture(1), 1)]
 
 
+def test_shards_do_not_go_among_the_images(tmp_path):
+    """They would be taken for a class by the next run, which is to go on."""
+    fill(tmp_path, 'cat/x.png', 'dog/x.png')
+    for target in (tmp_path, tmp_path / 'dog', tmp_path / 'new'):
+        with pytest.raises(InputError, match='would lie among the images'):
+            prepare(image_folder(tmp_path), target, Options())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['cat', 'dog']
+    fill(tmp_path / 'both', 'train/cat/x.png', 'train/dog/x.png')
+    prepare(image_folder(tmp_path / 'both'), tmp_path / 'both', Options())
+
+
 def test_the_loader_reads_folders_as_it_reads_shards(tmp_path):
     fill(tmp_path / 'val', 'a/0.PNG', 'b/0.PNG', 'b/1.PNG')
     for root in (tmp_path, tmp_path / 'val'):

@@ -57,5 +57,5 @@ def test_the_table_tells_the_growth():
              'peak_megabytes': memory, 'images_per_second': images / seconds}
             for images, seconds, memory in ((100, 2, 150), (200, 5, 165))]
     first, second = format_preparing(rows).splitlines()[1:]
-    assert first.split() == ['100', '2', '2.00', '3.00', '50', '50', '150']
+    assert first.split() == ['100', '2', '2.00', '3.00', '50', '150']
     assert second.endswith('images 2.00 x, time 2.50 x, CPU 2.50 x, memory 1.10 x')

@@ -108,6 +108,9 @@ class _Plan:
         for split, samples in source.splits.items():
             if options.raw and samples.path.resolve() == (target / split).resolve():
                 raise InputError(f'--raw would write into {samples.path}, which is read; choose another --target-dir')
+            if not samples.packed and samples.path.resolve() in self.folder.resolve().parents:
+                raise InputError(f'{self.folder}: would lie among the images of {samples.path}, as if it were a class; '
+                                 f'choose another --target-dir')
         train = len(source.splits['train'])
         shards = options.num_shards or max(1, round(train / IMAGES_A_SHARD))
         if shards > train:

@@ -67,16 +67,15 @@ def _run(source, target, workers):
 
 def format_preparing(results):
     """The results as lines of text, with the growth from the fewest images with the same number of workers."""
-    lines = [f'{"preparing":<11}{"workers":<9}{"seconds":>7}{"CPU s":>7}{"images/s":>10}{"MB/s":>6}{"peak MB":>9}  growth']
+    lines = [f'{"preparing":<11}{"workers":<9}{"seconds":>7}{"CPU s":>7}{"images/s":>10}{"peak MB":>9}  growth']
     for result in results:
         least = min((other for other in results if other['workers'] == result['workers']),
                     key=lambda other: other['images'])
         growth = '' if least is result else ', '.join(
             f'{name} {result[key] / least[key]:.2f} x' for name, key in
             (('images', 'images'), ('time', 'seconds'), ('CPU', 'cpu_seconds'), ('memory', 'peak_megabytes')))
-        speed = result['bytes'] / result['seconds'] / 1e6
         lines.append(f"{result['images']:<11}{result['workers']:<9}{result['seconds']:>7.2f}"
-                     f"{result['cpu_seconds']:>7.2f}{result['images_per_second']:>10.0f}{speed:>6.0f}"
+                     f"{result['cpu_seconds']:>7.2f}{result['images_per_second']:>10.0f}"
                      f"{result['peak_megabytes']:>9.0f}  {growth}".rstrip())
     return '\n'.join(lines)
 
