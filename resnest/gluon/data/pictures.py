@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from resnest.errors import InputError
 
-from .folder import IMAGE_SUFFIXES
+from .image_folder import IMAGE_SUFFIXES
 from .transforms import decode
 
 __all__ = ['find_pictures', 'read_picture', 'upright']
