@@ -57,13 +57,8 @@ def training_transform(name, size, interpolation='bilinear', evaluation=None):
     return Training(size, interpolation, policy)
 
 
-def interpolation_at(size, interpolation):
-    """Bicubic above 256 px, as in the paper (section 5.1); ``interpolation`` is the network's own, for other sizes."""
-    return 'bicubic' if size > 256 else interpolation
-
-
 class Evaluation:
-    """Resize the short edge to ``size / ratio`` and take the central ``size`` × ``size`` (px); bicubic above 256 px."""
+    """Resize the short edge to ``size / ratio`` and take the central ``size`` × ``size``."""
 
     def __init__(self, size, ratio=0.875, interpolation='bilinear'):
         if size < 1:
@@ -72,7 +67,7 @@ class Evaluation:
             raise InputError(f'the crop ratio must be above 0 and at most 1, got {ratio}')
         self.size = size
         self.ratio = ratio
-        self.filter = FILTERS[interpolation_at(size, interpolation)]
+        self.filter = FILTERS[interpolation]
 
     def __call__(self, image, rng=None):
         width, height = image.size
@@ -97,7 +92,7 @@ class Training:
         if size < 1:
             raise InputError(f'the image size must be at least 1 px, got {size}')
         self.size = size
-        self.filter = FILTERS[interpolation_at(size, interpolation)]
+        self.filter = FILTERS[interpolation]
         self.policy = policy
 
     def __call__(self, image, rng):
