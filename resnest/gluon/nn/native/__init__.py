@@ -29,7 +29,8 @@ from ..split_attention import SplitAttentionConv
 __all__ = ['available', 'build', 'library', 'load', 'use_native']
 
 SOURCE = Path(__file__).with_name('split_attention.cc')
-FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17')
+# -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
+FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17', '-Wl,-Bsymbolic')
 OPERATORS = ('split_attention_sum', 'split_attention_pool')
 _state = {'loaded': False, 'failed': None}      # the library that could not be built or loaded is not tried again
 
