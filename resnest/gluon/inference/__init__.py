@@ -4,5 +4,9 @@ from .classify import classify, format_table
 from .evaluate import evaluate
 from .explain import explain
 from .explain_picture import explain_pictures
+from .fold import fold
+from .optimize import optimize
+from .optimized import OptimizedNet, load
 
-__all__ = ['class_names', 'classify', 'evaluate', 'explain', 'explain_pictures', 'format_table']
+__all__ = ['OptimizedNet', 'class_names', 'classify', 'evaluate', 'explain', 'explain_pictures', 'fold', 'format_table',
+           'load', 'optimize']

@@ -1,0 +1,97 @@
+"""A network made as fast as mxnet's oneDNN runs it on a CPU."""
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError
+
+from ..nn import native as native_operators
+from .fold import fold
+from .optimized import OptimizedNet
+from .precision import require_cpu
+from .trace import trace
+
+__all__ = ['optimize']
+
+BACKEND = 'MKLDNN'      # oneDNN's name in mxnet 1.9
+
+
+def optimize(net, example, precision='float32', calibration=None, calibration_mode='naive', native=None):
+    """Make ``net`` ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
+
+    Normalizations are folded into the convolutions, which oneDNN runs together with the ReLU and the sum after them;
+    memory is allocated once.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        With its parameters loaded; also one that :func:`resnest.gluon.data.with_normalization` returns.
+    example : NDArray
+        A batch: float32 ``(N, C, H, W)``, or uint8 ``(N, H, W, C)`` behind the normalization.
+    precision : 'float32', 'bfloat16' or 'int8'
+    calibration : iterable
+        Batches like the example, or pairs (batch, labels). int8 learns its ranges from them; in every precision the
+        report says for how many of these images the first class is the one of ``net``.
+    calibration_mode : 'naive' or 'entropy'
+        How int8 finds its ranges.
+    native : bool
+        Whether to use the native operators; by default for int8, where they can be loaded.
+
+    Returns an :class:`OptimizedNet`. Raises InputError for a precision that is unknown or that this CPU lacks, for an
+    example that does not suit the network, for a calibration that is empty or does not suit it, and where the native
+    operators are asked for and not there.
+    """
+    require_cpu(precision)
+    wanted = _logits(net, example)
+    batches = None if calibration is None else _batches(calibration, example)
+    if native and not native_operators.load():
+        raise InputError('the native operators are not there: python -m resnest.gluon.nn.native builds them')
+    symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, bool(native)))
+    report = {'native_operators': bool(native)}
+    symbol = symbol.get_backend_symbol(BACKEND)
+    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, bool(native), report)
+    made.report['largest_difference'] = _difference(made(example).asnumpy(), wanted)
+    if batches:
+        made.report.update(agreement(net, made, batches))
+    return made
+
+
+def agreement(net, made, batches):
+    """On how many images of ``batches`` both have the same first class, for the report."""
+    same = total = 0
+    for batch in batches:
+        pairs = zip(_logits(net, batch).argmax(axis=1), made(batch).asnumpy().argmax(axis=1))
+        same += sum(a == b for a, b in pairs)
+        total += len(batch)
+    return {'calibration_images': total, 'same_top1': int(same), 'top1_agreement': same / total}
+
+
+def _logits(net, x):
+    """The logits of the network as it is, NumPy."""
+    if not isinstance(x, mx.nd.NDArray):
+        raise InputError(f'the example must be an NDArray, got {type(x).__name__}')
+    try:
+        with mx.autograd.pause():
+            return net(x).asnumpy()
+    except (mx.MXNetError, RuntimeError, ValueError, AssertionError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()] or ['no message']
+        raise InputError(f'the network cannot take the example {x.shape} of {np.dtype(x.dtype).name}: {lines[-1]}') \
+            from error
+
+
+def _difference(found, wanted):
+    """Largest difference of a logit, relative to the largest logit."""
+    return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny))
+
+
+def _batches(calibration, example):
+    """The images of ``calibration`` as a list of batches like ``example``."""
+    batches = []
+    for number, item in enumerate(calibration):
+        images = item[0] if isinstance(item, (tuple, list)) else item
+        if tuple(images.shape[1:]) != tuple(example.shape[1:]):
+            raise InputError(f'calibration batch {number} has images of {tuple(images.shape[1:])}, '
+                             f'the example of {tuple(example.shape[1:])}')
+        batches.append(mx.nd.array(images, dtype=example.dtype))
+    if not sum(map(len, batches)):
+        raise InputError('the calibration set is empty')
+    return batches

@@ -1,0 +1,148 @@
+"""Every precision against the float32 logits of the network as it is, in this process and in a fresh one."""
+import json
+import subprocess
+import sys
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon.data import with_normalization
+from resnest.gluon.inference import load, optimize
+from resnest.gluon.models import ResNet, VariantSpec
+from tests.conftest import TINY, randomize, relative_error
+
+VARIANTS = {
+    'radix 0': dict(radix=0), 'radix 1': dict(radix=1), 'radix 2': dict(), 'radix 4': dict(radix=4),
+    'cardinality 2': dict(cardinality=2), 'pooling first': dict(avd_first=True, radix=1, cardinality=2),
+    'dropout': dict(final_drop=0.5)}
+
+
+def images(*shape, seed=1):
+    return mx.nd.array(np.random.default_rng(seed).normal(size=shape))
+
+
+def variant(**settings):
+    return VariantSpec('tiny', **{'blocks': (1, 2, 1, 1), 'bottleneck_width': 8, 'stem_width': 8, **settings})
+
+
+@pytest.mark.parametrize('settings', VARIANTS.values(), ids=list(VARIANTS))
+def test_float32_logits_at_any_batch_and_size(settings):
+    net = randomize(ResNet(variant(**settings), classes=10))
+    made = optimize(net, images(2, 3, 48, 48))
+    assert made.report['largest_difference'] < 1e-5
+    for shape in ((1, 3, 48, 48), (5, 3, 33, 64), (2, 3, 17, 17), (2, 3, 48, 48)):
+        x = images(*shape)
+        assert relative_error(made(x).asnumpy(), net(x).asnumpy()) < 1e-5
+
+
+@pytest.mark.parametrize('settings', [dict(dilation=2), dict(dilation=4, dropblock_prob=0.2), dict(in_channels=5)],
+                         ids=str)
+def test_float32_of_the_networks_options(settings):
+    net = randomize(ResNet(TINY, classes=3, **settings))
+    x = images(2, settings.get('in_channels', 3), 64, 64)
+    assert relative_error(optimize(net, x)(x).asnumpy(), net(x).asnumpy()) < 1e-5
+
+
+def test_the_network_stays_as_it_is(tiny):
+    net = randomize(tiny(dropblock_prob=0.2))
+    net.hybridize()
+    x = images(2, 3, 32, 32)
+    before = net(x).asnumpy()
+    names, values = zip(*net._collect_params_with_prefix().items())
+    values = [value.data().asnumpy() for value in values]
+    made = optimize(net, x)
+    np.testing.assert_array_equal(net(x).asnumpy(), before)
+    assert tuple(net._collect_params_with_prefix()) == names
+    for param, value in zip(net._collect_params_with_prefix().values(), values):
+        np.testing.assert_array_equal(param.data().asnumpy(), value)
+    with mx.autograd.record():      # it still trains, and drops
+        loss = net(x).sum()
+    loss.backward()
+    assert np.abs(net.conv1[0].weight.grad().asnumpy()).max() > 0
+    assert net.layer4[0].dropblock1.prob == 0.2
+    randomize(net, seed=2)          # and what was made of it does not follow it
+    assert relative_error(made(x).asnumpy(), before) < 1e-5
+
+
+def test_fusions_of_every_convolution(tiny):
+    made = optimize(randomize(tiny()), images(1, 3, 32, 32))
+    found = [node['op'] for node in json.loads(made.symbol.tojson())['nodes']]
+    assert not {'BatchNorm', 'Activation', 'Convolution'} & set(found)
+
+
+def test_exported_files_in_a_fresh_process_without_this_package(tiny, tmp_path):
+    whole = with_normalization(randomize(tiny()))
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
+    x = mx.nd.array(pixels, dtype='uint8')
+    made = optimize(whole, x, calibration=[(x, mx.nd.zeros(3))])
+    assert (made.report['calibration_images'], made.report['top1_agreement']) == (3, 1)
+    made.export(tmp_path / 'folder/net')
+    np.save(tmp_path / 'pixels.npy', pixels)
+    code = ('import sys, mxnet as mx, numpy as np; folder = sys.argv[1]; '
+            'net = mx.gluon.SymbolBlock.imports(folder + "/folder/net-symbol.json", ["data"], '
+            'folder + "/folder/net-0000.params"); '
+            'x = mx.nd.array(np.load(folder + "/pixels.npy"), dtype="uint8"); '
+            'np.save(folder + "/logits.npy", net(x).asnumpy()); assert "resnest.gluon" not in sys.modules')
+    subprocess.run([sys.executable, '-I', '-W', 'ignore', '-c', code, str(tmp_path)], check=True)
+    wanted = whole(x).asnumpy()
+    assert relative_error(np.load(tmp_path / 'logits.npy'), wanted) < 1e-5
+    again = load(tmp_path / 'folder/net')
+    assert (again.precision, again.shape, again.dtype, again.report) == ('float32', x.shape, 'uint8', made.report)
+    np.testing.assert_array_equal(again(x).asnumpy(), made(x).asnumpy())
+    assert relative_error(again(x[:1]).asnumpy(), wanted[:1]) < 1e-5
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('exported')
+    optimize(randomize(ResNet(TINY, classes=4)), images(1, 3, 32, 32)).export(folder / 'net')
+    return folder
+
+
+@pytest.mark.parametrize('name', ['net-symbol.json', 'net-0000.params', 'net.json'])
+def test_missing_and_truncated_files_are_refused(exported, tmp_path, name):
+    for path in exported.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    data = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(data[:len(data) // 2])
+    with pytest.raises(InputError, match=name):
+        load(tmp_path / 'net')
+    (tmp_path / name).write_text('[]')
+    with pytest.raises(InputError, match=name):
+        load(tmp_path / 'net')
+    (tmp_path / name).unlink()
+    with pytest.raises(InputError, match=f'{name}: no such file'):
+        load(tmp_path / 'net')
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(precision='float8'), "unknown precision 'float8'"),
+    (dict(example=images(1, 4, 32, 32)), r'cannot take the example \(1, 4, 32, 32\)'),
+    (dict(example=np.zeros((1, 3, 32, 32))), 'must be an NDArray'),
+    (dict(calibration=[]), 'empty'),
+    (dict(calibration=[images(2, 3, 40, 40)]), r'images of \(3, 40, 40\), the example of \(3, 32, 32\)'),
+], ids=str)
+def test_bad_requests_are_refused(tiny, change, words):
+    with pytest.raises(InputError, match=words):
+        optimize(randomize(tiny()), **{'example': images(1, 3, 32, 32), **change})
+
+
+def test_a_network_without_values_is_refused(tiny):
+    with pytest.raises(InputError, match='initialize'):
+        optimize(tiny(), images(1, 3, 32, 32))
+
+
+def test_other_inputs_are_refused(tiny):
+    made = optimize(randomize(tiny()), images(1, 3, 32, 32))
+    for x, words in ((images(1, 4, 32, 32), r'\(N, 3, H, W\)'), (images(3, 32, 32), r'\(N, 3, H, W\)'),
+                     (images(1, 3, 32, 32).astype('uint8'), 'float32, got uint8'), (np.zeros(3), 'NDArray')):
+        with pytest.raises(InputError, match=words):
+            made(x)
+
+
+def test_a_precision_that_the_cpu_lacks_is_refused(tiny, monkeypatch, exported):
+    monkeypatch.setattr('resnest.gluon.inference.precision.cpu_flags', lambda: {'avx2', 'avx512bw', 'avx512vl'})
+    with pytest.raises(InputError, match='bfloat16: it lacks avx512dq'):
+        optimize(randomize(tiny()), images(1, 3, 32, 32), 'bfloat16')
