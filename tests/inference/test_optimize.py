@@ -10,7 +10,9 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import with_normalization
 from resnest.gluon.inference import load, optimize
+from resnest.gluon.inference.precision import require_cpu
 from resnest.gluon.models import ResNet, VariantSpec
+from resnest.gluon.nn import native
 from tests.conftest import TINY, randomize, relative_error
 
 VARIANTS = {
@@ -27,22 +29,61 @@ def variant(**settings):
     return VariantSpec('tiny', **{'blocks': (1, 2, 1, 1), 'bottleneck_width': 8, 'stem_width': 8, **settings})
 
 
+def largest_difference(precision):
+    """What rounding allows; bfloat16 has 8 bits. Skips a precision that this CPU lacks."""
+    try:
+        require_cpu(precision)
+    except InputError as error:
+        pytest.skip(str(error))
+    return {'float32': 1e-5, 'bfloat16': 0.02}[precision]
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('settings', VARIANTS.values(), ids=list(VARIANTS))
-def test_float32_logits_at_any_batch_and_size(settings):
+def test_logits_at_any_batch_and_size(settings, precision):
     net = randomize(ResNet(variant(**settings), classes=10))
-    made = optimize(net, images(2, 3, 48, 48))
-    assert made.report['largest_difference'] < 1e-5
+    allowed = largest_difference(precision)
+    made = optimize(net, images(2, 3, 48, 48), precision)
+    assert made.report['largest_difference'] < allowed
     for shape in ((1, 3, 48, 48), (5, 3, 33, 64), (2, 3, 17, 17), (2, 3, 48, 48)):
         x = images(*shape)
-        assert relative_error(made(x).asnumpy(), net(x).asnumpy()) < 1e-5
+        assert relative_error(made(x).asnumpy(), net(x).asnumpy()) < allowed
 
 
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+@pytest.mark.parametrize('settings', [{}, {'radix': 4, 'avd_first': True}], ids=str)
+def test_logits_with_the_native_operators(settings, precision, tmp_path):
+    if not native.available():
+        pytest.skip('the native operators are not compiled')
+    net = randomize(ResNet(variant(**settings), classes=10))
+    x = images(2, 3, 48, 40)
+    made = optimize(net, x, precision, native=True)
+    assert 'split_attention_sum' in made.symbol.tojson()
+    assert made.report['largest_difference'] < largest_difference(precision)
+    assert not net.layer1[0].conv2.native
+    made.export(tmp_path / 'net')
+    assert json.loads((tmp_path / 'net.json').read_text())['native_operators']
+    np.testing.assert_array_equal(load(tmp_path / 'net')(x).asnumpy(), made(x).asnumpy())
+
+
+def test_bfloat16_keeps_attention_and_classifier_in_float32():
+    largest_difference('bfloat16')
+    made = optimize(randomize(ResNet(variant(blocks=(1, 1, 1, 1)), classes=10)), images(1, 3, 32, 32), 'bfloat16')
+    kept = [name for name, value in made.args.items() if value.dtype == np.float32 and name.endswith('weight')]
+    assert sorted(kept) == sorted(['fc.weight', *(f'layer{stage}.0.conv2.{layer}.weight' for stage in range(1, 5)
+                                                  for layer in ('fc1', 'fc2'))])
+    assert sorted(made.report['in_float32']) == sorted(kept)
+    assert 'layer1.0.conv2.fc1.weight' in made.describe()
+
+
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('settings', [dict(dilation=2), dict(dilation=4, dropblock_prob=0.2), dict(in_channels=5)],
                          ids=str)
-def test_float32_of_the_networks_options(settings):
+def test_options_of_the_network(settings, precision):
+    allowed = largest_difference(precision)
     net = randomize(ResNet(TINY, classes=3, **settings))
     x = images(2, settings.get('in_channels', 3), 64, 64)
-    assert relative_error(optimize(net, x)(x).asnumpy(), net(x).asnumpy()) < 1e-5
+    assert relative_error(optimize(net, x, precision)(x).asnumpy(), net(x).asnumpy()) < allowed
 
 
 def test_the_network_stays_as_it_is(tiny):
@@ -66,17 +107,23 @@ def test_the_network_stays_as_it_is(tiny):
     assert relative_error(made(x).asnumpy(), before) < 1e-5
 
 
-def test_fusions_of_every_convolution(tiny):
-    made = optimize(randomize(tiny()), images(1, 3, 32, 32))
-    found = [node['op'] for node in json.loads(made.symbol.tojson())['nodes']]
-    assert not {'BatchNorm', 'Activation', 'Convolution'} & set(found)
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_every_convolution_is_fused(tiny, precision):
+    """oneDNN's subgraphs hold all normalizations, activations and the sums with the shortcuts, in bfloat16 too."""
+    largest_difference(precision)
+    made = optimize(randomize(tiny()), images(1, 3, 32, 32), precision)
+    nodes = json.loads(made.symbol.tojson())['nodes']
+    assert not {'BatchNorm', 'Activation', 'Convolution'} & {node['op'] for node in nodes}
+    assert sum(node['op'] == '_sg_mkldnn_conv' and 'add_act' in node['name'] for node in nodes) == 4
 
 
-def test_exported_files_in_a_fresh_process_without_this_package(tiny, tmp_path):
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
+def test_exported_files_in_a_fresh_process_without_this_package(tiny, tmp_path, precision):
+    allowed = largest_difference(precision)
     whole = with_normalization(randomize(tiny()))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 40, 40, 3), dtype=np.uint8)
     x = mx.nd.array(pixels, dtype='uint8')
-    made = optimize(whole, x, calibration=[(x, mx.nd.zeros(3))])
+    made = optimize(whole, x, precision, calibration=[(x, mx.nd.zeros(3))])
     assert (made.report['calibration_images'], made.report['top1_agreement']) == (3, 1)
     made.export(tmp_path / 'folder/net')
     np.save(tmp_path / 'pixels.npy', pixels)
@@ -85,13 +132,15 @@ def test_exported_files_in_a_fresh_process_without_this_package(tiny, tmp_path):
             'folder + "/folder/net-0000.params"); '
             'x = mx.nd.array(np.load(folder + "/pixels.npy"), dtype="uint8"); '
             'np.save(folder + "/logits.npy", net(x).asnumpy()); assert "resnest.gluon" not in sys.modules')
-    subprocess.run([sys.executable, '-I', '-W', 'ignore', '-c', code, str(tmp_path)], check=True)
+    done = subprocess.run([sys.executable, '-I', '-W', 'ignore', '-c', code, str(tmp_path)],
+                          check=True, capture_output=True, text=True)
+    assert not done.stdout      # mxnet prints where it cannot tell the types
     wanted = whole(x).asnumpy()
-    assert relative_error(np.load(tmp_path / 'logits.npy'), wanted) < 1e-5
+    assert relative_error(np.load(tmp_path / 'logits.npy'), wanted) < allowed
     again = load(tmp_path / 'folder/net')
-    assert (again.precision, again.shape, again.dtype, again.report) == ('float32', x.shape, 'uint8', made.report)
+    assert (again.precision, again.shape, again.dtype, again.report) == (precision, x.shape, 'uint8', made.report)
     np.testing.assert_array_equal(again(x).asnumpy(), made(x).asnumpy())
-    assert relative_error(again(x[:1]).asnumpy(), wanted[:1]) < 1e-5
+    assert relative_error(again(x[:1]).asnumpy(), wanted[:1]) < allowed
 
 
 @pytest.fixture(scope='module')
@@ -146,3 +195,7 @@ def test_a_precision_that_the_cpu_lacks_is_refused(tiny, monkeypatch, exported):
     monkeypatch.setattr('resnest.gluon.inference.precision.cpu_flags', lambda: {'avx2', 'avx512bw', 'avx512vl'})
     with pytest.raises(InputError, match='bfloat16: it lacks avx512dq'):
         optimize(randomize(tiny()), images(1, 3, 32, 32), 'bfloat16')
+    about = json.loads((exported / 'net.json').read_text())
+    (exported / 'net.json').write_text(json.dumps({**about, 'precision': 'bfloat16'}))
+    with pytest.raises(InputError, match='bfloat16: it lacks avx512dq'):
+        load(exported / 'net')

@@ -3,7 +3,7 @@ import json
 
 import mxnet as mx
 
-__all__ = ['Node', 'from_symbol', 'to_symbol', 'users', 'walk']
+__all__ = ['Node', 'from_symbol', 'to_symbol', 'users', 'vectors', 'walk']
 
 
 class Node:
@@ -25,7 +25,7 @@ class Node:
 
 def from_symbol(symbol):
     """The outputs of a symbol without subgraphs, as pairs (node, number)."""
-    graph = json.loads(symbol.tojson())
+    graph = json.loads(symbol.tojson(remove_amp_cast=False))
     nodes = []
     for row in graph['nodes']:
         inputs = [(nodes[index], output) for index, output, *_ in row['inputs']]
@@ -55,6 +55,16 @@ def users(outputs):
             found[id(child)].append(node)
     for node, _ in outputs:
         found[id(node)].append(None)
+    return found
+
+
+def vectors(outputs):
+    """Ids of the nodes with one value a channel: global poolings, and what is computed from such nodes alone."""
+    found = set()
+    for node in walk(outputs):
+        data = [id(child) for child, _ in node.inputs if child.op != 'null' or child.name == 'data']
+        if node.flag('global_pool') or node.op == 'split_attention_pool' or data and found.issuperset(data):
+            found.add(id(node))
     return found
 
 

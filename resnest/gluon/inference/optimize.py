@@ -5,9 +5,11 @@ import numpy as np
 from resnest.errors import InputError
 
 from ..nn import native as native_operators
+from .bfloat16 import to_bfloat16
 from .fold import fold
 from .optimized import OptimizedNet
 from .precision import require_cpu
+from .rewrite import pool_early, slice_splits
 from .trace import trace
 
 __all__ = ['optimize']
@@ -19,7 +21,8 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     """Make ``net`` ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
 
     Normalizations are folded into the convolutions, which oneDNN runs together with the ReLU and the sum after them;
-    memory is allocated once.
+    split attention is rewritten (:mod:`.rewrite`); memory is allocated once. In bfloat16 the attention's small layers
+    and the classifier stay in float32.
 
     Parameters
     ----------
@@ -47,6 +50,11 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         raise InputError('the native operators are not there: python -m resnest.gluon.nn.native builds them')
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, bool(native)))
     report = {'native_operators': bool(native)}
+    if precision == 'int8':
+        raise InputError('int8 is not there yet; use bfloat16 or float32')
+    symbol = slice_splits(pool_early(symbol))
+    if precision == 'bfloat16':
+        symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
     symbol = symbol.get_backend_symbol(BACKEND)
     made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, bool(native), report)
     made.report['largest_difference'] = _difference(made(example).asnumpy(), wanted)

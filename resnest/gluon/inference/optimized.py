@@ -75,7 +75,7 @@ class OptimizedNet:
                  **{f'aux:{name}': value for name, value in self.aux.items()}}
         with replacing(params_file) as part:
             mx.nd.save(str(part), named)
-        replace_file(symbol_file, self.symbol.tojson())
+        replace_file(symbol_file, self.symbol.tojson(remove_amp_cast=False))
         about = {'format': FORMAT, 'precision': self.precision, 'native_operators': self.native, 'input': 'data',
                  'dtype': self.dtype, 'example_shape': self.shape, 'report': self.report,
                  'sha256': {path.name: _digest(path) for path in (symbol_file, params_file)}}
