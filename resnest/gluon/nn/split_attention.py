@@ -101,7 +101,7 @@ class SplitAttentionConv(HybridBlock):
             return F.sigmoid(scores)
         # The second layer's groups are the cardinal ones: (N, cardinality * radix * c, 1, 1).
         weights = F.reshape(scores, (0, self.cardinality, self.radix, -1))
-        weights = F.swapaxes(F.softmax(weights, axis=2), 1, 2)
+        weights = F.transpose(F.softmax(weights, axis=2), (0, 2, 1, 3))
         return F.reshape(weights, (0, -1, 1, 1))
 
     def _split(self, F, x):
