@@ -1,4 +1,4 @@
-"""Images per second of ResNeSt next to gluoncv's, or of the input pipeline next to mxnet's and of preparing (data)."""
+"""Images per second of ResNeSt next to gluoncv's and ONNX Runtime, or of preparing and reading images (data)."""
 import argparse
 import json
 from pathlib import Path
@@ -8,37 +8,55 @@ from resnest.files import replace_file
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('what', nargs='?', default='network', choices=['network', 'data'], help='what to time')
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('what', nargs='?', default='network', choices=['network', 'data'],
+                        help='what to time (default: %(default)s)')
     parser.add_argument('--model', nargs='+', default=['resnest50'],
-                        help='networks; python -m resnest models lists them')
-    parser.add_argument('--batch-size', type=int, default=16, help='images a batch')
-    parser.add_argument('--image-size', type=int, default=224, help='image side in pixels')
-    parser.add_argument('--mode', nargs='+', default=['inference', 'training'], choices=['inference', 'training'],
-                        help='what to time; a training step is forward, backward and update')
-    parser.add_argument('--rounds', type=int, default=3, help='fresh processes of each contender')
+                        help='networks; python -m resnest models lists them (default: resnest50)')
+    parser.add_argument('--all', action='store_true', help='every network')
+    parser.add_argument('--precision', nargs='+', default=['float32'], choices=['float32', 'bfloat16', 'int8'],
+                        help='what our network computes in (default: float32)')
+    parser.add_argument('--mode', nargs='+', default=['inference'], choices=['inference', 'training'],
+                        help='what to time; a training step is forward, backward and update (default: inference)')
+    parser.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
+                        help='what takes part; all that are installed unless given')
+    parser.add_argument('--batch-size', type=int, default=16, help='images a batch (default: %(default)s)')
+    parser.add_argument('--image-size', type=int, help="image side in pixels; each model's own unless given")
+    parser.add_argument('--rec-dir', help='shards: time inference on decoded images as well')
+    parser.add_argument('--rounds', type=int, default=3, help='fresh processes of each (default: %(default)s)')
+    parser.add_argument('--steps', type=int, default=8, help='timed batches in each process (default: %(default)s)')
+    parser.add_argument('--seconds', type=float, default=20,
+                        help='no more batches in a process after that, but three (default: %(default)s)')
     parser.add_argument('--rec-train', help='data: a folder of shards, a .rec file or a pattern; '
-                                            'synthetic ones unless given')
-    parser.add_argument('--num-workers', '-j', type=int, nargs='+', default=[2], help='data: decoding workers')
-    parser.add_argument('--prepare-images', type=int, default=2000,
-                        help='data: time preparing of 1, 2 and 4 times as many synthetic images; 0: do not')
-    parser.add_argument('--steps', type=int, default=8, help='timed batches in each process')
+                        'synthetic ones unless given')
+    parser.add_argument('--num-workers', '-j', type=int, nargs='+', default=[2],
+                        help='data: decoding workers (default: 2)')
+    parser.add_argument('--prepare-images', type=int, default=2000, metavar='N', help='data: time preparing of 1, 2 '
+                        'and 4 times as many synthetic images; 0: do not (default: %(default)s)')
+    parser.add_argument('--picture', type=Path, help='file for the picture of accuracy against latency (.png, .svg)')
     parser.add_argument('--json', type=Path, help='file to write the results to')
     options = parser.parse_args(arguments)
 
     from tqdm import tqdm
 
+    from resnest.gluon import list_models
     from resnest.gluon.data.throughput import format_data, measure_data
-    from resnest.gluon.inference.benchmark import compare, format_table, machine
+    from resnest.gluon.inference.benchmark import compare, plan
+    from resnest.gluon.inference.speed_report import draw, format_table, machine
 
-    with tqdm(unit='process', desc='timing') as bar:
-        if options.what == 'data':
-            results = measure_data(options.rec_train, options.image_size, options.batch_size, options.num_workers,
-                                   options.rounds, options.prepare_images, bar.update)
-        else:
-            results = compare(options.model, options.batch_size, options.image_size, options.mode, options.rounds,
-                              options.steps, bar.update)
-    print(format_data(results) if options.what == 'data' else format_table(results))
+    if options.what == 'data':
+        with tqdm(unit='process', desc='timing') as bar:
+            results = measure_data(options.rec_train, options.image_size or 224, options.batch_size,
+                                   options.num_workers, options.rounds, options.prepare_images, bar.update)
+        print(format_data(results))
+    else:
+        contenders = plan(list_models() if options.all else options.model, options.precision, options.mode,
+                          options.implementation, options.batch_size, options.image_size, options.rec_dir)
+        with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing') as bar:
+            results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update)
+        print(format_table(results))
+        if options.picture:
+            draw(results, options.picture)
     if options.json:
         replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
 

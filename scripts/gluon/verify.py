@@ -1,4 +1,4 @@
-"""Exact top-1 and top-5 of a model on RecordIO shards or on folders of images."""
+"""Exact top-1 and top-5 of a model on RecordIO shards or folders of images; horovodrun -np N shares the images out."""
 import argparse
 import json
 import os
@@ -17,6 +17,15 @@ def main(arguments=None):
     data.add_argument('--rec-dir', help='a folder of shards, a .rec file or a pattern')
     data.add_argument('--data-dir', help='a folder with a folder a class (or with val/ that has them)')
     parser.add_argument('--resume', help='.params file to verify; the published weights unless given')
+    parser.add_argument('--engine', nargs='+', default=['gluon'], metavar=('gluon|onnxruntime', 'FILE'),
+                        help='gluon, or onnxruntime with a file of export.py (default: gluon)')
+    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
+                        help='what the network computes in (default: %(default)s)')
+    parser.add_argument('--calibration', metavar='DIR', help='int8: folder or shards of images to calibrate with; the '
+                        'training images beside the verified ones unless given')
+    parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
+                        help='int8: how many of them, evenly taken (default: %(default)s)')
+    parser.add_argument('--limit', type=int, metavar='N', help='verify N images only, evenly taken from all')
     parser.add_argument('--num-classes', type=int, help="classes; from the data's manifest unless given")
     parser.add_argument('--crop-size', '--input-size', type=int,
                         help="image side in pixels; the model's own unless given")
@@ -26,6 +35,11 @@ def main(arguments=None):
     parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
     parser.add_argument('--json', type=Path, help='file to write the result to')
     options = parser.parse_args(arguments)
+    engine, file = options.engine[0], (options.engine + [None])[1]
+    if engine not in ('gluon', 'onnxruntime') or len(options.engine) != 1 + (engine == 'onnxruntime'):
+        raise InputError(f"--engine must be gluon, or onnxruntime with one file, got '{' '.join(options.engine)}'")
+    if file and (options.resume or options.precision != 'float32'):
+        raise InputError('--engine onnxruntime runs what its file holds: leave out --resume and --precision')
     if options.num_classes is not None and options.num_classes < 1:
         raise InputError(f'--num-classes must be at least 1, got {options.num_classes}')
     if options.batch_size < 1 or options.num_workers < 0:
@@ -36,45 +50,48 @@ def main(arguments=None):
     from tqdm import tqdm
 
     from resnest.gluon import get_model, list_models
-    from resnest.gluon.data import (
-        Evaluation,
-        FolderSet,
-        Loader,
-        RecordSet,
-        evaluation_batches,
-        interpolation_for,
-        with_normalization,
-    )
+    from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, interpolation_for
     from resnest.gluon.device import choose_device
-    from resnest.gluon.inference import evaluate
+    from resnest.gluon.inference import calibration, evaluate, verify
     from resnest.gluon.models import SMALLEST_IMAGE
+    from resnest.gluon.training import distributed
 
     if options.crop_size is not None and options.crop_size < SMALLEST_IMAGE:
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')
+    workers = distributed.start()
     records = FolderSet(options.data_dir, 'val') if options.data_dir else RecordSet(options.rec_dir, 'val')
     classes = options.num_classes or len(records.classes or ()) or 1000
-    if not options.resume and classes != 1000 and options.model in list_models(pretrained=True):
+    if not (file or options.resume) and classes != 1000 and options.model in list_models(pretrained=True):
         raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file with --resume')
-    device = choose_device(options.no_cuda)
-    network = get_model(options.model, classes=classes, pretrained=options.resume or True, ctx=device)
-    spec = network.spec
-    size = options.crop_size or spec.crop_size
-    crop = Evaluation(size, spec.crop_ratio if options.crop_ratio is None else options.crop_ratio,
-                      interpolation_for(size))
-    net = with_normalization(network)
-    net.hybridize(static_alloc=True)
-    loader = Loader(records, crop, evaluation_batches(len(records), options.batch_size), classes, options.num_workers)
-    with tqdm(total=len(records), unit='image', disable=not sys.stderr.isatty()) as bar:
+    device = choose_device(options.no_cuda or bool(file), workers.local_rank)
+    network = get_model(options.model, classes=classes, pretrained=not file and (options.resume or True), ctx=device)
+    size, ratio = options.crop_size or network.spec.crop_size, options.crop_ratio
+    crop = Evaluation(size, network.spec.crop_ratio if ratio is None else ratio, interpolation_for(size))
+    settings = {'model': options.model, 'engine': engine, 'precision': options.precision, 'crop_size': crop.size}
+    if file:
+        net = verify.onnx_engine(file, classes, crop.size)
+    else:
+        images = None
+        if options.precision == 'int8':
+            source, settings['calibration'] = calibration.calibration_records(options.calibration, options.rec_dir,
+                                                                              options.data_dir)
+            images = calibration.calibration_batches(source, crop, options.calibration_images)
+        net = verify.gluon_engine(network, options.precision, device, crop.size, options.batch_size, images)
+        if workers.rank == 0 and options.precision != 'float32':
+            print(net.describe())
+    workers.agree('number of images', len(records))
+    batches = verify.picked_batches(len(records), options.limit, options.batch_size, workers.rank, workers.size)
+    loader = Loader(records, crop, batches, classes, options.num_workers)
+    with tqdm(total=sum(map(len, batches)), unit='image', disable=workers.rank or not sys.stderr.isatty()) as bar, \
+            distributed.tell_lost_worker():
         found = evaluate(net, loader, device, bar.update)
-    if found['nonfinite']:
-        raise InputError(f"{options.resume or options.model}: the network's output is not finite for "
-                         f"{found['nonfinite']} of {found['seen']} images; these weights are of no use")
-    result = {'model': options.model, 'top1': 100 * found['correct1'] / found['seen'],
-              'top5': 100 * found['correct5'] / found['seen'], **found, 'crop_size': crop.size}
-    print(f"{options.model}: top-1 {result['top1']:.2f} %  top-5 {result['top5']:.2f} %  of {found['seen']} images"
-          + (f", {found['images_per_second']:.1f} images/s" if found['images_per_second'] else ''))
-    if options.json:
-        replace_file(options.json, json.dumps(result, indent=1))
+        *totals, rate = workers.total([found[name] or 0 for name in (*verify.COUNTS, 'images_per_second')], 'all')
+    found = verify.result(totals, rate, file or options.resume or options.model, **settings)
+    if workers.rank == 0:
+        print(verify.result_line(found))
+        if options.json:
+            replace_file(options.json, json.dumps(found, indent=1))
+    workers.finish()
 
 
 if __name__ == '__main__':

@@ -6,8 +6,8 @@ from .pictures import find_pictures, read_picture
 from .recordio import RecordSet
 from .sampler import evaluation_batches, local_batches, training_batches
 from .shard_writer import write_shards
-from .transforms import Evaluation, interpolation_for, training_transform, with_normalization
+from .transforms import Evaluation, interpolation_for, normalization, training_transform, with_normalization
 
 __all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'evaluation_batches', 'find_pictures', 'interpolation_for',
-           'local_batches', 'open_pair', 'read_picture', 'training_batches', 'training_transform', 'with_normalization',
-           'write_shards']
+           'local_batches', 'normalization', 'open_pair', 'read_picture', 'training_batches', 'training_transform',
+           'with_normalization', 'write_shards']

@@ -16,8 +16,8 @@ from resnest.errors import InputError
 from .auto_augment import AutoAugment, RandAugment
 from .color import jitter_and_light
 
-__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'decode', 'interpolation_for', 'training_transform',
-           'with_normalization']
+__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'decode', 'interpolation_for', 'normalization',
+           'training_transform', 'with_normalization']
 
 # Of the ImageNet training set, on a scale of 0 to 1 (RGB).
 MEAN = (0.485, 0.456, 0.406)
@@ -40,8 +40,16 @@ def decode(data, where):
 def with_normalization(net):
     """``net`` behind the operators that take uint8 ``(N, H, W, 3)`` to the values that it was trained on."""
     whole = nn.HybridSequential()
-    whole.add(transforms.ToTensor(), transforms.Normalize(MEAN, STD), net)
+    whole.add(normalization(), net)
     return whole
+
+
+def normalization():
+    """A block from uint8 ``(N, H, W, 3)`` to normalized float32 ``(N, 3, H, W)``."""
+    block = nn.HybridSequential()
+    block.add(transforms.ToTensor(), transforms.Normalize(MEAN, STD))
+    block.hybridize()
+    return block
 
 
 def interpolation_for(size):

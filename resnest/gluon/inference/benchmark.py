@@ -1,93 +1,155 @@
 """Speed side by side: each contender in fresh processes, in turn, and ratios between them (table 2 of the paper)."""
 import json
 import os
-import platform
-import re
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from resnest.errors import InputError, MissingPackage
 from resnest.runtime import installed, usable_cores
 
+from ..data import RecordSet
 from ..models import complexity, get_model
 from ..models.resnet import SMALLEST_IMAGE
 from ..nn import native
+from .precision import require_cpu
 
-__all__ = ['compare', 'format_table', 'machine']
+__all__ = ['IMPLEMENTATIONS', 'compare', 'plan', 'ratio']
 
 CONTENDER = Path(__file__).with_name('contender.py')
-# (implementation, threads): None leaves mxnet, or this package, its default.
-CONTENDERS = (('ours', None), ('ours, native', None), ('gluoncv', None),
-              ('ours', 'all'), ('ours, native', 'all'), ('gluoncv', 'all'))
+IMPLEMENTATIONS = ('ours', 'gluoncv', 'onnxruntime')
+GLUONCV_MODELS = ('resnest50', 'resnest101', 'resnest200', 'resnest269')
+GLUONCV_DEFAULT = 'gluoncv, default threads'
+BASELINES = {'ratio_to_gluoncv': 'gluoncv', 'ratio_to_our_float32': 'ours'}
 
 
-def compare(models, batch_size=16, image_size=224, modes=('inference',), rounds=3, steps=8, progress=None):
-    """Time every model in every mode, ours and gluoncv's, at default and at equal numbers of threads.
+def plan(models, precisions=('float32',), modes=('inference',), implementations=None, batch_size=16, image_size=None,
+         rec_dir=None):
+    """The contenders, as a list of their settings.
 
-    Ours runs a second time with the native operators where they are compiled. Each round runs
-    every contender once in a fresh process; a contender's figures are medians over the rounds.
+    Ours runs in every precision, optimized; gluoncv's network, and onnxruntime on our exported file, in float32.
+    gluoncv's runs with as many threads as ours, and with mxnet's default. A training step is forward, backward and
+    update, with DropBlock on for ours and off for gluoncv's; ours takes part a second time with the native operators
+    where they are compiled.
 
     Parameters
     ----------
     models : list of str
+    precisions : sequence of 'float32', 'bfloat16', 'int8'
+    modes : sequence of 'inference', 'training'
+    implementations : sequence of str
+        Of :data:`IMPLEMENTATIONS`; those that are installed unless given.
     batch_size : int
     image_size : int
-        Side in pixels.
-    modes : sequence of 'inference' and 'training'
-        A training step is forward, backward and update, with DropBlock on for ours and none for gluoncv's.
-    rounds, steps : int
-        Fresh processes a contender, and timed batches in each.
-    progress : callable
-        Called after each process.
+        Side in pixels; each model's own crop size unless given.
+    rec_dir : str
+        Shards: inference is timed a second time on batches that are decoded from them.
 
-    Returns a list of dicts, one a contender. Raises InputError for sizes that no network takes, MissingPackage
-    without gluoncv.
+    Raises InputError for an unknown model or precision, sizes that no network takes and shards that are not there,
+    MissingPackage for an implementation that is asked for and not installed.
     """
-    if batch_size < 1 or rounds < 1 or steps < 1:
-        raise InputError('batch size, rounds and steps must be at least 1')
-    if image_size < SMALLEST_IMAGE:
+    if batch_size < 1:
+        raise InputError(f'the batch size must be at least 1, got {batch_size}')
+    if image_size is not None and image_size < SMALLEST_IMAGE:
         raise InputError(f'the image size must be at least {SMALLEST_IMAGE} px, got {image_size}')
-    if installed('gluoncv') is None:
-        raise MissingPackage("gluoncv, to compare with, is not installed: pip install 'resnest[transfer]'")
-    results = []
-    counted = {model: complexity(get_model(model), image_size) for model in models}    # unknown names first
-    for model, (parameters, macs) in counted.items():
+    for precision in precisions:
+        require_cpu(precision)
+    extras = {'gluoncv': 'transfer', 'onnxruntime': 'export'}
+    for name in implementations or ():
+        if name in extras and not installed(name):
+            raise MissingPackage(f"{name}, to compare with, is not installed: pip install 'resnest[{extras[name]}]'")
+    taking = [name for name in IMPLEMENTATIONS
+              if (name in implementations if implementations else name not in extras or installed(name))]
+    if rec_dir:
+        RecordSet(rec_dir, 'val')
+    contenders = []
+    for model in models:
+        spec = get_model(model).spec
+        size = image_size or spec.crop_size
+        parameters, macs = complexity(model, size)
         for mode in modes:
-            contenders = [pair for pair in CONTENDERS if _takes_part(pair[0], model)]
-            runs = {pair: [] for pair in contenders}
+            for data in (None, rec_dir) if rec_dir and mode == 'inference' else (None,):
+                contenders += [
+                    {'model': model, 'implementation': implementation, 'precision': precision, 'mode': mode,
+                     'data': 'records' if data else 'memory', 'rec_dir': data, 'threads': threads,
+                     'batch_size': batch_size, 'image_size': size, 'crop_ratio': spec.crop_ratio,
+                     'parameters': parameters, 'macs': macs}
+                    for implementation, precision, threads in _implementations(model, mode, precisions, taking)]
+    return contenders
+
+
+def _implementations(model, mode, precisions, taking):
+    """``(implementation, precision, threads)`` of the contenders of one model."""
+    cores = usable_cores()
+    if 'ours' in taking:
+        for precision in precisions if mode == 'inference' else ('float32',):
+            yield 'ours', precision, cores
+        if mode == 'training' and native.available():
+            yield 'ours, native', 'float32', cores
+    if 'gluoncv' in taking and model in GLUONCV_MODELS:
+        yield 'gluoncv', 'float32', cores
+        yield GLUONCV_DEFAULT, 'float32', 'default'
+    if 'onnxruntime' in taking and mode == 'inference':
+        yield 'onnxruntime', 'float32', cores
+
+
+def compare(contenders, rounds=3, steps=8, seconds=20, progress=None):
+    """Time the contenders of :func:`plan`; returns a list of dicts, one a contender.
+
+    A model's contenders run in turn, ``rounds`` times, each time in a fresh process that takes two batches to warm up
+    and then ``steps`` timed ones (at least three; no more after ``seconds``). The figures are medians over the rounds,
+    and a ratio comes with its least and most over the rounds, each of which compares two neighbours.
+
+    Raises InputError, which names the contender, where one fails. ``progress`` is called after each process.
+    """
+    if rounds < 1 or steps < 1:
+        raise InputError('rounds and steps must be at least 1')
+    results = []
+    for model in dict.fromkeys(settings['model'] for settings in contenders):
+        mine = [settings for settings in contenders if settings['model'] == model]
+        runs = [[] for _ in mine]
+        with tempfile.TemporaryDirectory(prefix='resnest-benchmark-') as folder:
+            files = {}
             for _ in range(rounds):
-                for implementation, threads in contenders:
-                    settings = {'implementation': implementation, 'model': model, 'batch_size': batch_size,
-                                'image_size': image_size, 'training': mode == 'training', 'warmup': 2, 'steps': steps}
-                    runs[implementation, threads].append(_run(settings, threads))
+                for settings, found in zip(mine, runs):
+                    prepared = _prepared(settings, files, folder)
+                    found.append(_run({**settings, 'files': prepared, 'warmup': 2, 'steps': steps, 'seconds': seconds}))
                     if progress:
                         progress()
-            for (implementation, threads), found in runs.items():
-                results.append({'model': model, 'implementation': implementation, 'precision': 'float32', 'mode': mode,
-                                'threads': threads or 'default', 'batch_size': batch_size, 'image_size': image_size,
-                                'parameters': parameters, 'macs': macs, **_figures(found, batch_size)})
+        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio')]
+        measured = [{**{key: settings[key] for key in keys}, **_figures(found, settings['batch_size'])}
+                    for settings, found in zip(mine, runs)]
+        results += [{**result, **_ratios(result, measured)} for result in measured]
     return results
 
 
-def _takes_part(implementation, model):
-    if implementation == 'gluoncv':     # which has the four larger networks only
-        return '_fast_' not in model and model not in ('resnest14', 'resnest26')
-    return implementation == 'ours' or native.available()
+def _prepared(settings, files, folder):
+    """The exported files of a contender, made when they are first asked for; None where it needs none."""
+    if settings['mode'] == 'training' or settings['implementation'].startswith('gluoncv'):
+        return None
+    key = settings['implementation'], settings['precision']
+    if key not in files:
+        path = str(Path(folder, '-'.join(key)))
+        _run({**settings, 'prepare': True, 'files': path})
+        files[key] = path
+    return files[key]
 
 
-def _run(settings, threads):
+def _run(settings):
+    """What a fresh process prints about a contender."""
     environment = {key: value for key, value in os.environ.items()
                    if key not in ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS')}
-    if threads == 'all':
-        environment['OMP_NUM_THREADS'] = str(usable_cores())
-    done = subprocess.run([sys.executable, '-I', '-W', 'ignore', str(CONTENDER), json.dumps(settings)],
+    if settings['threads'] != 'default':
+        environment['OMP_NUM_THREADS'] = str(settings['threads'])
+    done = subprocess.run([sys.executable, '-W', 'ignore', str(CONTENDER), json.dumps(settings)],
                           env=environment, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr.strip().splitlines() or ['no message'])[-1]
-        raise InputError(f"{settings['implementation']} {settings['model']} failed: {said}")
-    return json.loads(done.stdout.splitlines()[-1])
+        raise InputError(f"{settings['implementation']} {settings['model']} {settings['precision']} failed: "
+                         f"{said.removeprefix('error: ')}")
+    return json.loads(done.stdout.splitlines()[-1]) if not settings.get('prepare') else None
 
 
 def _figures(runs, batch_size):
@@ -99,30 +161,18 @@ def _figures(runs, batch_size):
             'peak_memory_mb': max(run['peak_memory_mb'] for run in runs)}
 
 
+def _ratios(result, measured):
+    """To gluoncv's network with the same threads, and to ours in float32, where they were measured on the same."""
+    ratios = {}
+    for name, baseline in BASELINES.items():
+        other = next((one for one in measured if one['implementation'] == baseline and one['precision'] == 'float32' and
+                      all(one[key] == result[key] for key in ('mode', 'data', 'image_size'))), None)
+        if other and other is not result:
+            ratios[name] = dict(zip(('median', 'least', 'most'), ratio(result, other)))
+    return ratios
+
+
 def ratio(ours, theirs):
     """``(median, least, most)`` of the ratio of images per second, round by round."""
     ratios = [a / b for a, b in zip(ours['images_per_second_rounds'], theirs['images_per_second_rounds'])]
     return statistics.median(ratios), min(ratios), max(ratios)
-
-
-def format_table(results):
-    """The results as lines of text, with the ratio to gluoncv's network at the same threads."""
-    rows = [('model', 'mode', 'threads', 'implementation', 'images/s', 'ms median', 'ms p90', 'MB', 'ratio to gluoncv')]
-    for result in results:
-        same = [other for other in results if other['implementation'] == 'gluoncv' and
-                all(other[key] == result[key] for key in ('model', 'mode', 'threads'))]
-        text = ''
-        if result['implementation'] != 'gluoncv' and same:
-            text = '{:.2f} ({:.2f} to {:.2f})'.format(*ratio(result, same[0]))
-        rows.append((result['model'], result['mode'], str(result['threads']), result['implementation'],
-                     f"{result['images_per_second']:.2f}", f"{result['latency_ms_median']:.0f}",
-                     f"{result['latency_ms_p90']:.0f}", str(result['peak_memory_mb']), text))
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return '\n'.join('  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
-
-
-def machine():
-    """The processor and the versions behind the figures."""
-    cpu = re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
-    return {'cpu': cpu[1] if cpu else platform.processor(), 'cores': usable_cores(),
-            'python': platform.python_version(), **{name: installed(name) for name in ('mxnet', 'gluoncv', 'numpy')}}

@@ -4,7 +4,9 @@ import time
 import mxnet as mx
 import numpy as np
 
-__all__ = ['evaluate', 'count_correct']
+__all__ = ['COUNTS', 'evaluate', 'count_correct']
+
+COUNTS = ('correct1', 'correct5', 'seen', 'nonfinite')
 
 
 def count_correct(logits, labels, top=5):
@@ -35,19 +37,20 @@ def evaluate(net, loader, device, progress=None):
         Called with the number of images after each batch.
 
     Returns a dict: the counts ``correct1``, ``correct5``, ``seen`` and ``nonfinite`` (images whose logits are not),
-    and ``images_per_second`` without the first batch, None where there was one only.
+    and ``images_per_second`` without the first batch of each size, None where there is no other.
     """
     totals = np.zeros(4, dtype=np.int64)
-    start, warm = time.perf_counter(), 0
+    timed, seconds, known = 0, 0.0, set()
+    last = time.perf_counter()
     for images, labels in loader:
         logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()
         finite = np.isfinite(logits).all(axis=1)
         totals += (*count_correct(logits, labels), len(labels), len(labels) - finite.sum())
-        if not warm:        # the first batch traces the graph
-            start, warm = time.perf_counter(), len(labels)
+        now = time.perf_counter()
+        if len(labels) in known:        # the first batch of a size traces or plans the graph
+            timed, seconds = timed + len(labels), seconds + now - last
+        known.add(len(labels))
+        last = now
         if progress:
             progress(len(labels))
-    seen = int(totals[2])
-    rate = (seen - warm) / (time.perf_counter() - start) if seen > warm else None
-    return {'correct1': int(totals[0]), 'correct5': int(totals[1]), 'seen': seen, 'nonfinite': int(totals[3]),
-            'images_per_second': rate}
+    return {**dict(zip(COUNTS, totals.tolist())), 'images_per_second': timed / seconds if timed else None}

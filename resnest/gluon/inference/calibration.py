@@ -1,0 +1,47 @@
+"""The images by which int8 learns its ranges: training images, never those that accuracy is then told of."""
+from pathlib import Path
+
+import numpy as np
+
+from resnest.errors import InputError
+
+from ..data import FolderSet, Loader, RecordSet
+
+__all__ = ['calibration_batches', 'calibration_records']
+
+
+def calibration_records(source=None, rec_dir=None, data_dir=None):
+    """The images to calibrate with, and their description.
+
+    Parameters
+    ----------
+    source : str
+        A folder with a folder a class, or shards; the training images beside the verified ones unless given.
+    rec_dir, data_dir : str
+        What is verified.
+
+    Raises InputError where there are none.
+    """
+    if source:
+        if Path(source).is_dir() and not any(Path(source).glob('*.rec')):
+            return FolderSet(source, 'train'), f'{source}'
+        return RecordSet(source, 'train'), f'{source}'
+    if rec_dir and Path(rec_dir).is_dir() and any(Path(rec_dir).glob('train-*.rec')):
+        return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
+    if data_dir and Path(data_dir, 'train').is_dir():
+        return FolderSet(data_dir, 'train'), f'{Path(data_dir, "train")}'
+    raise InputError(f'{rec_dir or data_dir or "int8"}: no training images to calibrate int8 with; give '
+                     f'--calibration a folder with a folder a class, or shards')
+
+
+def calibration_batches(records, transform, count=128, batch_size=32, workers=2):
+    """``count`` images, evenly taken from all, as batches ``(uint8 (n, size, size, 3), labels)``.
+
+    Raises InputError for a count below 1.
+    """
+    if count < 1:
+        raise InputError(f'the number of calibration images must be at least 1, got {count}')
+    count = min(count, len(records))
+    picked = np.arange(count) * len(records) // count
+    batches = [picked[start:start + batch_size] for start in range(0, count, batch_size)]
+    return Loader(records, transform, batches, classes=2 ** 31, workers=workers)

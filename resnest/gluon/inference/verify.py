@@ -1,0 +1,65 @@
+"""What verify.py is made of: the images to take, the ways to compute their logits, the result."""
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError, SharedError
+
+from ..data import evaluation_batches, normalization, with_normalization
+from .evaluate import COUNTS
+from .onnx import OnnxNet
+from .optimize import optimize
+
+__all__ = ['gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line']
+
+
+def picked_batches(count, limit, batch_size, rank=0, ranks=1):
+    """This rank's batches of indices: of all ``count`` images, or of ``limit`` of them, evenly spread over all.
+
+    Over the ranks each picked image comes exactly once. Raises InputError for a limit below 1.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f'--limit must be at least 1, got {limit}')
+    limit = min(limit or count, count)
+    picked = np.arange(limit) * count // limit
+    return [picked[batch] for batch in evaluation_batches(limit, batch_size, rank, ranks)]
+
+
+def gluon_engine(network, precision, device, size, batch_size, calibration=None):
+    """A function from uint8 ``(N, size, size, 3)`` to logits: on a CPU an :class:`.OptimizedNet` in that precision.
+
+    ``calibration`` are the batches that int8 learns its ranges from (:func:`.calibration.calibration_batches`).
+    """
+    net = with_normalization(network)
+    if device.device_type == 'cpu':
+        return optimize(net, mx.nd.zeros((batch_size, size, size, 3), dtype='uint8'), precision, calibration)
+    if precision != 'float32':
+        raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
+    net.hybridize(static_alloc=True)
+    return net
+
+
+def onnx_engine(path, classes, size):
+    """The same from an exported file. Raises InputError for a file that is damaged or of other classes."""
+    net, normalize = OnnxNet(path), normalization()
+    found = net(mx.nd.zeros((1, 3, size, size))).shape[1]
+    if found != classes:
+        raise InputError(f'{path}: it knows {found} classes, the data have {classes}; export the right weights, '
+                         f'or use --num-classes')
+    return lambda images: net(normalize(images))
+
+
+def result(totals, rate, what, **settings):
+    """The figures of all ranks' counts, as one dict; raises InputError where logits were not finite."""
+    counts = dict(zip(COUNTS, map(int, totals)))
+    if counts['nonfinite']:
+        raise SharedError(f"{what}: the network's output is not finite for {counts['nonfinite']} of {counts['seen']} "
+                          f'images; these weights are of no use')
+    return {'top1': 100 * counts['correct1'] / counts['seen'], 'top5': 100 * counts['correct5'] / counts['seen'],
+            **counts, 'images_per_second': rate or None, **settings}
+
+
+def result_line(found):
+    """One line of text."""
+    rate = f", {found['images_per_second']:.1f} images/s" if found['images_per_second'] else ''
+    return (f"{found['model']}: top-1 {found['top1']:.2f} %  top-5 {found['top5']:.2f} %  of {found['seen']} images"
+            f"{rate} ({found['engine']}, {found['precision']})")

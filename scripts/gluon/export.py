@@ -1,0 +1,67 @@
+"""Write a network for other programs: as ONNX, or as mxnet's symbol and parameters in any precision; checked first."""
+import argparse
+import os
+from pathlib import Path
+
+from resnest.errors import InputError, run_command
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--model', default='resnest50',
+                        help='network; python -m resnest models lists them (default: %(default)s)')
+    parser.add_argument('--resume', help='.params file to export; the published weights unless given')
+    parser.add_argument('--format', default='onnx', choices=['onnx', 'symbol'],
+                        help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params (default: %(default)s)')
+    parser.add_argument('--output', type=Path, help='file to write; MODEL.onnx or MODEL unless given')
+    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
+                        help='what the network computes in; ONNX takes float32 only (default: %(default)s)')
+    parser.add_argument('--rec-dir', help='int8: shards whose training images calibrate it')
+    parser.add_argument('--calibration', metavar='DIR', help='int8: folder or shards of images instead of --rec-dir')
+    parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
+                        help='int8: how many of them, evenly taken (default: %(default)s)')
+    parser.add_argument('--no-native', action='store_true',
+                        help='int8: without the native operators, so that the files load without this package')
+    parser.add_argument('--num-classes', type=int, default=1000, help='classes (default: %(default)s)')
+    parser.add_argument('--image-size', '--crop-size', type=int,
+                        help="image side in pixels to check with; the model's own unless given")
+    options = parser.parse_args(arguments)
+    output = options.output or Path(options.model + ('.onnx' if options.format == 'onnx' else ''))
+    if options.num_classes < 1:
+        raise InputError(f'--num-classes must be at least 1, got {options.num_classes}')
+    if options.format == 'onnx' and options.precision != 'float32':
+        raise InputError(f'--format onnx writes float32 only, {options.precision} runs on mxnet: use --format symbol')
+    if not os.access(output.absolute().parent, os.W_OK) or output.is_dir():
+        raise InputError(f'{output}: cannot be written; give --output a file in a folder that is there')
+
+    from resnest.gluon import get_model
+    from resnest.gluon.data import Evaluation, interpolation_for
+    from resnest.gluon.inference import calibration
+    from resnest.gluon.inference.export import export_symbol
+    from resnest.gluon.inference.onnx import export_onnx
+    from resnest.gluon.models import SMALLEST_IMAGE
+
+    if options.image_size is not None and options.image_size < SMALLEST_IMAGE:
+        raise InputError(f'--image-size must be at least {SMALLEST_IMAGE}, got {options.image_size}')
+    images, spec = None, get_model(options.model).spec
+    size = options.image_size or spec.crop_size
+    crop = Evaluation(size, spec.crop_ratio, interpolation_for(size))
+    if options.precision == 'int8':
+        records, source = calibration.calibration_records(options.calibration, options.rec_dir)
+        images = calibration.calibration_batches(records, crop, options.calibration_images)
+        print(f'calibrating with {options.calibration_images} images at most of {source}')
+    network = get_model(options.model, classes=options.num_classes, pretrained=options.resume or True)
+    if options.format == 'onnx':
+        difference = export_onnx(network, output, size)
+        print(f"{output}: ONNX, opset 13, any batch, height and width; onnxruntime's logits are within "
+              f'{difference:.1e} of the largest')
+    else:
+        made = export_symbol(network, output, size, options.precision, images,
+                             native=False if options.no_native else None)
+        how = (f"resnest.gluon.inference.load('{output}')" if made.native else
+               f"mxnet.gluon.SymbolBlock.imports('{output}-symbol.json', ['data'], '{output}-0000.params')")
+        print(f'{made.describe()}\nload it with {how}')
+
+
+if __name__ == '__main__':
+    run_command(main)

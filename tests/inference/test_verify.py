@@ -1,0 +1,54 @@
+"""The picked images, the calibration images, and the figures."""
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon.data import Evaluation, RecordSet
+from resnest.gluon.inference.calibration import calibration_batches, calibration_records
+from resnest.gluon.inference.verify import picked_batches, result, result_line
+
+
+@pytest.mark.parametrize('count, limit, ranks', [(37, None, 1), (37, 10, 1), (37, 10, 3), (5, 50, 2), (3, 2, 4)])
+def test_each_picked_image_comes_once_over_the_ranks(count, limit, ranks):
+    batches = [batch for rank in range(ranks) for batch in picked_batches(count, limit, 4, rank, ranks)]
+    assert max(map(len, batches)) <= 4
+    found = sorted(np.concatenate(batches).tolist())
+    wanted = min(limit or count, count)
+    assert len(set(found)) == len(found) == wanted
+    gaps = np.diff([*found, count])
+    assert gaps.max() - gaps.min() <= 1         # evenly over all, since the classes may come in order
+    assert 0 <= found[0] < found[-1] < count or wanted == 1
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(InputError, match='--limit must be at least 1, got 0'):
+        picked_batches(5, 0, 4)
+
+
+def test_figures():
+    found = result([3, 4, 8, 0], 12.34, 'x.params', model='m', engine='gluon', precision='int8')
+    assert (found['top1'], found['top5'], found['seen']) == (37.5, 50, 8)
+    assert result_line(found) == 'm: top-1 37.50 %  top-5 50.00 %  of 8 images, 12.3 images/s (gluon, int8)'
+    with pytest.raises(InputError, match='x.params: .* not finite for 2 of 8 images'):
+        result([3, 4, 8, 2], None, 'x.params')
+
+
+def test_calibration_takes_training_images(squares, tmp_path):
+    records, source = calibration_records(rec_dir=str(squares))
+    assert [path.name[:5] for path in records.files] == ['train'] * 3
+    assert 'training shards' in source
+    batches = list(calibration_batches(records, Evaluation(16), 10, batch_size=4))
+    assert [images.shape for images, _ in batches] == [(4, 16, 16, 3), (4, 16, 16, 3), (2, 16, 16, 3)]
+    train = RecordSet(squares, 'train')
+    assert [label for _, labels in batches for label in labels] == [train[i * 96 // 10][1] for i in range(10)]
+    assert len(list(calibration_batches(records, Evaluation(16), 1000, batch_size=100))[0][1]) == 96
+
+
+def test_calibration_never_takes_the_verified_images(squares, tmp_path):
+    for settings in (dict(rec_dir=str(squares / 'val-00000-of-00003.rec')), dict(data_dir=str(tmp_path)), {}):
+        with pytest.raises(InputError, match='no training images to calibrate int8 with'):
+            calibration_records(**settings)
+    with pytest.raises(InputError, match='has no class folders'):
+        calibration_records(str(tmp_path))
+    with pytest.raises(InputError, match='at least 1, got 0'):
+        calibration_batches(RecordSet(squares, 'train'), Evaluation(16), 0)

@@ -1,0 +1,141 @@
+"""verify.py, export.py and benchmark.py as a user runs them, and what bad input says."""
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnest.gluon import get_model
+from tests.conftest import ROOT, assert_refused, command, randomize, read_json, script
+
+HOROVODRUN = Path(sys.executable).with_name('horovodrun')
+needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
+COUNTS = ('correct1', 'correct5', 'seen')
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp('weights') / 'random.params'
+    randomize(get_model('resnest14', classes=4)).save_parameters(str(path))
+    return path
+
+
+def words(squares, *more):
+    return ('--model', 'resnest14', '--rec-dir', squares, '--crop-size', 32, '--crop-ratio', 1, '--no-cuda',
+            '--batch-size', 8, *more)
+
+
+@pytest.mark.slow
+def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
+    done = script('gluon/export.py', '--model', 'resnest14', '--num-classes', 4, '--resume', weights, '--crop-size', 32,
+                  '--output', tmp_path / 'x.onnx')
+    assert done.returncode == 0, done.stderr
+    assert 'opset 13' in done.stdout
+    found = []
+    for number, engine in enumerate((('--resume', weights), ('--engine', 'onnxruntime', tmp_path / 'x.onnx'))):
+        done = script('gluon/verify.py', *words(squares, *engine, '--json', tmp_path / f'{number}.json'))
+        assert done.returncode == 0, done.stderr
+        found.append(read_json(tmp_path / f'{number}.json'))
+    assert [found[0][key] for key in COUNTS] == [found[1][key] for key in COUNTS]
+    assert [result['engine'] for result in found] == ['gluon', 'onnxruntime']
+    assert found[0].keys() == found[1].keys() == {'model', 'engine', 'precision', 'crop_size', 'top1', 'top5', *COUNTS,
+                                                  'nonfinite', 'images_per_second'}
+    assert found[0]['seen'] == 37
+    assert found[0]['images_per_second'] > 0
+    assert_refused(script('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',
+                                                    '--num-classes', 5)), 'x.onnx: it knows 4 classes, the data have 5')
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_two_ranks_count_what_one_counts(weights, squares, tmp_path):
+    launcher = (HOROVODRUN, '-np', 2, '-H', 'localhost:2')
+    found = []
+    for ranks, start in ((1, ()), (2, launcher)):
+        done = command(*start, sys.executable, ROOT / 'scripts/gluon/verify.py',
+                       *words(squares, '--resume', weights, '--limit', 31, '--json', tmp_path / f'{ranks}.json'))
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count('top-1') == 1      # only rank 0 tells
+        found.append(read_json(tmp_path / f'{ranks}.json'))
+    assert found[0]['seen'] == 31
+    assert [found[0][key] for key in COUNTS] == [found[1][key] for key in COUNTS]
+
+
+@pytest.mark.slow
+def test_benchmark_writes_results_and_picture(squares, tmp_path):
+    done = script('gluon/benchmark.py', '--model', 'resnest14', '--image-size', 32, '--batch-size', 2, '--rounds', 1,
+                  '--steps', 3, '--implementation', 'ours', 'onnxruntime', '--rec-dir', squares,
+                  '--json', tmp_path / 'speed.json')
+    assert done.returncode == 0, done.stderr
+    found = read_json(tmp_path / 'speed.json')
+    assert found.keys() == {'results', 'machine'}
+    assert [(one['model'], one['implementation'], one['precision'], one['data']) for one in found['results']] == [
+        ('resnest14', 'ours', 'float32', 'memory'), ('resnest14', 'onnxruntime', 'float32', 'memory'),
+        ('resnest14', 'ours', 'float32', 'records'), ('resnest14', 'onnxruntime', 'float32', 'records')]
+    for one in found['results']:
+        assert one['images_per_second'] == pytest.approx(2e3 / one['latency_ms_median'])
+        assert one['latency_ms_p90'] >= one['latency_ms_median']
+        assert one['peak_memory_mb'] > 50
+    assert found['machine']['cores'] >= 1
+
+
+@pytest.mark.parametrize('more, wanted', [
+    (('--engine', 'torch'), "--engine must be gluon, or onnxruntime with one file, got 'torch'"),
+    (('--engine', 'onnxruntime'), '--engine must be gluon, or onnxruntime with one file'),
+    (('--engine', 'onnxruntime', 'x.onnx', '--precision', 'int8'), 'leave out --resume and --precision'),
+    (('--engine', 'onnxruntime', ROOT / 'README.md'), 'README.md: onnxruntime cannot load it'),
+])
+def test_verify_refuses(squares, more, wanted):
+    assert_refused(script('gluon/verify.py', *words(squares, *more)), wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('more, wanted', [
+    (('--limit', 0), '--limit must be at least 1, got 0'),
+    (('--precision', 'int8', '--calibration', '/nothing'), '/nothing: no such file'),
+    (('--precision', 'int8', '--calibration-images', 0), 'calibration images must be at least 1'),
+])
+def test_verify_refuses_with_weights(weights, squares, more, wanted):
+    assert_refused(script('gluon/verify.py', *words(squares, '--resume', weights, *more)), wanted)
+
+
+@pytest.mark.parametrize('name', ['verify', 'export', 'benchmark'])
+def test_an_unknown_precision_is_refused(name):
+    result = script(f'gluon/{name}.py', '--precision', 'float8', *(('--rec-dir', '.') if name == 'verify' else ()))
+    assert result.returncode == 2
+    assert "invalid choice: 'float8' (choose from" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize('more, wanted', [
+    (('--precision', 'int8'), '--format onnx writes float32 only, int8 runs on mxnet: use --format symbol'),
+    (('--precision', 'bfloat16'), '--format onnx writes float32 only'),
+    (('--output', '/nothing/here.onnx'), '/nothing/here.onnx: cannot be written'),
+    (('--num-classes', 0), '--num-classes must be at least 1'),
+    (('--image-size', 16), '--image-size must be at least 17'),
+    (('--format', 'symbol', '--precision', 'int8'), 'no training images to calibrate int8 with'),
+    (('--resume', '/nothing.params'), '/nothing.params: no such file'),
+])
+def test_export_refuses(tmp_path, more, wanted):
+    assert_refused(script('gluon/export.py', '--output', tmp_path / 'x', *more), wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_documented_options_exist():
+    """Every command and option of docs/inference.md and docs/speed.md."""
+    text = ''.join((ROOT / 'docs' / name).read_text() for name in ('inference.md', 'speed.md'))
+    helps = ''.join(script(f'gluon/{name}.py', '--help').stdout for name in ('verify', 'export', 'benchmark'))
+    for option in set(re.findall(r'--[a-z][\w-]+', text)):
+        assert re.search(rf'{option}\b', helps), option
+    for name in set(re.findall(r'scripts/[\w/]+\.py', text)):
+        assert (ROOT / name).exists(), name
+
+
+@pytest.mark.slow
+def test_documented_python(weights, tmp_path):
+    text = (ROOT / 'docs/inference.md').read_text()
+    code, = re.findall(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+    # The published weights are not here.
+    code = code.replace("'resnest50', pretrained=True", f"'resnest14', classes=4, pretrained={str(weights)!r}")
+    done = command(sys.executable, '-c', code.replace('224', '64'), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('precision: float32')
