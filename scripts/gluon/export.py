@@ -16,10 +16,10 @@ def main(arguments=None):
     parser.add_argument('--output', type=Path, help='file to write; MODEL.onnx or MODEL unless given')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
                         help='what the network computes in; ONNX takes float32 only (default: %(default)s)')
-    parser.add_argument('--rec-dir', help='int8: shards whose training images calibrate it')
-    parser.add_argument('--calibration', metavar='DIR', help='int8: folder or shards of images instead of --rec-dir')
+    parser.add_argument('--rec-dir', help='int8, bfloat16: shards whose training images calibrate it and are compared')
+    parser.add_argument('--calibration', metavar='DIR', help='folder or shards of images instead of --rec-dir')
     parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
-                        help='int8: how many of them, evenly taken (default: %(default)s)')
+                        help='how many of them, evenly taken (default: %(default)s)')
     parser.add_argument('--no-native', action='store_true',
                         help='int8: without the native operators, so that the files load without this package')
     parser.add_argument('--num-classes', type=int, default=1000, help='classes (default: %(default)s)')
@@ -46,10 +46,11 @@ def main(arguments=None):
     images, spec = None, get_model(options.model).spec
     size = options.image_size or spec.crop_size
     crop = Evaluation(size, spec.crop_ratio, interpolation_for(size))
-    if options.precision == 'int8':
-        records, source = calibration.calibration_records(options.calibration, options.rec_dir)
-        images = calibration.calibration_batches(records, crop, options.calibration_images)
-        print(f'calibrating with {options.calibration_images} images at most of {source}')
+    if options.precision != 'float32':
+        records, source = calibration.calibration_records(options.calibration, options.rec_dir,
+                                                          needed=options.precision == 'int8')
+        images = records and calibration.calibration_batches(records, crop, options.calibration_images)
+        print(f'comparing with float32 on images of {source}' if images else 'no images to compare with float32')
     network = get_model(options.model, classes=options.num_classes, pretrained=options.resume or True)
     if options.format == 'onnx':
         difference = export_onnx(network, output, size)

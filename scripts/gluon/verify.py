@@ -21,10 +21,10 @@ def main(arguments=None):
                         help='gluon, or onnxruntime with a file of export.py (default: gluon)')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
                         help='what the network computes in (default: %(default)s)')
-    parser.add_argument('--calibration', metavar='DIR', help='int8: folder or shards of images to calibrate with; the '
-                        'training images beside the verified ones unless given')
+    parser.add_argument('--calibration', metavar='DIR', help='int8, bfloat16: folder or shards of images to calibrate '
+                        'and compare with; the training images beside the verified ones unless given')
     parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
-                        help='int8: how many of them, evenly taken (default: %(default)s)')
+                        help='how many of them, evenly taken (default: %(default)s)')
     parser.add_argument('--limit', type=int, metavar='N', help='verify N images only, evenly taken from all')
     parser.add_argument('--num-classes', type=int, help="classes; from the data's manifest unless given")
     parser.add_argument('--crop-size', '--input-size', type=int,
@@ -72,13 +72,15 @@ def main(arguments=None):
         net = verify.onnx_engine(file, classes, crop.size)
     else:
         images = None
-        if options.precision == 'int8':
-            source, settings['calibration'] = calibration.calibration_records(options.calibration, options.rec_dir,
-                                                                              options.data_dir)
-            images = calibration.calibration_batches(source, crop, options.calibration_images)
+        if options.precision != 'float32':
+            source, settings['calibration'] = calibration.calibration_records(
+                options.calibration, options.rec_dir, options.data_dir, needed=options.precision == 'int8')
+            images = source and calibration.calibration_batches(source, crop, options.calibration_images)
         net = verify.gluon_engine(network, options.precision, device, crop.size, options.batch_size, images)
-        if workers.rank == 0 and options.precision != 'float32':
-            print(net.describe())
+        if options.precision != 'float32':
+            settings['report'] = net.report
+            if workers.rank == 0:
+                print(net.describe())
     workers.agree('number of images', len(records))
     batches = verify.picked_batches(len(records), options.limit, options.batch_size, workers.rank, workers.size)
     loader = Loader(records, crop, batches, classes, options.num_workers)

@@ -48,6 +48,7 @@ def test_calibration_never_takes_the_verified_images(squares, tmp_path):
     for settings in (dict(rec_dir=str(squares / 'val-00000-of-00003.rec')), dict(data_dir=str(tmp_path)), {}):
         with pytest.raises(InputError, match='no training images to calibrate int8 with'):
             calibration_records(**settings)
+    assert calibration_records(rec_dir=str(squares / 'val-00000-of-00003.rec'), needed=False) == (None, None)
     with pytest.raises(InputError, match='has no class folders'):
         calibration_records(str(tmp_path))
     with pytest.raises(InputError, match='at least 1, got 0'):

@@ -1,4 +1,7 @@
-"""The images by which int8 learns its ranges: training images, never those that accuracy is then told of."""
+"""The images by which int8 learns its ranges and a report tells what a precision changes: training images.
+
+Never those that accuracy is then told of.
+"""
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ from ..data import FolderSet, Loader, RecordSet
 __all__ = ['calibration_batches', 'calibration_records']
 
 
-def calibration_records(source=None, rec_dir=None, data_dir=None):
+def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
     """The images to calibrate with, and their description.
 
     Parameters
@@ -20,7 +23,8 @@ def calibration_records(source=None, rec_dir=None, data_dir=None):
     rec_dir, data_dir : str
         What is verified.
 
-    Raises InputError where there are none.
+    needed : bool
+        Whether to raise InputError where there are none, instead of returning ``(None, None)``.
     """
     if source:
         if Path(source).is_dir() and not any(Path(source).glob('*.rec')):
@@ -30,6 +34,8 @@ def calibration_records(source=None, rec_dir=None, data_dir=None):
         return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
     if data_dir and Path(data_dir, 'train').is_dir():
         return FolderSet(data_dir, 'train'), f'{Path(data_dir, "train")}'
+    if not needed:
+        return None, None
     raise InputError(f'{rec_dir or data_dir or "int8"}: no training images to calibrate int8 with; give '
                      f'--calibration a folder with a folder a class, or shards')
 
