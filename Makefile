@@ -44,7 +44,7 @@ lint: $(LINT)  ## ruff
 	@$(BIN)/ruff check .
 
 bench: setup  ## images per second of ResNeSt-50 on this machine
-	@$(WITH_VENV) python scripts/gluon/benchmark.py
+	@$(WITH_VENV) python scripts/gluon/benchmark.py --mode inference training
 
 horovod: $(BASE)  ## try again to build Horovod
 	@rm -f $(HOROVOD) $(HOROVOD_FAILED)

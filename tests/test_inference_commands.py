@@ -1,5 +1,4 @@
 """verify.py, export.py and benchmark.py as a user runs them, and what bad input says."""
-import re
 import sys
 from pathlib import Path
 
@@ -118,24 +117,3 @@ def test_an_unknown_precision_is_refused(name):
 def test_export_refuses(tmp_path, more, wanted):
     assert_refused(script('gluon/export.py', '--output', tmp_path / 'x', *more), wanted)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_documented_options_exist():
-    """Every command and option of docs/inference.md and docs/speed.md."""
-    text = ''.join((ROOT / 'docs' / name).read_text() for name in ('inference.md', 'speed.md'))
-    helps = ''.join(script(f'gluon/{name}.py', '--help').stdout for name in ('verify', 'export', 'benchmark'))
-    for option in set(re.findall(r'--[a-z][\w-]+', text)):
-        assert re.search(rf'{option}\b', helps), option
-    for name in set(re.findall(r'scripts/[\w/]+\.py', text)):
-        assert (ROOT / name).exists(), name
-
-
-@pytest.mark.slow
-def test_documented_python(weights, tmp_path):
-    text = (ROOT / 'docs/inference.md').read_text()
-    code, = re.findall(r'^```python\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
-    # The published weights are not here.
-    code = code.replace("'resnest50', pretrained=True", f"'resnest14', classes=4, pretrained={str(weights)!r}")
-    done = command(sys.executable, '-c', code.replace('224', '64'), cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith('precision: float32')
