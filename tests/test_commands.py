@@ -202,7 +202,8 @@ def test_prepare_digits(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',
-                                  'gluon/convert_weights.py', 'gluon/export.py', 'dataset/prepare_digits.py', 'demo.py'])
+                                  'gluon/convert_weights.py', 'gluon/export.py', 'dataset/prepare_digits.py',
+                                  'demo.py'])
 def test_help_explains_each_option(name):
     result = script(name, '--help')
     assert result.returncode == 0, result.stderr

@@ -6,6 +6,7 @@ from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.inference.calibration import calibration_batches, calibration_records
 from resnest.gluon.inference.verify import picked_batches, result, result_line
+from tests.conftest import encoded
 
 
 @pytest.mark.parametrize('count, limit, ranks', [(37, None, 1), (37, 10, 1), (37, 10, 3), (5, 50, 2), (3, 2, 4)])
@@ -44,12 +45,23 @@ def test_calibration_takes_training_images(squares, tmp_path):
     assert len(list(calibration_batches(records, Evaluation(16), 1000, batch_size=100))[0][1]) == 96
 
 
+def test_calibration_takes_a_folder_of_images(tmp_path):
+    colours = {'b.png': 200, 'sub/a.png': 10, 'sub/deep/c.png': 90}
+    for name, value in colours.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(np.full((20, 30, 3), value, dtype=np.uint8)))
+    (tmp_path / 'notes.txt').write_text('no image')
+    records, source = calibration_records(str(tmp_path))
+    (images, _), = calibration_batches(records, Evaluation(16))
+    assert (sorted(images[:, 0, 0, 0]), source) == ([10, 90, 200], str(tmp_path))
+
+
 def test_calibration_never_takes_the_verified_images(squares, tmp_path):
     for settings in (dict(rec_dir=str(squares / 'val-00000-of-00003.rec')), dict(data_dir=str(tmp_path)), {}):
         with pytest.raises(InputError, match='no training images to calibrate int8 with'):
             calibration_records(**settings)
     assert calibration_records(rec_dir=str(squares / 'val-00000-of-00003.rec'), needed=False) == (None, None)
-    with pytest.raises(InputError, match='has no class folders'):
+    with pytest.raises(InputError, match='no pictures'):
         calibration_records(str(tmp_path))
     with pytest.raises(InputError, match='at least 1, got 0'):
         calibration_batches(RecordSet(squares, 'train'), Evaluation(16), 0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from resnest.errors import InputError
 
-from ..data import FolderSet, Loader, RecordSet
+from ..data import Loader, RecordSet, find_pictures
 
 __all__ = ['calibration_batches', 'calibration_records']
 
@@ -19,7 +19,7 @@ def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
     Parameters
     ----------
     source : str
-        A folder with a folder a class, or shards; the training images beside the verified ones unless given.
+        A folder of images, at any depth, or shards; the training images beside the verified ones unless given.
     rec_dir, data_dir : str
         What is verified.
 
@@ -27,17 +27,17 @@ def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
         Whether to raise InputError where there are none, instead of returning ``(None, None)``.
     """
     if source:
-        if Path(source).is_dir() and not any(Path(source).glob('*.rec')):
-            return FolderSet(source, 'train'), f'{source}'
-        return RecordSet(source, 'train'), f'{source}'
+        folder = Path(source).expanduser()
+        shards = not folder.is_dir() or any(folder.glob('*.rec'))
+        return RecordSet(source, 'train') if shards else Pictures(folder), str(source)
     if rec_dir and Path(rec_dir).is_dir() and any(Path(rec_dir).glob('train-*.rec')):
         return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
     if data_dir and Path(data_dir, 'train').is_dir():
-        return FolderSet(data_dir, 'train'), f'{Path(data_dir, "train")}'
+        return Pictures(Path(data_dir, 'train')), str(Path(data_dir, 'train'))
     if not needed:
         return None, None
     raise InputError(f'{rec_dir or data_dir or "int8"}: no training images to calibrate int8 with; give '
-                     f'--calibration a folder with a folder a class, or shards')
+                     f'--calibration a folder of images, or shards')
 
 
 def calibration_batches(records, transform, count=128, batch_size=32, workers=2):
@@ -51,3 +51,20 @@ def calibration_batches(records, transform, count=128, batch_size=32, workers=2)
     picked = np.arange(count) * len(records) // count
     batches = [picked[start:start + batch_size] for start in range(0, count, batch_size)]
     return Loader(records, transform, batches, classes=2 ** 31, workers=workers)
+
+
+class Pictures:
+    """The images of a folder, at any depth, with the interface of the shards; nobody asks for their labels."""
+
+    def __init__(self, folder):
+        self._paths = find_pictures([folder])
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __getitem__(self, index):
+        return self._paths[index].read_bytes(), 0
+
+    def where(self, index):
+        """Path of an image, for messages."""
+        return str(self._paths[index])
