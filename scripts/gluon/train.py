@@ -25,7 +25,6 @@ def main(arguments=None):
         open_pair,
         training_batches,
         training_transform,
-        with_normalization,
     )
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import evaluate
@@ -49,8 +48,8 @@ def main(arguments=None):
     local = config.sharding == 'local'
     train, val, classes = open_pair(config.rec_train, config.rec_val, config.num_classes,
                                     (workers.local_rank, workers.local_size) if local else None)
-    network = get_model(config.model, classes=classes, last_gamma=config.last_gamma,
-                        dropblock_prob=config.dropblock_prob)
+    network, twin = (get_model(config.model, classes=classes, last_gamma=config.last_gamma,
+                               dropblock_prob=config.dropblock_prob) for _ in range(2))
     if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)
@@ -61,14 +60,15 @@ def main(arguments=None):
     device = choose_device(config.no_cuda, workers.local_rank)
     local_steps = local and min(workers.gather(len(train) // config.batch_size, 'steps'))
 
-    def batches(epoch):
+    def batches(epoch, start=0):
         if local:
-            indices = local_batches(len(train), config.batch_size, local_steps, workers.rank, config.seed, epoch)
+            indices = local_batches(len(train), config.batch_size, local_steps, workers.rank, config.seed, epoch, start)
         else:
-            indices = training_batches(len(train), config.batch_size, workers.rank, workers.size, config.seed, epoch)
+            indices = training_batches(len(train), config.batch_size, workers.rank, workers.size, config.seed, epoch,
+                                       start)
         return Loader(train, augment, indices, classes, config.num_workers, config.seed, epoch, config.skip_bad)
 
-    def validate():
+    def validate(net):
         indices = evaluation_batches(len(val), config.batch_size, workers.rank, workers.size)
         return evaluate(net, Loader(val, crop, indices, classes, config.num_workers), device)
 
@@ -79,11 +79,10 @@ def main(arguments=None):
         if not local or what != 'training records':
             workers.agree(f'number of {what}', count)
     mx.random.seed(config.seed)
-    network.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    net = with_normalization(network)
-    net.hybridize(static_alloc=True)
+    for each in (network, twin):
+        each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
     with distributed.tell_lost_worker():
-        fit(network, net, config, workers, device, batches, validate)
+        return fit(network, twin, config, workers, device, batches, validate)
 
 
 if __name__ == '__main__':

@@ -37,10 +37,13 @@ def decode(data, where):
         raise InputError(f'{where}: not a readable image ({error})') from None
 
 
-def with_normalization(net):
+def with_normalization(net, dtype='float32'):
     """``net`` behind the operators that take uint8 ``(N, H, W, 3)`` to the values that it was trained on."""
     whole = nn.HybridSequential()
-    whole.add(normalization(), net)
+    whole.add(normalization())
+    if dtype != 'float32':
+        whole.add(transforms.Cast(dtype))
+    whole.add(net)
     return whole
 
 

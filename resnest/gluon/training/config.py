@@ -58,8 +58,8 @@ class TrainConfig:
     wd: float = _option(1e-4, 'weight decay, on the weights of convolutions and dense layers', least=0)
     clip_gradient: Optional[float] = _option(None, 'largest norm of the whole gradient; longer ones are scaled down',
                                              above=0)
-    ema_decay: float = _option(0.0, 'moving average of the weights, which is evaluated and saved besides; 0 is none, '
-                               '0.9999 is usual', least=0, below=1)
+    ema_decay: float = _option(0.0, 'moving average of the weights, which is then what is evaluated and saved as '
+                               'best.params; 0 is none, 0.9999 is usual', least=0, below=1)
     label_smoothing: float = _option(0.0, 'label smoothing; 0.1 where no value is given', least=0, below=1, nargs='?',
                                      const=0.1)
     last_gamma: bool = _switch('start the last scale of each block at zero')

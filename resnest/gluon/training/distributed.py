@@ -47,12 +47,13 @@ class Workers:
         self.local_rank = horovod.local_rank() if horovod else 0
         self.local_size = horovod.local_size() if horovod else 1
 
-    def trainer(self, params, optimizer):
+    def trainer(self, params, optimizer, fp16_compression=False):
         """A Trainer that averages gradients over the workers, after a broadcast of rank 0's parameters."""
         if self.size == 1:
             return mx.gluon.Trainer(params, optimizer, kvstore=None)
         self._horovod.broadcast_parameters(params, root_rank=0)
-        return self._horovod.DistributedTrainer(params, optimizer)
+        compression = self._horovod.Compression.fp16 if fp16_compression else self._horovod.Compression.none
+        return self._horovod.DistributedTrainer(params, optimizer, compression=compression)
 
     def total(self, values, name):
         """The sum of a list of numbers over the workers, as float64; counts stay exact."""
@@ -67,6 +68,13 @@ class Workers:
         if self.size == 1:
             return [value]
         return self._horovod.allgather(mx.nd.array([value], dtype='int64'), name=name).asnumpy().tolist()
+
+    def gather_rows(self, vector, name):
+        """Every worker's vector as a row of an array ``(size, n)``, in the order of ranks."""
+        if self.size == 1:
+            return vector[None]
+        mine = mx.nd.array(vector[None], dtype=vector.dtype)
+        return self._horovod.allgather(mine, name=name).asnumpy()
 
     def agree(self, name, value):
         """Raise InputError on all workers where a whole number is not the same on each."""

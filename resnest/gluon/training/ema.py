@@ -1,6 +1,4 @@
 """An exponential moving average of a network's weights, to evaluate and to save (Polyak and Juditsky, 1992)."""
-import contextlib
-
 import mxnet as mx
 
 from resnest.errors import InputError
@@ -30,18 +28,6 @@ class AveragedWeights:
             average *= decay
             average += (1 - decay) * self._params[name].data().astype('float32', copy=False)
         self.updates += 1
-
-    @contextlib.contextmanager
-    def applied(self):
-        """The network has the averages in this context, and its own weights afterwards, bit for bit."""
-        weights = {name: param.data().copy() for name, param in self._params.items()}
-        try:
-            for name, average in self._averages.items():
-                average.astype(weights[name].dtype, copy=False).copyto(self._params[name].data())
-            yield
-        finally:
-            for name, weight in weights.items():
-                weight.copyto(self._params[name].data())
 
     def arrays(self):
         """What a checkpoint holds: the averages by the parameters' names, and ``'updates'``, their number."""

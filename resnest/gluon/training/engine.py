@@ -1,165 +1,246 @@
 """The training loop: epochs of equal steps on every worker, evaluation, checkpoints."""
-import dataclasses
-import math
+import contextlib
+import itertools
 import time
 from pathlib import Path
 
 import mxnet as mx
-import numpy as np
 
 from resnest.errors import InputError, SharedError
+from resnest.files import replace_file, replacing
 
-from ..nn import set_drop_probability
-from . import checkpoint
-from .losses import SmoothedCrossEntropy
+from ..data import with_normalization
+from ..nn import set_drop_probability, use_native
+from . import checkpoint, recipe
+from .ema import AveragedWeights
+from .interrupt import EXIT_AGAIN, StopRequest, sole_run
 from .monitor import Monitor
-from .schedule import WarmupCosine, dropblock_probability
+from .schedule import dropblock_probability
+from .state import COUNTERS, collect, restore
+from .step import Step
 
 __all__ = ['fit']
 
 
-def fit(network, net, config, workers, device, batches, validate):
+def fit(network, twin, config, workers, device, batches, validate):
     """Train ``network`` by the recipe ``config`` and write everything into ``config.save_dir``.
 
     Parameters
     ----------
     network : HybridBlock
-        What is saved; its parameters have values.
-    net : HybridBlock
-        The network behind its normalization: from uint8 ``(N, size, size, 3)`` to logits ``(N, classes)``.
+        From normalized images ``(N, 3, size, size)`` to logits ``(N, classes)``; its parameters have values.
+    twin : HybridBlock
+        Another of the same kind, to evaluate and to save: MXNet reorders in place the weights of a network
+        that it evaluates, and training would not be the same bit for bit afterwards.
     config : TrainConfig
     workers : distributed.Workers
     device : Context
     batches : callable
-        ``batches(epoch)`` is this worker's loader; its length is the same on all workers and in all epochs.
+        ``batches(epoch, start)`` is this worker's loader from batch ``start`` on; all workers and epochs have as many.
     validate : callable
-        ``validate()`` evaluates this worker's share: a dict of counts ``correct1, correct5, seen, nonfinite``.
+        ``validate(net)`` evaluates this worker's share, uint8 ``(N, size, size, 3)`` to logits: a dict of counts
+        ``correct1, correct5, seen, nonfinite``.
 
-    Returns the summary, a dict, or None where there is nothing left to do. Raises InputError for a loss or an output
-    that is not finite, for a folder that holds another run, and for a checkpoint that does not fit.
+    Returns the exit code: 0, or 75 where SIGTERM ended the run early. Raises InputError for a loss or an output that
+    is not finite, for a folder that holds another run, and for a checkpoint that does not fit.
     """
-    steps = len(batches(0))
-    workers.agree('steps of an epoch', steps)
-    trainer = _make_trainer(network, config, workers, steps)
-    loss_of = SmoothedCrossEntropy(config.label_smoothing)
-    loss_of.hybridize()
-    folder = Path(config.save_dir)
-    state = _resume(config, workers, network, trainer, folder, steps)
-    first, best = state['epoch'], state['best']
-    if first >= config.num_epochs:
-        if workers.rank == 0:
-            print(f'{folder}: already trained for {first} of {config.num_epochs} epochs; --num-epochs goes further')
-        return None
-    monitor = Monitor(folder, workers.rank == 0, state['rows'], state['seconds'])
-    for epoch in range(first, config.num_epochs):
-        # Dropout and DropBlock differ between workers, as their samples do, and are the same after a resume.
-        seed = np.random.SeedSequence((config.seed, epoch, workers.rank)).generate_state(1)[0]
-        mx.random.seed(int(seed) % 2 ** 31)
-        set_drop_probability(net, dropblock_probability(epoch, config.num_epochs, config.dropblock_prob))
-        monitor.begin(epoch, config.num_epochs, steps)
-        row = _train_epoch(net, trainer, loss_of, batches(epoch), workers, device, monitor, config.log_interval, epoch)
-        last = epoch + 1 == config.num_epochs
-        evaluating = last or (epoch + 1) % config.eval_frequency == 0
-        saving = last or (epoch + 1) % config.save_frequency == 0
-        if evaluating or saving:
-            workers.average_statistics(network)
-        if evaluating:
-            row.update(_evaluate(validate, workers, epoch))
-            if best is None or row['top1'] > best['top1']:
-                best = {key: row[key] for key in ('epoch', 'top1', 'top5', 'seen')}
-                if workers.rank == 0:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    checkpoint.save_parameters(network, folder / 'best.params')
-        monitor.end(row)
-        if evaluating:
-            monitor.curves()
-        if saving and workers.rank == 0:
-            checkpoint.save(folder / f'checkpoint-{epoch + 1:04d}.npz', network, trainer,
-                            {'epoch': epoch + 1, 'best': best, 'rows': monitor.rows, 'seconds': monitor.seconds(),
-                             'config': dataclasses.asdict(config)})
-    summary = dict(best, model=config.model, epochs=config.num_epochs, workers=workers.size,
-                   global_batch_size=config.batch_size * workers.size, config=dataclasses.asdict(config))
-    monitor.summary(**summary)
-    workers.finish()
-    return summary
+    recipe.check_device(config, device)
+    warning = recipe.check_batch(config)
+    if warning and workers.rank == 0:
+        print(f'warning: {warning}', flush=True)
+    with contextlib.ExitStack() as stack:
+        workers.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
+        stop = stack.enter_context(StopRequest())
+        run = _Run(network, twin, config, workers, device, batches, validate)
+        code = run.go(stop)
+        workers.finish()
+    return code
 
 
-def _make_trainer(net, config, workers, steps):
-    params = net.collect_params()
-    for name, param in params.items():
-        # Weight decay on the weights of convolutions and dense layers only (section 5.1).
-        param.wd_mult = 1.0 if name.endswith('weight') else 0.0
-    schedule = WarmupCosine(config.worker_lr * workers.size, steps * config.num_epochs,
-                            round(steps * config.warmup))
-    return workers.trainer(params, mx.optimizer.NAG(momentum=config.momentum, wd=config.wd, lr_scheduler=schedule,
-                                                    learning_rate=schedule.peak))
+class _Run:
+    def __init__(self, network, twin, config, workers, device, batches, validate):
+        self.config, self.workers, self.batches, self.validate = config, workers, batches, validate
+        self.steps = len(batches(0, 0)) // config.accumulate
+        if not self.steps:
+            raise SharedError(f'--accumulate {config.accumulate}: an epoch has {len(batches(0, 0))} batches only')
+        workers.agree('steps of an epoch', self.steps)
+        for each in (network, twin):
+            each.cast(config.dtype)
+            use_native(each)
+        self.network, self.twin = network, twin
+        self.evaluated = with_normalization(twin, config.dtype)
+        self.evaluated.hybridize(static_alloc=True)
+        self.step = Step(network, config, workers, device, self.steps * config.num_epochs,
+                         round(self.steps * config.warmup))
+        self.averages = AveragedWeights(network, config.ema_decay) if config.ema_decay else None
+        self.folder = Path(config.save_dir)
+        self.recipe = recipe.resolved(config, workers.size, self.steps)
+        state, self.counters = self._resume()
+        self.epoch, self.done, self.best = state['epoch'], state['step'], state['best']
+        self.monitor = Monitor(self.folder, workers.rank == 0, state['rows'], state['seconds'])
 
+    def go(self, stop):
+        """Train until the end, or until ``stop`` is asked for; returns the exit code."""
+        if self.epoch >= self.config.num_epochs:
+            self._say(f'{self.folder}: already trained for all of {self.config.num_epochs} epochs')
+            return 0
+        self._try('config.yaml', lambda: replace_file(self.folder / 'config.yaml', recipe.to_yaml(self.recipe)))
+        while self.epoch < self.config.num_epochs:
+            row = self._train_epoch(stop)
+            if row is None:
+                self._say(f'stopped on request after {self.done} steps of epoch {self.epoch + 1}; --resume auto '
+                          f'goes on')
+                return EXIT_AGAIN
+            self.epoch, self.done, self.counters = self.epoch + 1, 0, dict.fromkeys(COUNTERS, 0.0)
+            last = self.epoch == self.config.num_epochs
+            evaluating = last or self.epoch % self.config.eval_frequency == 0
+            if evaluating:
+                row.update(self._evaluate())
+            self.monitor.end(row)
+            if evaluating:
+                self.monitor.curves()
+            if last or self.epoch % self.config.save_frequency == 0:
+                self._save()
+        self.monitor.summary(**self.best or {}, model=self.config.model, epochs=self.config.num_epochs,
+                             workers=self.workers.size, global_batch_size=self.recipe['derived']['global_batch_size'],
+                             skipped_steps=self.step.skipped, config=self.recipe)
+        return 0
 
-def _resume(config, workers, net, trainer, folder, steps):
-    """The state that the run starts from: rank 0 reads the checkpoint for all."""
-    path = None
+    def _train_epoch(self, stop):
+        """The rest of an epoch; returns its figures over all workers, or None where a stop was asked for."""
+        config, counters, epoch = self.config, self.counters, self.epoch
+        set_drop_probability(self.step.net, dropblock_probability(epoch, config.num_epochs, config.dropblock_prob))
+        self.monitor.begin(epoch, config.num_epochs, self.steps, self.done)
+        loader = self.batches(epoch, self.done * config.accumulate)
+        source = iter(zip(loader.batches, loader))
+        right = mx.nd.array([counters['right']])
+        skipped, shown, waited_then = counters['skipped_records'], self.done, counters['waited']
+        start = asked = time.perf_counter()
+        trained = counters['training']
+        while self.done < self.steps:
+            chunk = [(indices, *pair) for indices, pair in itertools.islice(source, config.accumulate)]
+            counters['waited'] += time.perf_counter() - asked
+            loss, correct, stopping = self.step(chunk, epoch, epoch * self.steps + self.done, stop.made)
+            if loss is not None:
+                right = right + correct.as_in_context(right.context)
+                counters['loss'] += loss
+                counters['seen'] += sum(len(labels) for _, _, labels in chunk)
+                if self.averages:
+                    self.averages.update()
+            self.done += 1
+            ending = self.done == self.steps
+            saving = config.save_steps and self.done % config.save_steps == 0
+            if self.done % config.log_interval == 0 or ending or saving or stopping:
+                counters.update(right=float(right.asscalar()), skipped_records=skipped + len(loader.skipped),
+                                training=trained + time.perf_counter() - start)
+                images = (self.done - shown) * self.recipe['derived']['global_batch_size']
+                self.monitor.advance(self.done - shown, images, counters['waited'] - waited_then,
+                                     loss=f"{counters['loss'] / max(1, counters['seen']):.3f}",
+                                     lr=f'{self.step.trainer.learning_rate:.3g}')
+                shown, waited_then = self.done, counters['waited']
+            if saving or stopping:
+                self._save()
+            if stopping:
+                return None
+            asked = time.perf_counter()
+        loss, right, seen, waited, seconds, bad = self.workers.total([counters[name] for name in COUNTERS], 'training')
+        seen = max(1, seen)
+        return {'epoch': epoch + 1, 'loss': loss / seen, 'train_top1': 100 * right / seen,
+                'lr': self.step.trainer.learning_rate, 'images_per_second': seen / seconds * self.workers.size,
+                'seconds': seconds / self.workers.size, 'waiting': waited / seconds,
+                **({'skipped': int(bad)} if bad else {})}
 
-    def read():
-        nonlocal path
-        newest = checkpoint.latest(folder)
-        if not config.resume and newest:
-            raise InputError(f'{folder}: holds an earlier run; go on with it by --resume auto, or use another '
-                             f'--save-dir')
-        path = newest if config.resume == 'auto' else config.resume
-        if path and not Path(path).is_file():
-            raise InputError(f'{path}: no such checkpoint')
-        return Path(path).read_bytes() if path else None
+    def _evaluate(self):
+        """Top-1 and top-5 of all workers' weights, moving averages where there are; the best are saved."""
+        values = self.averages.arrays() if self.averages else \
+            {name: param.data() for name, param in self.network._collect_params_with_prefix().items()}
+        for name, param in self.twin._collect_params_with_prefix().items():
+            param.set_data(values[name].astype(param.dtype, copy=False))
+        self.workers.average_statistics(self.twin)
+        found = self.validate(self.evaluated)
+        names = ('correct1', 'correct5', 'seen', 'nonfinite')
+        correct1, correct5, seen, nonfinite = self.workers.total([found[name] for name in names], 'validation')
+        if nonfinite:
+            raise SharedError(f"the network's output after epoch {self.epoch} is not finite for {nonfinite:.0f} of "
+                              f'{seen:.0f} validation images; lower --lr or raise --warmup-epochs')
+        row = {'top1': 100 * correct1 / seen, 'top5': 100 * correct5 / seen, 'seen': int(seen)}
+        better = self.best is None or row['top1'] > self.best['top1']
+        if better and self._try('best.params', self._save_best):
+            self.best = {'epoch': self.epoch, **row}
+        return row
 
-    data = workers.from_first(read, 'checkpoint')
-    fresh = {'epoch': 0, 'best': None, 'rows': [], 'seconds': 0.0}
-    if data is None:
-        return fresh
-    state = checkpoint.restore(data, path or 'the checkpoint', net, trainer, steps)
-    if workers.total([workers.rank == 0 and not (folder / 'best.params').is_file()], 'best is missing')[0]:
-        state['best'] = None        # of another folder: what is best here is still to be found
-    return {**fresh, **state}
+    def _save_best(self):
+        params = self.twin._collect_params_with_prefix()
+        with replacing(self.folder / 'best.params') as part:
+            mx.nd.save(str(part), {name: param.data().astype('float32') for name, param in params.items()})
 
+    def _save(self):
+        """Write a checkpoint and remove the old ones; a meeting of all workers."""
+        arrays = collect(self.network, self.step, self.averages, self.counters, self.workers)
+        state = {'epoch': self.epoch, 'step': self.done, 'best': self.best, 'rows': self.monitor.rows,
+                 'seconds': self.monitor.seconds(), 'recipe': self.recipe, 'skipped_steps': self.step.skipped,
+                 'loss_scale': self.step.scale and [self.step.scale.value, self.step.scale.good],
+                 'versions': recipe.versions()}
+        if self._try('checkpoint', lambda: checkpoint.save(self.folder, self.epoch, self.done, arrays, state)) and \
+                self.workers.rank == 0:
+            checkpoint.prune(self.folder, self.config.keep)
 
-def _evaluate(validate, workers, epoch):
-    found = validate()
-    names = ('correct1', 'correct5', 'seen', 'nonfinite')
-    correct1, correct5, seen, nonfinite = workers.total([found[name] for name in names], 'validation')
-    if nonfinite:
-        raise SharedError(f"the network's output after epoch {epoch + 1} is not finite for {nonfinite:.0f} of "
-                          f'{seen:.0f} validation images; lower --lr or raise --warmup-epochs')
-    return {'top1': 100 * correct1 / seen, 'top5': 100 * correct5 / seen, 'seen': int(seen)}
+    def _resume(self):
+        """The state and this worker's counters to start from: rank 0 reads the checkpoint for all."""
+        path, damaged = None, []
 
+        def read():
+            nonlocal path, damaged
+            if self.config.resume not in (None, 'auto'):
+                path = Path(self.config.resume)
+                if not path.is_file():
+                    raise InputError(f'{path}: no such checkpoint')
+                return path.read_bytes()
+            if self.config.resume is None and checkpoint.found(self.folder):
+                raise InputError(f'{self.folder}: holds an earlier run; go on with it by --resume auto, or use another '
+                                 f'--save-dir')
+            path, data, damaged = checkpoint.newest(self.folder)
+            if data is None and damaged:
+                raise InputError(f'{damaged[0]}: damaged, and there is no older checkpoint; remove it to start anew')
+            return data
 
-def _train_epoch(net, trainer, loss_of, loader, workers, device, monitor, interval, epoch):
-    """One pass over the loader; returns the epoch's figures over all workers."""
-    losses, correct = mx.nd.zeros(1, ctx=device), mx.nd.zeros(1, ctx=device)
-    seen, waited, previous = 0, 0.0, None
-    start = asked = time.perf_counter()
-    for step, (images, labels) in enumerate(loader, 1):
-        waited += time.perf_counter() - asked
-        x = mx.nd.array(images, ctx=device, dtype='uint8')
-        y = mx.nd.array(labels, ctx=device, dtype='float32')
-        with mx.autograd.record():
-            logits = net(x)
-            loss = loss_of(logits, y)
-        loss.backward()
-        trainer.step(len(labels))
-        losses += loss.sum()
-        correct += (logits.argmax(axis=1) == y).sum()
-        seen += len(labels)
-        if previous is not None:
-            previous.wait_to_read()         # at most two steps under way, so that batches do not pile up
-        previous = loss
-        if step % interval == 0 or step == len(loader):
-            mean = losses.asscalar() / seen
-            if not math.isfinite(mean):
-                raise InputError(f'the loss is {mean} in epoch {epoch + 1} at step {step}, learning rate '
-                                 f'{trainer.learning_rate:.4g}; lower --lr or raise --warmup-epochs')
-            monitor.advance(step - (step - 1) // interval * interval, loss=f'{mean:.3f}',
-                            lr=f'{trainer.learning_rate:.3g}', top1=f'{100 * correct.asscalar() / seen:.1f}')
-        asked = time.perf_counter()
-    seconds = time.perf_counter() - start
-    loss_sum, right, count = workers.total([losses.asscalar(), correct.asscalar(), seen], 'training')
-    return {'epoch': epoch + 1, 'loss': loss_sum / count, 'train_top1': 100 * right / count,
-            'lr': trainer.learning_rate, 'images_per_second': count / seconds, 'seconds': seconds,
-            'waiting': waited / seconds, **({'skipped': len(loader.skipped)} if loader.skipped else {})}
+        data = self.workers.from_first(read, 'checkpoint')
+        for each in damaged:
+            self._say(f'warning: {each} is damaged; the one before it is used')
+        if data is None:
+            return ({'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0},
+                    dict.fromkeys(COUNTERS, 0.0))
+        name = path or 'the checkpoint'
+        state, counters = restore(data, name, self.network, self.step, self.averages, self.workers)
+        self._compare(name, state['recipe'])
+        before = state['recipe']['derived']['global_batch_size']
+        # With another global batch, as many whole steps of it as the samples that were seen fill.
+        state['step'] = min(state['step'] * before // self.recipe['derived']['global_batch_size'], self.steps)
+        if self.workers.total([self.workers.rank == 0 and not (self.folder / 'best.params').is_file()], 'no best')[0]:
+            state['best'] = None        # of another folder: what is best here is still to be found
+        self._say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
+        return state, counters
+
+    def _compare(self, name, before):
+        """Tell what contradicts the checkpoint's recipe; refuse it unless the checkpoint was named."""
+        changed = recipe.differences(self.config, before, self.workers.size, self.steps)
+        if changed and self.config.resume == 'auto':
+            raise SharedError(f"{name}: of another recipe: {', '.join(changed)}; give the options that it was trained "
+                              f'with, or go on with the new ones by --resume {name}')
+        for each in changed:
+            self._say(f'note: changed since the checkpoint: {each}')
+
+    def _say(self, text):
+        if self.workers.rank == 0:
+            print(text, flush=True)
+
+    def _try(self, name, write):
+        """Write on rank 0; training goes on without what does not fit on the disk. Whether all is well there."""
+        if self.workers.rank:
+            return True
+        try:
+            write()
+        except OSError as error:
+            print(f'warning: {self.folder}: {name} was not written: {error.strerror or error}', flush=True)
+            return False
+        return True

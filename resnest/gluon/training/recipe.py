@@ -1,14 +1,17 @@
 """What a recipe comes to: the numbers that follow from it, whether it can run here, and whether it is another's."""
 import dataclasses
 import math
+import platform
 
 import yaml
 
+from resnest import __version__
 from resnest.errors import InputError
+from resnest.runtime import installed
 
 from .config import FIELDS, TrainConfig, option_of
 
-__all__ = ['check_batch', 'check_device', 'differences', 'horovod_environment', 'resolved', 'to_yaml']
+__all__ = ['check_batch', 'check_device', 'differences', 'horovod_environment', 'resolved', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 
@@ -47,7 +50,8 @@ def differences(config, stored, workers=1, steps=None):
     """The options that contradict the recipe of a checkpoint: texts such as ``'--seed 1 (was 0)'``.
 
     ``stored`` is what :func:`resolved` returned then; a field that it has not yet had its default. Batch size,
-    accumulation and learning rate of a worker may change where those of all workers together stay.
+    accumulation and learning rate may change with the number of workers: either those of a worker stay, or those of
+    all workers together.
     """
     before = TrainConfig(**{name: stored[name] for name in FIELDS if name in stored})
     found = []
@@ -58,10 +62,18 @@ def differences(config, stored, workers=1, steps=None):
             found.append(f'{option_of(name)} {value} (was {was})')
     then = stored.get('derived') or resolved(before, workers)['derived']
     now = resolved(config, workers, steps)['derived']
+    if then['workers'] != now['workers'] and all(getattr(before, name) == getattr(config, name) for name in SCALED):
+        return found        # the same command on other workers: batch and rate follow their number
     for number, option in NUMBERS.items():
         if number in then and number in now and not math.isclose(now[number], then[number], rel_tol=1e-9):
             found.append(f"{option}: {number.replace('_', ' ')} {now[number]:g} (was {then[number]:g})")
     return found
+
+
+def versions():
+    """Of what a run's result may depend on."""
+    return {'python': platform.python_version(), 'resnest': __version__,
+            **{name: installed(name) for name in ('mxnet', 'numpy', 'pillow', 'horovod')}}
 
 
 def check_batch(config):

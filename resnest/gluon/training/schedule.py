@@ -1,9 +1,7 @@
 """Linear warm-up, then half a cosine down to zero (section 5.1; Loshchilov and Hutter, 2016), step by step."""
 import math
 
-from mxnet.lr_scheduler import LRScheduler
-
-__all__ = ['WarmupCosine', 'cosine_ramp', 'dropblock_probability']
+__all__ = ['cosine_ramp', 'dropblock_probability']
 
 
 def cosine_ramp(step, steps, warmup_steps):
@@ -16,16 +14,3 @@ def cosine_ramp(step, steps, warmup_steps):
 def dropblock_probability(epoch, epochs, final):
     """DropBlock's probability in an epoch: a straight line from 0 in the first to ``final`` in the last."""
     return final * epoch / max(1, epochs - 1)
-
-
-class WarmupCosine(LRScheduler):
-    """The schedule as mxnet asks for it: with the number of the update, counted from 1."""
-
-    def __init__(self, base_lr, steps, warmup_steps):
-        super().__init__(base_lr=base_lr)
-        self.peak = base_lr     # mxnet's optimizers assign base_lr
-        self.steps = steps
-        self.warmup = warmup_steps
-
-    def __call__(self, num_update):
-        return self.peak * cosine_ramp(max(0, num_update - 1), self.steps, self.warmup)

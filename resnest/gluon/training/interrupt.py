@@ -1,0 +1,63 @@
+"""What comes from outside: a request to stop, and another run in the same folder."""
+import contextlib
+import fcntl
+import os
+import signal
+import threading
+from pathlib import Path
+
+from resnest.errors import InputError
+
+__all__ = ['EXIT_AGAIN', 'StopRequest', 'sole_run']
+
+EXIT_AGAIN = 75     # EX_TEMPFAIL of sysexits.h: a scheduler starts the same command again
+
+
+class StopRequest:
+    """In its context SIGTERM sets :attr:`made` instead of ending the process; in the main thread only."""
+
+    def __init__(self):
+        self.made = False
+
+    def __enter__(self):
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, 'made', True))
+        return self
+
+    def __exit__(self, *_):
+        if self._main:
+            signal.signal(signal.SIGTERM, self._before)
+
+
+@contextlib.contextmanager
+def sole_run(folder):
+    """Make ``folder`` and hold it: a second run there gets an InputError. The lock ends with the process.
+
+    A folder in which nothing was written goes away at the end.
+    """
+    folder = Path(folder)
+    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / '.lock', os.O_WRONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise InputError(f'{folder}: cannot be written to ({error.strerror}); use another --save-dir') from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f'{folder}: another run writes there now; use another --save-dir, or wait for its '
+                             f'end') from None
+        except OSError:
+            pass            # a file system without locks
+        try:
+            yield
+        finally:
+            if os.listdir(folder) == ['.lock']:
+                os.unlink(folder / '.lock')
+                for path in new:
+                    with contextlib.suppress(OSError):
+                        path.rmdir()
+    finally:
+        os.close(lock)
