@@ -1,11 +1,12 @@
 """A program for the tests: trains a small network on made-up images by the options of train.py.
 
-``--network bn`` is a ResNeSt with everything on; ``--network plain`` has no BatchNorm. ``--poison EPOCH INDEX`` gives
-NaN weights' worth of loss: the label of that sample is out of range in that epoch. ``--die RANK STEP`` kills a rank.
+``--network bn`` is a ResNeSt, ``--network plain`` has no BatchNorm. ``--poison EPOCH SAMPLE`` makes that sample's loss
+NaN in that epoch, ``--die RANK EPOCH STEP`` kills that rank there.
 """
 import argparse
 import os
 import signal
+import threading
 
 import numpy as np
 
@@ -25,13 +26,15 @@ class Batches:
     def __iter__(self):
         die = self._options.die
         for number, indices in enumerate(self.batches, self._start):
-            if die and [self._rank, self._epoch * 12 + number] == die:
+            if die and [self._rank, self._epoch, number] == die:
                 os.kill(os.getpid(), signal.SIGKILL)
             images = np.stack([np.random.default_rng(int(index)).integers(0, 256, (32, 32, 3), dtype=np.uint8)
                                for index in indices])
             for image, index in zip(images, indices):
                 image[:, 3 * (index % 4):3 * (index % 4) + 3] //= 8
-            yield images, np.asarray(indices % 4, dtype=np.int32)
+            labels = np.asarray(indices % 4, dtype=np.int32)
+            poison = self._options.poison
+            yield images, np.where(indices == poison[1], -1, labels) if poison and poison[0] == self._epoch else labels
 
 
 def main():
@@ -40,7 +43,8 @@ def main():
     add_options(parser)
     parser.add_argument('--network', default='bn')
     parser.add_argument('--poison', type=int, nargs=2, help='epoch and sample')
-    parser.add_argument('--die', type=int, nargs=2, help='rank and step')
+    parser.add_argument('--kill', type=int, help='seed of the moment at which one of the processes is killed')
+    parser.add_argument('--die', type=int, nargs=3, help='rank, epoch and step')
     options = parser.parse_args()
     config = from_options(options)
     os.environ.update(recipe.horovod_environment(config))
@@ -52,6 +56,7 @@ def main():
     from resnest.gluon.data import training_batches
     from resnest.gluon.inference import evaluate
     from resnest.gluon.models import ResNet, VariantSpec
+    from resnest.gluon.training import step
 
     def make():
         if options.network == 'bn':
@@ -64,32 +69,30 @@ def main():
         net.initialize(mx.init.MSRAPrelu())
         return net
 
+    class Poisonous(step.SmoothedCrossEntropy):
+        """NaN for a label of -1."""
+
+        def hybrid_forward(self, F, logits, labels, lam=None):
+            return super().hybrid_forward(F, logits, labels, lam) + F.sqrt(F.minimum(labels + 0.5, 0))
+
+    if options.poison:
+        step.SmoothedCrossEntropy = Poisonous
+
     def batches(epoch, start=0):
         indices = training_batches(96, config.batch_size, workers.rank, workers.size, config.seed, epoch, start)
-        loaded = Batches(indices, epoch, options, workers.rank, start)
-        return Poisoned(loaded, options.poison[1]) if options.poison and options.poison[0] == epoch else loaded
+        return Batches(indices, epoch, options, workers.rank, start)
 
     def validate(net):
         indices = np.arange(1000 + workers.rank, 1040, workers.size).reshape(1, -1)
-        return evaluate(net, Batches(indices, 0, argparse.Namespace(die=None), 0, 0), mx.cpu())
+        return evaluate(net, Batches(indices, 0, argparse.Namespace(die=None, poison=None), 0, 0), mx.cpu())
 
-    class Poisoned:
-        def __init__(self, loaded, sample):
-            self.batches, self.skipped, self._loaded, self._sample = loaded.batches, [], loaded, sample
-
-        def __len__(self):
-            return len(self._loaded)
-
-        def __iter__(self):
-            for indices, (images, labels) in zip(self.batches, self._loaded):
-                if self._sample in indices:
-                    labels = labels.astype(np.float32)
-                    labels[list(indices).index(self._sample)] = np.nan
-                yield images, labels
-
+    if options.kill is not None:
+        rng = np.random.default_rng(options.kill)
+        if rng.integers(workers.size) == workers.rank:
+            threading.Timer(rng.uniform(0, 1.2), os.kill, (os.getpid(), signal.SIGKILL)).start()
     mx.random.seed(config.seed)
     network, twin = make(), make()
-    with distributed.tell_lost_worker():
+    with distributed.tell_lost_worker(workers):
         return fit(network, twin, config, workers, mx.cpu(), batches, validate)
 
 

@@ -6,71 +6,102 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.training import TrainConfig, checkpoint
 from resnest.gluon.training.distributed import Workers
-from resnest.gluon.training.engine import _make_trainer
+from resnest.gluon.training.ema import AveragedWeights
+from resnest.gluon.training.state import COUNTERS, collect, restore
+from resnest.gluon.training.step import Step
+
+WORKERS = Workers(None)
+COUNTED = {name: float(number) for number, name in enumerate(COUNTERS)}
+STATE = {'epoch': 1, 'step': 2, 'skipped_steps': 1, 'loss_scale': None}
 
 
 def make(tiny, **settings):
     net = tiny(**settings)
     mx.random.seed(0)
     net.initialize(mx.init.MSRAPrelu())
-    config = TrainConfig(batch_size=4, lr=0.1, num_epochs=5, warmup_epochs=1)
-    return net, _make_trainer(net, config, Workers(None), steps=2)
+    config = TrainConfig(batch_size=4, lr=0.1, num_epochs=5, warmup_epochs=1, seed=3, mixup=True)
+    return net, Step(net, config, WORKERS, mx.cpu(), 10, 2), AveragedWeights(net, 0.9)
 
 
-def train(net, trainer, steps, start=0):
-    for step in range(start, start + steps):
-        x = mx.nd.array(np.random.default_rng(step).normal(size=(4, 3, 32, 32)))
-        with mx.autograd.record():
-            loss = (net(x) ** 2).mean()
-        loss.backward()
-        trainer.step(4)
-    return {name: param.data().asnumpy() for name, param in net._collect_params_with_prefix().items()}
+def train(net, step, averages, numbers):
+    for number in numbers:
+        rng = np.random.default_rng(number)
+        step([(rng.integers(0, 9, 4), rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 4))],
+             number // 2, number)
+        averages.update()
+    return values(net, averages)
+
+
+def values(net, averages):
+    found = {name: param.data().asnumpy() for name, param in net._collect_params_with_prefix().items()}
+    return {**found, **{f'average {name}': value.asnumpy() for name, value in averages.arrays().items()}}
 
 
 def test_going_on_equals_never_having_stopped(tiny, tmp_path):
-    net, trainer = make(tiny)
-    train(net, trainer, 3)
-    checkpoint.save(tmp_path / 'checkpoint-0003.npz', net, trainer, {'epoch': 1, 'note': 'x'})
-    wanted = train(net, trainer, 4, start=3)
-    other, other_trainer = make(tiny)
-    train(other, other_trainer, 1, start=50)
-    state = checkpoint.restore(checkpoint.latest(tmp_path).read_bytes(), 'x', other, other_trainer, steps=3)
-    assert state == {'epoch': 1, 'note': 'x'}
-    found = train(other, other_trainer, 4, start=3)
+    net, step, averages = make(tiny)
+    train(net, step, averages, range(3))
+    path = checkpoint.save(tmp_path, 1, 2, collect(net, step, averages, COUNTED, WORKERS), STATE)
+    wanted = train(net, step, averages, range(3, 7))
+    other = make(tiny)
+    train(*other, range(50, 51))
+    assert restore(path.read_bytes(), 'x', *other, WORKERS) == (STATE, COUNTED)
+    assert other[1].skipped == 1
+    found = train(*other, range(3, 7))
+    assert found.keys() == wanted.keys()
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
-    assert other_trainer.learning_rate == trainer.learning_rate
 
 
-def test_latest_is_the_newest(tmp_path):
-    assert checkpoint.latest(tmp_path) is None
-    for epoch in (2, 10, 9):
-        (tmp_path / f'checkpoint-{epoch:04d}.npz').touch()
-    assert checkpoint.latest(tmp_path).name == 'checkpoint-0010.npz'
+def test_the_newest_comes_last_and_old_ones_go(tmp_path):
+    assert checkpoint.newest(tmp_path) == (None, None, [])
+    for epoch, step in ((2, 0), (10, 5), (10, 100), (9, 7)):
+        checkpoint.save(tmp_path, epoch, step, {}, {'epoch': epoch})
+    (tmp_path / 'checkpoint-0011-000000.npz.part').touch()
+    assert [path.stem for path in checkpoint.found(tmp_path)] == [
+        'checkpoint-0002-000000', 'checkpoint-0009-000007', 'checkpoint-0010-000005', 'checkpoint-0010-000100']
+    assert checkpoint.newest(tmp_path)[0].stem == 'checkpoint-0010-000100'
+    checkpoint.prune(tmp_path, 2)
+    assert [path.stem for path in checkpoint.found(tmp_path)] == ['checkpoint-0010-000005', 'checkpoint-0010-000100']
+
+
+def flip(data):
+    """One bit of an array's values, and the zip archive's own checksum made to fit."""
+    import io
+    import zipfile
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    members['net/fc.bias.npy'] = members['net/fc.bias.npy'][:-1] + b'\1'
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize('damage', [lambda data: data[:-100], lambda data: data[:5000] + b'\0\1\2\3' + data[5004:],
-                                    lambda data: b'', lambda data: b'PK nonsense'])
+                                    lambda data: b'', lambda data: b'PK nonsense', flip])
 def test_damage_is_told_and_changes_nothing(tiny, tmp_path, damage):
-    net, trainer = make(tiny)
-    train(net, trainer, 1)
-    path = tmp_path / 'checkpoint-0001.npz'
-    checkpoint.save(path, net, trainer, {'epoch': 1})
-    path.write_bytes(damage(path.read_bytes()))
-    other, other_trainer = make(tiny)
-    before = train(other, other_trainer, 0)
-    with pytest.raises(InputError, match=r'checkpoint-0001\.npz: not a checkpoint of train.py, or a damaged one'):
-        checkpoint.restore(path.read_bytes(), path.name, other, other_trainer, 2)
-    for name, value in train(other, other_trainer, 0).items():
+    net, step, averages = make(tiny)
+    train(net, step, averages, range(1))
+    path = checkpoint.save(tmp_path, 1, 0, collect(net, step, averages, COUNTED, WORKERS), STATE)
+    data = damage(path.read_bytes())
+    path.write_bytes(data)
+    other = make(tiny)
+    before = values(other[0], other[2])
+    with pytest.raises(InputError, match=r'checkpoint-0001-000000\.npz: not a checkpoint of train.py, or a damaged one'):
+        restore(data, path.name, *other, WORKERS)
+    for name, value in values(other[0], other[2]).items():
         np.testing.assert_array_equal(value, before[name])
+    assert checkpoint.newest(tmp_path) == (None, None, [path])
 
 
 def test_another_network_is_told(tiny, tmp_path):
-    net, trainer = make(tiny)
-    train(net, trainer, 1)
-    checkpoint.save(tmp_path / 'x.npz', net, trainer, {'epoch': 1})
+    net, step, averages = make(tiny)
+    path = checkpoint.save(tmp_path, 1, 0, collect(net, step, None, COUNTED, WORKERS), STATE)
     with pytest.raises(InputError, match=r'x: of another network: fc.weight'):
-        checkpoint.restore((tmp_path / 'x.npz').read_bytes(), 'x', *make(tiny, classes=11), 2)
+        restore(path.read_bytes(), 'x', *make(tiny, classes=11), WORKERS)
+    with pytest.raises(InputError, match=r'x: holds no moving average; leave out --ema-decay'):
+        restore(path.read_bytes(), 'x', *make(tiny), WORKERS)
 
 
 @pytest.mark.parametrize('make_file', [
@@ -78,7 +109,7 @@ def test_another_network_is_told(tiny, tmp_path):
     lambda path: np.savez(path, **{'net/fc.weight': np.zeros(3)}), lambda path: mx.nd.save(str(path), [mx.nd.ones(2)])])
 def test_files_of_other_kinds(tmp_path, make_file):
     path = tmp_path / 'other.npz'
-    make_file(path)
-    path = path if path.exists() else tmp_path / 'other.npz.npy'
+    with open(path, 'wb') as opened:
+        make_file(path if make_file.__code__.co_names[0] == 'mx' else opened)
     with pytest.raises(InputError, match='not a checkpoint'):
-        checkpoint.load(path.read_bytes(), path.name)
+        checkpoint.load(path.read_bytes(), path)

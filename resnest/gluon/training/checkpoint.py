@@ -1,4 +1,5 @@
 """Checkpoints: one ``.npz`` file each, written beside its name and renamed, with a hash of all that it holds."""
+import errno
 import hashlib
 import io
 import json
@@ -6,12 +7,13 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replacing
 
-__all__ = ['found', 'load', 'newest', 'prune', 'save']
+__all__ = ['found', 'load', 'newest', 'prune', 'save', 'save_parameters']
 
 HASH, STATE = 'sha256', 'state'
 
@@ -23,9 +25,24 @@ def save(folder, epoch, step, arrays, state):
     """
     path = Path(folder) / f'checkpoint-{epoch:04d}-{step:06d}.npz'
     arrays = {**arrays, STATE: np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)}
-    with replacing(path) as part, open(part, 'wb') as opened:
-        np.savez(opened, **arrays, **{HASH: np.frombuffer(_digest(arrays), dtype=np.uint8)})
+    arrays[HASH] = np.frombuffer(_digest(arrays), dtype=np.uint8)
+    # What np.savez does, which would leave the archive open where the disk is full.
+    with replacing(path) as part, zipfile.ZipFile(part, 'w', allowZip64=True) as archive:
+        for key, array in arrays.items():
+            with archive.open(f'{key}.npy', 'w', force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
     return path
+
+
+def save_parameters(path, net):
+    """``net.save_parameters`` in float32, whole or not at all; raises OSError where it does not fit on the disk."""
+    params = {name: param.data().astype('float32') for name, param in net._collect_params_with_prefix().items()}
+    with replacing(path) as part:
+        try:
+            mx.nd.save(str(part), params)
+            mx.nd.load(str(part))       # MXNet does not look whether the last bytes were written
+        except mx.MXNetError as error:
+            raise OSError(errno.EIO, f'an incomplete file ({str(error).splitlines()[-1]})') from None
 
 
 def load(data, name):

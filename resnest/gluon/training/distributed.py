@@ -1,6 +1,10 @@
 """Horovod, and one process where there is none. The only file that imports horovod."""
 import contextlib
 import os
+import platform
+import time
+import zlib
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -24,14 +28,40 @@ def start():
 
 
 @contextlib.contextmanager
-def tell_lost_worker():
-    """Turn what Horovod says on the workers that are left into an InputError."""
+def tell_lost_worker(workers):
+    """Turn what MXNet says when another worker has gone into an InputError that names it."""
+    processes = workers.processes()
     try:
         yield
     except mx.MXNetError as error:
-        if 'Horovod has been shut down' not in str(error):
+        if workers.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise InputError('another worker stopped; its own message says why') from None
+        raise InputError(_describe_lost(processes, workers.rank)) from None
+
+
+# What Horovod and Gloo say then.
+LOST = ('Horovod has been shut down', 'Connection reset by peer', 'Connection closed by peer', 'Broken pipe',
+        'Read error', 'Write error', 'Timed out waiting')
+
+
+def _describe_lost(processes, rank):
+    here = processes[rank][0]
+    deadline = time.monotonic() + 3
+    while time.monotonic() < deadline:      # the connection may close before the process has gone
+        gone = [other for other, (host, pid) in enumerate(processes) if host == here and not _alive(pid)]
+        if gone:
+            names = ' and '.join(f'worker {other} (process {processes[other][1]})' for other in gone)
+            return f'{names} died; this is worker {rank}; --resume auto goes on from the newest checkpoint'
+        time.sleep(0.1)
+    return (f'another worker stopped; its own message, or the end of what the launcher says, names it; this is worker '
+            f'{rank}; --resume auto goes on from the newest checkpoint')
+
+
+def _alive(pid):
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError:
+        return False
 
 
 class Workers:
@@ -68,6 +98,11 @@ class Workers:
         if self.size == 1:
             return [value]
         return self._horovod.allgather(mx.nd.array([value], dtype='int64'), name=name).asnumpy().tolist()
+
+    def processes(self):
+        """``(host, process id)`` of each worker; hosts as numbers that are the same on one machine."""
+        host, pid = zlib.crc32(platform.node().encode()), os.getpid()
+        return list(zip(self.gather(host, 'hosts'), self.gather(pid, 'processes')))
 
     def gather_rows(self, vector, name):
         """Every worker's vector as a row of an array ``(size, n)``, in the order of ranks."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import mxnet as mx
 
 from resnest.errors import InputError, SharedError
-from resnest.files import replace_file, replacing
+from resnest.files import replace_file
 
 from ..data import with_normalization
 from ..nn import set_drop_probability, use_native
@@ -165,14 +165,10 @@ class _Run:
                               f'{seen:.0f} validation images; lower --lr or raise --warmup-epochs')
         row = {'top1': 100 * correct1 / seen, 'top5': 100 * correct5 / seen, 'seen': int(seen)}
         better = self.best is None or row['top1'] > self.best['top1']
-        if better and self._try('best.params', self._save_best):
+        if better and self._try('best.params',
+                                lambda: checkpoint.save_parameters(self.folder / 'best.params', self.twin)):
             self.best = {'epoch': self.epoch, **row}
         return row
-
-    def _save_best(self):
-        params = self.twin._collect_params_with_prefix()
-        with replacing(self.folder / 'best.params') as part:
-            mx.nd.save(str(part), {name: param.data().astype('float32') for name, param in params.items()})
 
     def _save(self):
         """Write a checkpoint and remove the old ones; a meeting of all workers."""

@@ -1,0 +1,49 @@
+"""Runs of little_run.py in fresh processes, and what they leave."""
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ..conftest import ROOT, command
+
+HOROVODRUN = Path(sys.executable).with_name('horovodrun')
+needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
+
+
+def little_run(folder, *words, ranks=1, **settings):
+    """Train into ``folder`` by ``ranks`` processes; returns the finished process."""
+    return command(*program(folder, *words, ranks=ranks), PYTHONPATH=str(ROOT), **settings)
+
+
+def program(folder, *words, ranks=1):
+    launcher = [HOROVODRUN, '-np', ranks, '-H', f'localhost:{ranks}'] if ranks > 1 else []
+    return [*launcher, sys.executable, '-W', 'ignore', ROOT / 'tests/training/little_run.py', '--save-dir', folder,
+            *words]
+
+
+def last_arrays(folder):
+    """The arrays of the newest checkpoint, but for times and the names of folders."""
+    path = max(folder.glob('checkpoint-*.npz'))
+    with np.load(path) as stored:
+        found = {name: stored[name] for name in stored.files if name not in ('state', 'sha256')}
+    found['workers/counters'] = found['workers/counters'][:, :3]     # the others are seconds
+    return found
+
+
+def assert_same_end(folder, wanted):
+    """Parameters, optimizer, averages, statistics of every worker and the log, bit for bit."""
+    found, expected = last_arrays(folder), last_arrays(wanted)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+    assert (folder / 'best.params').read_bytes() == (wanted / 'best.params').read_bytes()
+    assert log(folder) == log(wanted)
+
+
+def log(folder):
+    """The rows of the log without times."""
+    rows = [json.loads(line) for line in (folder / 'log.jsonl').read_text().splitlines()]
+    return [{key: row[key] for key in ('epoch', 'loss', 'lr', 'train_top1', 'top1', 'top5') if key in row}
+            for row in rows]
