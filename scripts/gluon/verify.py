@@ -85,7 +85,7 @@ def main(arguments=None):
     batches = verify.picked_batches(len(records), options.limit, options.batch_size, workers.rank, workers.size)
     loader = Loader(records, crop, batches, classes, options.num_workers)
     with tqdm(total=sum(map(len, batches)), unit='image', disable=workers.rank or not sys.stderr.isatty()) as bar, \
-            distributed.tell_lost_worker():
+            distributed.tell_lost_worker(workers):
         found = evaluate(net, loader, device, bar.update)
         *totals, rate = workers.total([found[name] or 0 for name in (*verify.COUNTS, 'images_per_second')], 'all')
     found = verify.result(totals, rate, file or options.resume or options.model, **settings)

@@ -78,8 +78,11 @@ def test_the_share_of_a_worker_may_change():
     stored = resolved(TrainConfig(batch_size=32, lr=0.1), 4, 100)
     assert differences(TrainConfig(batch_size=64, lr=0.2), stored, 2, 100) == []
     assert differences(TrainConfig(batch_size=32, lr=0.1, accumulate=4), stored, 1, 100) == []
-    assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 2) == [
-        '--batch-size: global batch size 64 (was 128)', '--lr: learning rate 0.2 (was 0.4)']
+    assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 2, 200) == []     # the same command on fewer
+    assert differences(TrainConfig(batch_size=32, lr=0.2), stored, 2) == [
+        '--batch-size: global batch size 64 (was 128)']
+    assert differences(TrainConfig(batch_size=64, lr=0.1), stored, 4) == [
+        '--batch-size: global batch size 256 (was 128)']
     assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 4, 99) == [
         '--rec-train: steps per epoch 99 (was 100)']
 
