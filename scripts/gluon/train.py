@@ -81,7 +81,7 @@ def main(arguments=None):
     mx.random.seed(config.seed)
     for each in (network, twin):
         each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    with distributed.tell_lost_worker(workers):
+    with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):
         return fit(network, twin, config, workers, device, batches, validate)
 
 

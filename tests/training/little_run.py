@@ -92,7 +92,7 @@ def main():
             threading.Timer(rng.uniform(0, 1.2), os.kill, (os.getpid(), signal.SIGKILL)).start()
     mx.random.seed(config.seed)
     network, twin = make(), make()
-    with distributed.tell_lost_worker(workers):
+    with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):
         return fit(network, twin, config, workers, mx.cpu(), batches, validate)
 
 

@@ -28,15 +28,15 @@ def start():
 
 
 @contextlib.contextmanager
-def tell_lost_worker(workers):
-    """Turn what MXNet says when another worker has gone into an InputError that names it."""
+def tell_lost_worker(workers, remedy='start again'):
+    """Turn what MXNet says when another worker has gone into an InputError that names it, and what to do."""
     processes = workers.processes()
     try:
         yield
     except mx.MXNetError as error:
         if workers.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise InputError(_describe_lost(processes, workers.rank)) from None
+        raise InputError(f'{_describe_lost(processes, workers.rank)}; {remedy}') from None
 
 
 # What Horovod and Gloo say then.
@@ -51,10 +51,9 @@ def _describe_lost(processes, rank):
         gone = [other for other, (host, pid) in enumerate(processes) if host == here and not _alive(pid)]
         if gone:
             names = ' and '.join(f'worker {other} (process {processes[other][1]})' for other in gone)
-            return f'{names} died; this is worker {rank}; --resume auto goes on from the newest checkpoint'
+            return f'{names} died; this is worker {rank}'
         time.sleep(0.1)
-    return (f'another worker stopped; its own message, or the end of what the launcher says, names it; this is worker '
-            f'{rank}; --resume auto goes on from the newest checkpoint')
+    return f'another worker stopped, and its own message or the last of the launcher names it; this is worker {rank}'
 
 
 def _alive(pid):
