@@ -28,9 +28,10 @@ def main(arguments=None):
     )
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import evaluate
-    from resnest.gluon.models import SMALLEST_IMAGE, find_variant
+    from resnest.gluon.models import SMALLEST_IMAGE, find_variant, override
 
-    spec = find_variant(config.model)
+    changes = config.model_options or {}
+    spec = override(find_variant(config.model), changes)
     config = dataclasses.replace(config, input_size=config.input_size or spec.crop_size,
                                  crop_ratio=config.crop_ratio or spec.crop_ratio)
     os.environ.update(recipe.horovod_environment(config))
@@ -49,7 +50,7 @@ def main(arguments=None):
     train, val, classes = open_pair(config.rec_train, config.rec_val, config.num_classes,
                                     (workers.local_rank, workers.local_size) if local else None)
     network, twin = (get_model(config.model, classes=classes, last_gamma=config.last_gamma,
-                               dropblock_prob=config.dropblock_prob) for _ in range(2))
+                               dropblock_prob=config.dropblock_prob, **changes) for _ in range(2))
     if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)

@@ -1,11 +1,11 @@
 """The table of variants: one row a network, with its weights and preprocessing (Zhang et al., 2020, tables 3 and 4)."""
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Optional
 
 from resnest.errors import InputError
 
-__all__ = ['VARIANTS', 'VariantSpec', 'find_variant']
+__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'override']
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class VariantSpec:
 
     def __post_init__(self):
         if len(self.blocks) != 4 or min(self.blocks) < 1:
-            raise ValueError(f'blocks must be four numbers of at least 1, got {self.blocks}')
+            raise InputError(f'blocks must be four numbers of at least 1, got {self.blocks}')
         if self.radix < 0 or self.cardinality < 1 or self.bottleneck_width < 1 or self.stem_width < 1:
-            raise ValueError(f'radix must be at least 0, cardinality and widths at least 1, got {self}')
+            raise InputError(f'radix must be at least 0, cardinality and widths at least 1, got {self}')
         if not 0 <= self.final_drop < 1:
-            raise ValueError(f'final_drop must be in [0, 1), got {self.final_drop}')
+            raise InputError(f'final_drop must be in [0, 1), got {self.final_drop}')
 
     @property
     def depth(self):
@@ -84,6 +84,10 @@ VARIANTS = {spec.name: spec for spec in (
                 sha1='7318153ddb5e542a20cc6c58192f3c6209cff9ed'),
 )}
 
+PUBLISHED = {'name', 'parameters', 'top1', 'gmacs', 'sha1'}
+KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
+         tuple: 'a list of whole numbers'}
+
 
 def find_variant(name):
     """The row of a name; raises InputError, with the nearest name, where there is none."""
@@ -91,3 +95,20 @@ def find_variant(name):
         nearest = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0)[0]
         raise InputError(f"there is no model '{name}'; did you mean '{nearest}'? (python -m resnest models lists all)")
     return VARIANTS[name]
+
+
+def override(spec, values):
+    """A row with other values of what makes the network, as they come from a file or a command line.
+
+    Raises InputError for an unknown name (with the nearest one), a wrong type or a value out of range.
+    """
+    own = [field.name for field in fields(spec) if field.name not in PUBLISHED]
+    for name, value in values.items():
+        if name not in own:
+            nearest = difflib.get_close_matches(str(name), own, n=1, cutoff=0)[0]
+            raise InputError(f"a network has no '{name}'; did you mean '{nearest}'?")
+        wanted = type(getattr(spec, name))
+        numbers = wanted is tuple and isinstance(value, (list, tuple)) and all(type(each) is int for each in value)
+        if not (numbers or type(value) is wanted or (wanted is float and type(value) is int)):
+            raise InputError(f'{name} of a network is {KINDS[wanted]}, got {value!r}')
+    return replace(spec, **{name: tuple(value) if name == 'blocks' else value for name, value in values.items()})

@@ -28,6 +28,8 @@ class TrainConfig:
     Raises InputError for a value out of range, and for values that contradict each other.
     """
     model: str = _option('resnest50', 'network; python -m resnest models lists them')
+    model_options: Optional[dict] = _option(None, "what differs from the model's row of the table: radix=0 "
+                                            'blocks=[1,1,1,1]; get_model wants the same to load the weights')
     rec_train: Optional[str] = _option(None, 'training data: a folder of shards, a .rec file or a pattern')
     rec_val: Optional[str] = _option(None, 'validation data, in the same forms')
     num_classes: Optional[int] = _option(None, "classes; from the data's manifest unless given", least=1)
@@ -127,7 +129,7 @@ def option_of(name):
 
 
 def field_type(name):
-    """``(type, optional)`` of a field: bool, int, float or str, and whether it may be None."""
+    """``(type, optional)`` of a field: bool, int, float, str or dict, and whether it may be None."""
     kinds = [kind for kind in typing.get_args(FIELDS[name].type) if kind is not type(None)]
     return (kinds[0], True) if kinds else (FIELDS[name].type, False)
 

@@ -31,10 +31,10 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def sole_run(folder):
-    """Make ``folder`` and hold it: a second run there gets an InputError. The lock ends with the process.
+def sole_run(folder, option='--save-dir'):
+    """Make ``folder`` and hold it: a second run there gets an InputError that names ``option``.
 
-    A folder in which nothing was written goes away at the end.
+    The lock ends with the process. A folder in which nothing was written goes away at the end.
     """
     folder = Path(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -42,12 +42,12 @@ def sole_run(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lock = os.open(folder / '.lock', os.O_WRONLY | os.O_CREAT, 0o644)
     except OSError as error:
-        raise InputError(f'{folder}: cannot be written to ({error.strerror}); use another --save-dir') from None
+        raise InputError(f'{folder}: cannot be written to ({error.strerror}); use another {option}') from None
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f'{folder}: another run writes there now; use another --save-dir, or wait for its '
+            raise InputError(f'{folder}: another run writes there now; use another {option}, or wait for its '
                              f'end') from None
         except OSError:
             pass            # a file system without locks

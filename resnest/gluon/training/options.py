@@ -16,6 +16,22 @@ NO_EFFECT = {'--no-wd': 'no weight decay on biases and normalizations', '--use-r
 DERIVED = 'derived'     # what config.yaml of a run tells besides the fields
 
 
+class Pairs(argparse.Action):
+    """``--name KEY=VALUE ...`` as a dict; values as YAML has them."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        pairs = {}
+        for word in values:
+            key, equals, value = word.partition('=')
+            try:
+                pairs[key] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                equals = ''
+            if not (key and equals):
+                parser.error(f'argument {option_string}: must be of the form key=value, got {word!r}')
+        setattr(namespace, self.dest, pairs)
+
+
 class Switch(argparse.Action):
     """``--name`` turns a field on and ``--no-name`` off (``--cuda`` for ``--no-cuda``): a file may have set it."""
 
@@ -38,6 +54,10 @@ def add_options(parser):
         strings = [option_of(name), *field.metadata['names']]
         if kind is bool:
             parser.add_argument(*strings, dest=name, action=Switch, default=argparse.SUPPRESS, help=text)
+            continue
+        if kind is dict:
+            parser.add_argument(*strings, dest=name, nargs='+', action=Pairs, metavar='KEY=VALUE',
+                                default=argparse.SUPPRESS, help=text)
             continue
         choices = field.metadata['choices']
         word = {int: 'N', float: 'X'}.get(kind, name.split('_')[-1].upper())
@@ -95,7 +115,8 @@ def _checked(name, value, where):
         with contextlib.suppress(ValueError, TypeError):
             value = float(value)        # YAML takes 1 for a whole number and 1e-4 for a text
     if not (value is None and optional or type(value) is kind):
-        wanted = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text'}[kind]
+        wanted = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
+                  dict: 'a mapping: {radix: 0}'}[kind]
         raise InputError(f'{where}: {name} must be {wanted}, got {value!r}')
     found = problem(name, value)
     if found:

@@ -1,0 +1,93 @@
+"""Time training steps on 1, 2 and 4 workers of this machine, fit the model of docs/scaling.md, and forecast GPUs."""
+import argparse
+import json
+from pathlib import Path
+
+from resnest.errors import run_command
+from resnest.files import replace_file
+
+FORECAST = ('ranks', 'gbits', 'latency_us', 'per_host', 'local_gbits', 'local_latency_us', 'parameters', 'images',
+            'compute_seconds', 'hidden', 'input_rate')
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    here = parser.add_argument_group('measured here')
+    here.add_argument('--measure', type=int, nargs='*', default=[1, 2, 4], metavar='N',
+                      help='numbers of workers to measure, one thread each; none: forecast only')
+    here.add_argument('--model', default='resnest14', help='network; python -m resnest models lists them')
+    here.add_argument('--image-size', type=int, default=64, help='image side in pixels')
+    here.add_argument('--batch-size', type=int, default=16, help='images of a step on each worker')
+    here.add_argument('--steps', type=int, default=5, help='steps that are timed together')
+    here.add_argument('--rounds', type=int, default=3, help='fresh processes of each number of workers')
+    here.add_argument('--worker', type=Path, help=argparse.SUPPRESS)
+    gpus = parser.add_argument_group('forecast', "the reader's own inputs")
+    gpus.add_argument('--ranks', type=int, nargs='+', default=[8, 16, 32, 64], metavar='N', help='workers, one a GPU')
+    gpus.add_argument('--gbits', type=float, nargs='+', default=[10, 100], help="Gbit/s of a machine's network")
+    gpus.add_argument('--latency-us', type=float, default=30, help='microseconds of a message between machines')
+    gpus.add_argument('--per-host', type=int, default=8, help='GPUs of a machine')
+    gpus.add_argument('--local-gbits', type=float, default=80, help='Gbit/s between GPUs of a machine')
+    gpus.add_argument('--local-latency-us', type=float, default=10, help='microseconds of a message between them')
+    gpus.add_argument('--parameters', type=float, default=27_483_240, help='learnable values of the network')
+    gpus.add_argument('--images', type=int, default=128, help='images of a step on each GPU')
+    gpus.add_argument('--compute-seconds', type=float, default=0.4, help='of a step on one GPU alone')
+    gpus.add_argument('--hidden', type=float, default=0.0,
+                      help='share of the computing beside which gradients are exchanged; 0 is the worst case')
+    gpus.add_argument('--input-rate', type=float, default=float('inf'), help='images/s that are decoded for one GPU')
+    parser.add_argument('--json', type=Path, help='file to write the results to')
+    options = parser.parse_args(arguments)
+    if options.worker:
+        return measure_here(options)
+
+    import sys
+
+    from tqdm import tqdm
+
+    from resnest.gluon.training.scaling_report import compare, forecast_rows, format_forecast, format_measured
+    from resnest.gluon.training.step_speed import measure_cases
+    from resnest.threads import usable_cores
+
+    results = {}
+    if options.measure:
+        cores = usable_cores()
+        cases = [(count, 1, options.batch_size) for count in options.measure]
+        cases += [(1, cores, options.batch_size * cores)] if cores > 1 else []
+        command = [sys.executable, __file__, '--model', options.model, '--image-size', options.image_size,
+                   '--steps', options.steps]
+        with tqdm(total=len(cases) * options.rounds, unit='process', desc='timing') as bar:
+            results['measured'] = compare(measure_cases(command, cases, options.rounds, bar.update), cores)
+        print(format_measured(results['measured']), end='\n\n')
+    results['forecast'] = forecast_rows(**{name: getattr(options, name) for name in FORECAST})
+    print(format_forecast(results['forecast']))
+    if options.json:
+        replace_file(options.json, json.dumps(results, indent=1))
+
+
+def measure_here(options):
+    from resnest.gluon.training import TrainConfig, distributed
+    workers = distributed.start()
+
+    import mxnet as mx
+
+    from resnest.gluon import get_model
+    from resnest.gluon.nn import use_native
+    from resnest.gluon.training.step import Step
+    from resnest.gluon.training.step_speed import measure_worker
+
+    config = TrainConfig(model=options.model, batch_size=options.batch_size, label_smoothing=0.1)
+
+    def make_step(workers):
+        net = get_model(options.model)
+        net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0))
+        use_native(net)
+        return Step(net, config, workers, mx.cpu(), total=10 ** 6, warmup=10 ** 6)
+
+    found = measure_worker(make_step, workers, distributed.Workers(None), options.batch_size, options.image_size, 1000,
+                           options.steps)
+    if workers.rank == 0:
+        replace_file(options.worker, json.dumps(found))
+    workers.finish()
+
+
+if __name__ == '__main__':
+    run_command(main)
