@@ -11,7 +11,6 @@ from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.training import TrainConfig, add_options, from_options, recipe
 from resnest.gluon.training.config import FIELDS
-from resnest.gluon.training.options import check_values, read_yaml
 from tests.conftest import ROOT, assert_refused, script
 
 DOCUMENTED = ('--rec-train /data/train.rec --rec-val /data/val.rec --model resnest50 --lr 0.05 --num-epochs 270 '
@@ -60,6 +59,23 @@ def test_the_file_first_then_the_options(file):
     assert parse('--config', file('')) == TrainConfig()
 
 
+def test_options_of_the_network(file):
+    wanted = {'radix': 0, 'blocks': [1, 2, 1, 1], 'avd_first': True, 'final_drop': 0.5}
+    path = file('model_options: {radix: 0, blocks: [1, 2, 1, 1], avd_first: true, final_drop: 0.5}')
+    assert parse('--config', path).model_options == wanted
+    config = parse('--model-options', 'radix=0', 'blocks=[1, 2, 1, 1]', 'avd_first=true', 'final_drop=0.5')
+    assert config.model_options == wanted
+    assert parse('--config', file(recipe.to_yaml(recipe.resolved(config)))) == config
+    assert recipe.differences(parse(), recipe.resolved(config)) == [f'--model-options None (was {wanted})']
+
+
+@pytest.mark.parametrize('word', ['radix', '=3', 'blocks=[1'])
+def test_options_of_the_network_are_pairs(word, capsys):
+    with pytest.raises(SystemExit):
+        parse('--model-options', word)
+    assert f'key=value, got {word!r}' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('name', [name for name, field in FIELDS.items() if field.type is bool])
 def test_each_switch_can_be_turned_off(file, name):
     off = '--' + (name[3:] if name.startswith('no_') else f'no-{name}').replace('_', '-')
@@ -77,6 +93,7 @@ def test_each_switch_can_be_turned_off(file, name):
     ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
     ('batch_size: null', 'batch_size must be a whole number, got None'),
     ('lr: fast', "lr must be a number, got 'fast'"),
+    ('model_options: 3', 'model_options must be a mapping: {radix: 0}, got 3'),
     ('lr: true', 'lr must be a number, got True'),
     ('lr: [1]', r'lr must be a number, got \[1\]'),
     ('lr: .nan', 'lr must be finite'),
@@ -139,18 +156,6 @@ def test_recipes_are_the_papers(name, crop, batch):
     assert f'Published top-1: {spec.top1} %' in comment[3]
 
 
-def test_rows_of_the_ablation_are_recipes():
-    spec = read_yaml(ROOT / 'configs/ablation.yaml')
-    networks = {}
-    for row in spec['rows']:
-        config = TrainConfig(**check_values({**spec['common'], **row['options']}, row['name']))
-        net = get_model(config.model, **row['model_options'])
-        networks[row['name']] = (net.spec.radix, net.spec.avd_first, config.mixup, config.augment)
-    assert networks == {'ResNet-D': (0, False, False, 'standard'), '+ mixup': (0, False, True, 'standard'),
-                        '+ AutoAugment': (0, False, True, 'autoaugment'),
-                        'ResNeSt fast': (2, True, True, 'autoaugment'), 'ResNeSt': (2, False, True, 'autoaugment')}
-
-
 def test_print_config_shows_the_whole_recipe(squares, tmp_path):
     words = ('--config', ROOT / 'configs/resnest200.yaml', '--batch-size', 8, '--accumulate', 2)
     alone = script('gluon/train.py', *words, '--print-config')
@@ -171,7 +176,8 @@ def test_options_that_the_documentation_names_exist():
     text = (ROOT / 'docs/training.md').read_text()
     parser = argparse.ArgumentParser()
     add_options(parser)
-    others = {'--network-interfaces', '--hostfile', '--logdir', '--resize'}      # of other commands
+    others = {'--network-interfaces', '--hostfile', '--logdir', '--resize',
+              '--only', '--out', '--workers', '--launcher'}      # of other commands
     assert set(re.findall(r'--[a-z][\w-]+', text)) - others <= set(parser._option_string_actions)
     for name in re.findall(r'configs/(\w+\.yaml)', text):
         assert (ROOT / 'configs' / name).is_file()

@@ -4,6 +4,8 @@ import pytest
 
 from resnest.gluon.training import scaling
 from resnest.gluon.training.scaling import Link
+from resnest.gluon.training.scaling_report import compare, forecast_rows, format_forecast, format_measured
+from tests.conftest import read_json, script
 
 
 def play(arrays, link, itemsize=4):
@@ -84,3 +86,44 @@ def test_a_forecast():
     starved = scaling.forecast(16, **settings, images_per_second=160)
     assert starved['seconds'] == pytest.approx(0.8)
     assert starved['images_per_second'] == pytest.approx(16 * 160)
+
+
+def test_the_model_beside_what_was_measured():
+    """Two cores, where computing takes 1 s and 1 MB/s flow without delay: the model must meet the figures."""
+    parameters = 1_000_000
+    cases = []
+    for workers, crowd in ((1, 1), (2, 1), (4, 2)):
+        exchange, megabyte, one = (crowd * 2 * (workers - 1) / workers * payload / 1e6
+                                   for payload in (4 * parameters, 2 ** 20, 8))
+        cases.append({'workers': workers, 'threads': 1, 'batch_size': 10, 'parameters': parameters, 'compute': crowd,
+                      'exchange': exchange, 'megabyte': megabyte, 'round': one, 'step': crowd + exchange, 'cpu': 1.0})
+    cases.append({**cases[0], 'threads': 2, 'batch_size': 20, 'step': 1.0})
+    found = compare(cases, cores=2)
+    assert found['bandwidth'] == pytest.approx(1e6)
+    assert found['latency'] < 1e-6
+    for case in found['cases'][:3]:
+        assert case['model_step'] == pytest.approx(case['step'])
+        assert case['model_exchange'] == pytest.approx(case['exchange'])
+    assert found['cases'][1]['images_per_second'] == pytest.approx(20 / 5)
+    text = format_measured(found)
+    assert '| 2 × 1 | 10 | 4.0 | 0.20 | 5000 | 5000 | 1000 | 4000 | 4000 | 1000 |' in text
+    assert '2 workers of one thread reach 0.20 of one worker of 2 threads' in text
+
+
+def test_the_table_of_a_forecast():
+    rows = forecast_rows(ranks=[8, 16], gbits=[10], latency_us=0, per_host=1, local_gbits=1, local_latency_us=0,
+                         parameters=12_500_000, images=10, compute_seconds=0.07, hidden=0, input_rate=float('inf'))
+    assert [(row['workers'], row['fp16']) for row in rows] == [(8, False), (16, False), (8, True), (16, True)]
+    # 50 MB at 1.25 GB/s: 40 ms, 7/4 of which is 70 ms.
+    assert '| 10 | float32 | 8 | 88 | 70.0 | 140 | 571 | 50% |' in format_forecast(rows)
+
+
+@pytest.mark.slow
+def test_measuring_one_worker(tmp_path):
+    result = script('gluon/scaling.py', '--measure', 1, '--image-size', 32, '--batch-size', 2, '--steps', 1,
+                    '--rounds', 1, '--json', tmp_path / 'scaling.json', OMP_NUM_THREADS='1')
+    assert result.returncode == 0, result.stderr
+    found = read_json(tmp_path / 'scaling.json')['measured']
+    assert found['cases'][0]['parameters'] == 10_611_688
+    assert found['cases'][0]['step'] > found['cases'][0]['exchange'] >= 0
+    assert found['bandwidth'] is None

@@ -1,4 +1,6 @@
 """``ablation.png``: the accuracy of each row, beside the published one."""
+import math
+
 from resnest.files import replacing
 from resnest.runtime import import_extra
 
@@ -8,7 +10,7 @@ __all__ = ['draw_rows']
 def draw_rows(rows, path):
     """Bars of top-1, with its standard error, and of the published top-1 where a row has one.
 
-    ``rows`` have ``name``, ``top1``, ``error`` and ``published`` (%; None where there is none). Raises MissingPackage
+    ``rows`` are :class:`.ablation.Row`. Raises MissingPackage
     where matplotlib is not installed.
     """
     import_extra('matplotlib', 'demo').use('Agg')
@@ -30,9 +32,15 @@ def draw_rows(rows, path):
         low = min(low, *(value - error for value, error in zip(values, errors)))
         high = max(high, *(value + error for value, error in zip(values, errors)))
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
-    axes.invert_yaxis()
+    for place, row in enumerate(rows):
+        if row.top1 is None and row.published is None:
+            axes.annotate('failed' if row.failure else 'not trained', (0.01, place), va='center', color='grey',
+                          xycoords=('axes fraction', 'data'))
     margin = 0.25 * max(1.0, high - low)
-    axes.set(xlabel='top-1 (%)', xlim=(max(0, low - margin), high + margin))
+    start = math.floor(low - margin) if low > 0.6 * high else 0
+    axes.set(xlabel=f'top-1 (%); the axis starts at {start}', xlim=(start, high + margin if kinds else 100),
+             ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xticks([tick for tick in axes.get_xticks() if start <= tick <= 100])
     axes.grid(axis='x', alpha=0.3)
     axes.set_axisbelow(True)
     axes.spines[['top', 'right']].set_visible(False)
