@@ -49,7 +49,7 @@ def test_options_are_known(block):
 @pytest.mark.parametrize('block', RUN, ids=str)
 def test_commands_run(block, world, tmp_path):
     text = '\n'.join(line for line in block.text.splitlines() if not re.match(r'make|git|source|pip', line))
-    text = text.replace('.venv/bin/', '').replace(' scripts/', f' {ROOT}/scripts/')
+    text = re.sub(' (scripts|configs)/', rf' {ROOT}/\1/', text.replace('.venv/bin/', ''))
     text = text.replace(' --checksum', '')      # the archives are not the official ones
     if not HOROVODRUN.exists():     # no C++ compiler: the rest of the line works alone
         text = re.sub(r'horovodrun (-\w+ \S+ )*', '', text)
