@@ -78,7 +78,7 @@ $(FULL): $(BASE)
 	@touch $@
 
 # Optional too: the C++ operators, into ~/.cache/resnest; a notice where there is no compiler.
-$(NATIVE): $(BASE) resnest/gluon/nn/native/split_attention.cc
+$(NATIVE): $(BASE) $(wildcard resnest/gluon/nn/native/*.cc resnest/gluon/nn/native/*.h)
 	@if $(BIN)/python -m resnest.gluon.nn.native; then touch $@; fi
 
 # Optional: without a compiler, or if the build fails, a notice, and everything else goes on.

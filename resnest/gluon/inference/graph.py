@@ -7,13 +7,17 @@ __all__ = ['Node', 'from_symbol', 'to_symbol', 'users', 'vectors', 'walk']
 
 
 class Node:
-    """An operator or, with ``op`` 'null', a variable. ``inputs`` are pairs (node, number of its output)."""
+    """An operator or, with ``op`` 'null', a variable. ``inputs`` are pairs (node, number of its output).
 
-    def __init__(self, op, name, attrs=None, inputs=()):
+    ``subgraphs`` is what a fused operator holds, as it stands in the JSON.
+    """
+
+    def __init__(self, op, name, attrs=None, inputs=(), subgraphs=None):
         self.op = op
         self.name = name
         self.attrs = dict(attrs or {})
         self.inputs = list(inputs)
+        self.subgraphs = subgraphs
 
     def __repr__(self):
         return f'{self.op}({self.name})'
@@ -24,12 +28,12 @@ class Node:
 
 
 def from_symbol(symbol):
-    """The outputs of a symbol without subgraphs, as pairs (node, number)."""
+    """The outputs of a symbol as pairs (node, number)."""
     graph = json.loads(symbol.tojson(remove_amp_cast=False))
     nodes = []
     for row in graph['nodes']:
         inputs = [(nodes[index], output) for index, output, *_ in row['inputs']]
-        nodes.append(Node(row['op'], row['name'], row.get('attrs'), inputs))
+        nodes.append(Node(row['op'], row['name'], row.get('attrs'), inputs, row.get('subgraphs')))
     return [(nodes[index], output) for index, output, *_ in graph['heads']]
 
 
@@ -73,7 +77,8 @@ def to_symbol(outputs):
     nodes = walk(outputs)
     index = {id(node): number for number, node in enumerate(nodes)}
     rows = [{'op': node.op, 'name': node.name, 'attrs': node.attrs,
-             'inputs': [[index[id(child)], output, 0] for child, output in node.inputs]} for node in nodes]
+             'inputs': [[index[id(child)], output, 0] for child, output in node.inputs],
+             **({'subgraphs': node.subgraphs} if node.subgraphs else {})} for node in nodes]
     graph = {'nodes': rows, 'arg_nodes': [index[id(node)] for node in nodes if node.op == 'null'],
              'heads': [[index[id(node)], output, 0] for node, output in outputs],
              'attrs': {'mxnet_version': ['int', 10901]}}

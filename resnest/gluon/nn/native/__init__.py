@@ -1,4 +1,7 @@
-"""The optional C++ operators for the CPU (split_attention.cc), compiled here and loaded as an mxnet library.
+"""The optional C++ operators for the CPU, compiled here and loaded as mxnet libraries.
+
+``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_int8``
+the networks that :func:`resnest.gluon.inference.quantize` makes.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
 network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.
@@ -28,23 +31,28 @@ from ..split_attention import SplitAttentionConv
 
 __all__ = ['available', 'build', 'library', 'load', 'use_native']
 
-SOURCE = Path(__file__).with_name('split_attention.cc')
+FOLDER = Path(__file__).parent
 # -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
 FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17', '-Wl,-Bsymbolic')
-OPERATORS = ('split_attention_sum', 'split_attention_pool')
-_state = {'loaded': False, 'failed': None}      # the library that could not be built or loaded is not tried again
+# The int8 operator uses mxnet's own headers: with the settings and the string type of the wheel.
+MXNET_FLAGS = ('-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_MKLDNN=1', '-DMXNET_USE_CUDA=0', '-DMSHADOW_USE_CUDA=0',
+               '-DMSHADOW_USE_MKL=0', '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_F16C=0', '-DDMLC_LOG_STACK_TRACE=0')
+# Library → its operators and the flags that it needs beside FLAGS.
+LIBRARIES = {'split_attention': (('split_attention_sum', 'split_attention_pool'), ()),
+             'split_attention_int8': (('split_attention_int8',), MXNET_FLAGS)}
+_loaded, _failed = set(), {}        # the file that could not be built or loaded is not tried again
 
 
-def library():
-    """Path of the compiled library: its name holds a hash of source, flags, mxnet's version and the CPU's features.
+def library(name='split_attention'):
+    """Path of a compiled library: its name holds a hash of source, flags, mxnet's version and the CPU's features.
 
     It lies in ``RESNEST_CACHE`` or ``~/.cache/resnest``.
     """
     folder = Path(os.environ.get('RESNEST_CACHE') or Path.home() / '.cache' / 'resnest')
-    digest = hashlib.sha256(SOURCE.read_bytes())
-    for part in (mx.__version__, *FLAGS, *_cpu_features()):
+    digest = hashlib.sha256(b''.join(path.read_bytes() for path in sorted(FOLDER.glob(f'{name}.*'))))
+    for part in (mx.__version__, *FLAGS, *LIBRARIES[name][1], *_cpu_features()):
         digest.update(b'\0' + part.encode())
-    return folder.absolute() / f'split_attention-{digest.hexdigest()[:16]}.so'
+    return folder.absolute() / f'{name}-{digest.hexdigest()[:16]}.so'
 
 
 def _cpu_features():
@@ -55,13 +63,13 @@ def _cpu_features():
     return sorted(found[1].split()) if found else [platform.machine(), platform.processor(), platform.node()]
 
 
-def build():
-    """Compile the operators, unless :func:`library` is there, and return its path.
+def build(name='split_attention'):
+    """Compile a library, unless :func:`library` is there, and return its path.
 
     The compiler is ``$CXX`` or ``g++``. Processes may build at the same time: each compiles into a file of its own
     and renames it. Raises MissingPackage without a compiler, InputError where it fails.
     """
-    path = library()
+    path = library(name)
     if path.exists():
         return path
     compiler = shutil.which(os.environ.get('CXX') or 'g++')
@@ -71,50 +79,54 @@ def build():
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='build-', dir=path.parent) as folder:
         made = Path(folder, path.name)
-        done = subprocess.run([compiler, *FLAGS, f"-I{package / 'include'}", str(SOURCE),
-                               str(package / 'src' / 'lib_api.cc'), '-o', str(made)],
-                              capture_output=True, text=True, check=False)
+        sources = [str(FOLDER / f'{name}.cc'), str(package / 'src' / 'lib_api.cc')]
+        if LIBRARIES[name][1]:
+            sources += [f"-I{package / 'include' / 'mkldnn'}", '-ldl', str(package / 'libmxnet.so')]
+        done = subprocess.run([compiler, *FLAGS, *LIBRARIES[name][1], f"-I{package / 'include'}", *sources,
+                               '-o', str(made)], capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next((line for line in done.stderr.splitlines() if 'error' in line), f'exit {done.returncode}')
-            raise InputError(f'{compiler} cannot compile {SOURCE.name}: {reason}')
+            raise InputError(f'{compiler} cannot compile {name}.cc: {reason}')
         os.replace(made, path)
     return path
 
 
-def load(compiling=True):
-    """Load the operators into mxnet, once per process, and say whether ``mx.nd`` and ``mx.sym`` have them.
+def load(compiling=True, name='split_attention'):
+    """Load a library into mxnet, once per process, and say whether ``mx.nd`` and ``mx.sym`` have its operators.
 
     Parameters
     ----------
     compiling : bool
-        Whether to compile them first (some ten seconds) where :func:`library` is not there yet.
+        Whether to compile it first (some ten seconds) where :func:`library` is not there yet.
+    name : str
+        'split_attention' or 'split_attention_int8'.
 
     Returns False with ``RESNEST_NATIVE=0`` in the environment and without a compiler; also, with a warning, where
     compiling or loading fails.
     """
     if os.environ.get('RESNEST_NATIVE') == '0':
         return False
-    if _state['loaded']:
+    if name in _loaded:
         return True
-    path = library()
-    if _state['failed'] == path or not (compiling or path.exists()):
+    path = library(name)
+    if _failed.get(name) == path or not (compiling or path.exists()):
         return False
     try:
-        _register(build())
+        _register(build(name), LIBRARIES[name][0])
     except MissingPackage:
-        _state['failed'] = path
+        _failed[name] = path
     except (InputError, OSError, mx.MXNetError) as error:
-        _state['failed'] = path
+        _failed[name] = path
         warnings.warn(f'without the native operators: {str(error).splitlines()[0]}', stacklevel=2)
     else:
-        _state['loaded'] = True
-    return _state['loaded']
+        _loaded.add(name)
+    return name in _loaded
 
 
-def _register(path):
+def _register(path, operators):
     """What ``mx.library.load`` does, for our operators alone: it makes the functions of all operators again (1 s)."""
     check_call(_LIB.MXLoadLib(ctypes.c_char_p(str(path).encode()), mx_uint(0)))
-    for name in OPERATORS:
+    for name in operators:
         handle = mx.base.OpHandle()
         check_call(_LIB.NNGetOpHandle(mx.base.c_str(name), ctypes.byref(handle)))
         for module, make in ((mx.nd, _make_ndarray_function), (mx.sym, _make_symbol_function)):
@@ -125,7 +137,7 @@ def _register(path):
 
 
 def available():
-    """Whether the operators are compiled and can be used; loads them, compiles nothing."""
+    """Whether the operators for float32 are compiled and can be used; loads them, compiles nothing."""
     return load(compiling=False)
 
 

@@ -3,11 +3,12 @@ import sys
 
 from resnest.errors import InputError, MissingPackage
 
-from . import build, library
+from . import LIBRARIES, build, library
 
 if __name__ == '__main__':
-    there = library().exists()
-    try:
-        print('native operators:' if there else 'native operators compiled:', build())
-    except (InputError, MissingPackage, OSError) as error:
-        sys.exit(f'notice: {error}; the networks run in pure Gluon')
+    for name in LIBRARIES:
+        there = library(name).exists()
+        try:
+            print('native operators:' if there else 'native operators compiled:', build(name))
+        except (InputError, MissingPackage, OSError) as error:
+            sys.exit(f'notice: {error}; the networks run in pure Gluon')

@@ -1,0 +1,94 @@
+"""Ranges of activations for int8, seen on calibration images."""
+import contextlib
+import ctypes
+import os
+
+import mxnet as mx
+import numpy as np
+from mxnet.contrib.quantization import combine_histogram
+
+__all__ = ['MODES', 'find_ranges', 'run']
+
+MODES = ('naive', 'entropy')
+BINS = 4001
+SAMPLE = 1 << 20    # values of an array that go into its histogram
+
+
+def run(symbol, args, aux, batches, watch=None):
+    """The first output of ``symbol``, NumPy, for the batches together.
+
+    ``watch(name, array)`` is called with every node's inputs and outputs as they are computed; an output of the node
+    ``conv0`` is named ``conv0_output``.
+    """
+    found, executor = [], None
+    for batch in batches:
+        if executor is None or executor.arg_dict['data'].shape != batch.shape:
+            # Copies: oneDNN may store the weights anew, in a layout of its own.
+            values = {name: value.copy() for name, value in args.items()}
+            with _as_it_is():
+                executor = symbol.bind(mx.cpu(), {**values, 'data': batch.copy()}, aux_states=aux, grad_req='null')
+            if watch:
+                executor.set_monitor_callback(
+                    lambda name, handle: watch(name.decode(), mx.nd.NDArray(
+                        ctypes.cast(handle, mx.base.NDArrayHandle), writable=False)), monitor_all=True)
+        executor.forward(is_train=False, data=batch)
+        found.append(executor.outputs[0].asnumpy())
+    return np.concatenate(found)
+
+
+@contextlib.contextmanager
+def _as_it_is():
+    """Without the fusion that an executor does by itself: the symbol has it, and each one prints a line."""
+    before = os.environ.get('MXNET_SUBGRAPH_BACKEND')
+    os.environ['MXNET_SUBGRAPH_BACKEND'] = 'NONE'
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ['MXNET_SUBGRAPH_BACKEND']
+        else:
+            os.environ['MXNET_SUBGRAPH_BACKEND'] = before
+
+
+def find_ranges(symbol, args, aux, batches, names, mode):
+    """What int8 is to represent of the arrays ``names``.
+
+    Parameters
+    ----------
+    symbol, args, aux
+        The float32 network.
+    batches : list of NDArray
+    names : collection of str
+        'data' and outputs of nodes, as :func:`run` names them.
+    mode : 'naive' or 'entropy'
+        The smallest and largest value; or the bound that loses least information (Kullback-Leibler divergence,
+        Migacz, 8-bit inference with TensorRT, 2017).
+
+    Returns ``({name: (low, high)}, outputs of the network)``; where no value is negative, ``low`` is 0.
+    """
+    ranges, histograms = {}, {}
+
+    def watch(name, array):
+        if name not in names:
+            return
+        values = array.asnumpy()
+        low, high = float(values.min()), float(values.max())
+        before = ranges.get(name, (low, high))
+        ranges[name] = min(low, before[0]), max(high, before[1])
+        if mode == 'entropy':
+            values = values.ravel()[::max(1, values.size // SAMPLE)]
+            bound = max(-low, high, 1e-6)
+            if name in histograms:
+                histograms[name] = combine_histogram(histograms[name], values, low, high, bound)
+            else:
+                histograms[name] = (*np.histogram(values, BINS, (-bound, bound)), low, high, bound)
+
+    outputs = run(symbol, args, aux, batches, watch)
+    ranges = {name: (min(low, 0.0), max(high, low, 1e-6)) for name, (low, high) in ranges.items()}
+    for name, (counts, edges, *_) in histograms.items():
+        positive = ranges[name][0] == 0
+        bound, _ = mx.nd.contrib.calibrate_entropy(hist=mx.nd.array(counts), hist_edges=mx.nd.array(edges),
+                                                   num_quantized_bins=511 if positive else 255)
+        bound = float(bound.asscalar())
+        ranges[name] = (0.0 if positive else -bound, bound)
+    return ranges, outputs

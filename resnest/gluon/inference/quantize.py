@@ -1,0 +1,149 @@
+"""int8 networks: mxnet's quantization over oneDNN, with the layers that it harms left in float32.
+
+Weights are quantized channel by channel, activations with ranges from calibration images. Nothing but mxnet's own
+operators is in the result, unless ``native`` puts the fused split attention in.
+"""
+import mxnet as mx
+import numpy as np
+from mxnet.contrib.quantization import calib_graph, quantize_graph
+
+from resnest.errors import InputError
+
+from .calibrate import MODES, find_ranges, run
+from .graph import from_symbol, to_symbol, walk
+from .int8_attention import fuse_attention
+from .sensitivity import layers_by_harm
+
+__all__ = ['quantize']
+
+BACKEND = 'MKLDNN_QUANTIZE'     # oneDNN's fusions, before and after mxnet's quantization
+CONVOLUTION, DENSE = '_sg_mkldnn_conv', '_sg_mkldnn_fully_connected'
+REFINEMENTS = 3
+
+
+def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreement=0.995):
+    """An int8 network from a float32 one.
+
+    Layers are left in float32, the one that int8 harms most first, until the first class is the float32 network's for
+    enough of the calibration images. That takes at most some ten trials; the last one leaves every layer.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        With the input ``data``; batch normalizations folded (:func:`.fold`). For ``native``, split attention must be
+        the native operators.
+    args, aux : dict of NDArray
+        Its parameters.
+    calibration : list of NDArray
+        Batches of inputs, at least one.
+    mode : 'naive' or 'entropy'
+        How ranges are found: the extremes that the calibration images reach, or the best bound for their distribution.
+    native : bool
+        Whether to fuse split attention into one int8 operator, ``split_attention_int8``, which must be loaded.
+    agreement : float
+        The share of the calibration images to agree on; 0 quantizes every layer.
+
+    Returns ``(symbol, args, aux, report)``. The report is a dict: ``calibration_mode``, ``calibration_images``,
+    ``top1_agreement``, ``int8_layers`` (their number), ``float32_layers`` (names of the layers that were left) and
+    ``float32_attention_layers`` (the number of the attention's layers after the pooling, which always are float32).
+    Raises InputError for an unknown mode and an empty calibration set.
+    """
+    if mode not in MODES:
+        raise InputError(f"unknown calibration mode '{mode}'; choose from {', '.join(MODES)}")
+    if not calibration:
+        raise InputError('int8 needs calibration images: the calibration set is empty')
+    plan = _Plan(symbol, args, aux, calibration, mode, native)
+    found = plan.trial([])
+    if found.agreement < agreement:
+        found = _search(plan, found, agreement)
+    return found.symbol, found.args, found.aux, {
+        'calibration_mode': mode, 'calibration_images': len(plan.classes), 'top1_agreement': found.agreement,
+        'int8_layers': len(plan.layers) - len(found.left),
+        'float32_layers': [plan.layers[name] for name in plan.layers if name in found.left],
+        'float32_attention_layers': len(plan.fixed)}
+
+
+def _search(plan, worst, agreement):
+    """The trial that leaves few layers and agrees: twice as many each time, then back between the last two."""
+    groups = layers_by_harm(plan, worst)
+
+    def trial(count):
+        return plan.trial({name for group in groups[:count] for name in group})
+
+    low, high = 0, 1
+    while (found := trial(high)).agreement < agreement and high < len(groups):
+        low, high = high, min(2 * high, len(groups))
+    for _ in range(REFINEMENTS):
+        middle = (low + high) // 2
+        if middle == low:
+            break
+        between = trial(middle)
+        if between.agreement >= agreement:
+            found, high = between, middle
+        else:
+            low = middle
+    return found
+
+
+class _Plan:
+    """A float32 network, its ranges, and what has been tried on it."""
+
+    def __init__(self, symbol, args, aux, batches, mode, native):
+        self.symbol = symbol.get_backend_symbol(BACKEND)
+        self.args, self.aux, self.batches, self.native = args, aux, batches, native
+        nodes = walk(from_symbol(self.symbol))
+        self.fixed = _after_pooling(nodes)
+        # The layers that can be quantized, from the fused node's name to the layer's own.
+        self.layers = {node.name: node.inputs[1][0].name.rpartition('.')[0] or node.name for node in nodes
+                       if node.op in (CONVOLUTION, DENSE) and node.name not in self.fixed}
+        names = {'data'} | {f'{node.name}_output' for node in nodes
+                            if node.name in self.layers or node.op == 'split_attention_sum'}
+        names |= {f'{child.name}_output' for node in nodes if node.name in self.layers
+                  for child, _ in node.inputs if child.op != 'null'}
+        self.ranges, logits = find_ranges(self.symbol, args, aux, batches, names, mode)
+        self.classes = logits.argmax(axis=1)
+
+    def trial(self, left):
+        return _Trial(self, frozenset(left))
+
+
+class _Trial:
+    """The network with the layers ``left`` in float32."""
+
+    def __init__(self, plan, left):
+        self.left = left
+        symbol, args, aux, collector = quantize_graph(
+            plan.symbol, plan.args, plan.aux, ctx=mx.cpu(), excluded_sym_names=sorted({*plan.fixed, *left}),
+            calib_mode='customize', LayerOutputCollector=_Ranges(plan.ranges), quantized_dtype='auto',
+            quantize_mode='smart', quantize_granularity='channel-wise', logger=None)
+        symbol, args, aux = calib_graph(symbol, plan.args, aux, collector, calib_mode='customize',
+                                        quantized_dtype='auto', logger=None)
+        self.symbol = symbol.get_backend_symbol(BACKEND)
+        if plan.native:
+            self.symbol = to_symbol(fuse_attention(from_symbol(self.symbol), plan.args, plan.ranges))
+        known = {**plan.args, **args}
+        self.args = {name: known[name] for name in self.symbol.list_arguments() if name != 'data'}
+        self.aux = {name: aux[name] for name in self.symbol.list_auxiliary_states()}
+        classes = run(self.symbol, self.args, self.aux, plan.batches).argmax(axis=1)
+        self.agreement = float(np.mean(classes == plan.classes))
+
+
+class _Ranges:
+    """What mxnet calls a collector."""
+
+    def __init__(self, ranges):
+        self.min_max_dict = ranges
+
+
+def _after_pooling(nodes):
+    """Names of the convolutions that work on pooled maps: they take no time, and the attention hangs on them."""
+    pooled, found = set(), set()
+    for node in nodes:
+        if node.op == 'split_attention_pool' or node.op == 'Pooling' and node.flag('global_pool'):
+            pooled.add(id(node))
+        elif node.op not in ('broadcast_mul', 'split_attention_sum') and any(id(child) in pooled
+                                                                            for child, _ in node.inputs):
+            pooled.add(id(node))
+            if node.op == CONVOLUTION:
+                found.add(node.name)
+    return found
