@@ -1,7 +1,5 @@
 """Ranges of activations for int8, seen on calibration images."""
-import contextlib
 import ctypes
-import os
 
 import mxnet as mx
 import numpy as np
@@ -15,39 +13,24 @@ SAMPLE = 1 << 20    # values of an array that go into its histogram
 
 
 def run(symbol, args, aux, batches, watch=None):
-    """The first output of ``symbol``, NumPy, for the batches together.
+    """The output of ``symbol``, NumPy, for the batches together.
 
-    ``watch(name, array)`` is called with every node's inputs and outputs as they are computed; an output of the node
-    ``conv0`` is named ``conv0_output``.
+    ``watch(name, array)`` is called with every node's outputs as they are computed; that of ``conv0`` is named
+    ``conv0_output``.
     """
-    found, executor = [], None
-    for batch in batches:
-        if executor is None or executor.arg_dict['data'].shape != batch.shape:
-            # Copies: oneDNN may store the weights anew, in a layout of its own.
-            values = {name: value.copy() for name, value in args.items()}
-            with _as_it_is():
-                executor = symbol.bind(mx.cpu(), {**values, 'data': batch.copy()}, aux_states=aux, grad_req='null')
-            if watch:
-                executor.set_monitor_callback(
-                    lambda name, handle: watch(name.decode(), mx.nd.NDArray(
-                        ctypes.cast(handle, mx.base.NDArrayHandle), writable=False)), monitor_all=True)
-        executor.forward(is_train=False, data=batch)
-        found.append(executor.outputs[0].asnumpy())
-    return np.concatenate(found)
+    def seen(name, operator, handle):
+        node, _, output = name.decode().rpartition('_')
+        if output == '0':       # operators of a library number their outputs
+            output = 'output'
+        watch(f'{node}_{output}', mx.nd.NDArray(ctypes.cast(handle, mx.base.NDArrayHandle), writable=False))
 
-
-@contextlib.contextmanager
-def _as_it_is():
-    """Without the fusion that an executor does by itself: the symbol has it, and each one prints a line."""
-    before = os.environ.get('MXNET_SUBGRAPH_BACKEND')
-    os.environ['MXNET_SUBGRAPH_BACKEND'] = 'NONE'
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ['MXNET_SUBGRAPH_BACKEND']
-        else:
-            os.environ['MXNET_SUBGRAPH_BACKEND'] = before
+    network = mx.nd.CachedOp(symbol)
+    if watch:
+        network._register_op_hook(seen)
+    # Copies: oneDNN may store the weights anew, in a layout of its own.
+    values = {name: value.copy() for name, value in {**args, **aux}.items()}
+    return np.concatenate([network(*(batch if name == 'data' else values[name] for name in symbol.list_inputs()))
+                           .asnumpy() for batch in batches])
 
 
 def find_ranges(symbol, args, aux, batches, names, mode):
@@ -83,6 +66,8 @@ def find_ranges(symbol, args, aux, batches, names, mode):
             else:
                 histograms[name] = (*np.histogram(values, BINS, (-bound, bound)), low, high, bound)
 
+    for batch in batches:
+        watch('data', batch)
     outputs = run(symbol, args, aux, batches, watch)
     ranges = {name: (min(low, 0.0), max(high, low, 1e-6)) for name, (low, high) in ranges.items()}
     for name, (counts, edges, *_) in histograms.items():

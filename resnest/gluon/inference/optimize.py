@@ -9,6 +9,7 @@ from .bfloat16 import to_bfloat16
 from .fold import fold
 from .optimized import OptimizedNet
 from .precision import require_cpu
+from .quantize import quantize
 from .rewrite import pool_early, slice_splits
 from .trace import trace
 
@@ -17,7 +18,8 @@ __all__ = ['optimize']
 BACKEND = 'MKLDNN'      # oneDNN's name in mxnet 1.9
 
 
-def optimize(net, example, precision='float32', calibration=None, calibration_mode='naive', native=None):
+def optimize(net, example, precision='float32', calibration=None, calibration_mode='naive', native=None,
+             agreement=0.995):
     """Make ``net`` ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
 
     Normalizations are folded into the convolutions, which oneDNN runs together with the ReLU and the sum after them;
@@ -36,6 +38,9 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         report says for how many of these images the first class is the one of ``net``.
     calibration_mode : 'naive' or 'entropy'
         How int8 finds its ranges.
+    agreement : float
+        int8 leaves layers in float32 until the first class is that of ``net`` for this share of the calibration images;
+        0 leaves none. Take images that the network was not trained on: it is too sure of the others.
     native : bool
         Whether to use the native operators; by default for int8, where they can be loaded.
 
@@ -46,24 +51,36 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     require_cpu(precision)
     wanted = _logits(net, example)
     batches = None if calibration is None else _batches(calibration, example)
-    if native and not native_operators.load():
-        raise InputError('the native operators are not there: python -m resnest.gluon.nn.native builds them')
-    symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, bool(native)))
-    report = {'native_operators': bool(native)}
+    native = _native(native, precision)
+    symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
+    report = {}
     if precision == 'int8':
-        raise InputError('int8 is not there yet; use bfloat16 or float32')
-    symbol = slice_splits(pool_early(symbol))
-    if precision == 'bfloat16':
-        symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
-    symbol = symbol.get_backend_symbol(BACKEND)
-    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, bool(native), report)
+        symbol, args, aux, report = quantize(symbol, args, aux, batches, calibration_mode, native, agreement)
+    else:
+        symbol = slice_splits(pool_early(symbol))
+        if precision == 'bfloat16':
+            symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
+        symbol = symbol.get_backend_symbol(BACKEND)
+    native = bool(native_operators.needed(symbol.tojson()))
+    report['native_operators'] = native
+    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, native, report)
     made.report['largest_difference'] = _difference(made(example).asnumpy(), wanted)
     if batches:
-        made.report.update(agreement(net, made, batches))
+        made.report.update(_agreement(net, made, batches))
     return made
 
 
-def agreement(net, made, batches):
+def _native(wanted, precision):
+    """Whether to use the native operators."""
+    names = ('split_attention', 'split_attention_int8') if precision == 'int8' else ('split_attention',)
+    if wanted is None:
+        wanted = precision == 'int8' and all(native_operators.load(name=name) for name in names)
+    elif wanted and not all(native_operators.load(name=name) for name in names):
+        raise InputError('the native operators are not there: python -m resnest.gluon.nn.native builds them')
+    return bool(wanted)
+
+
+def _agreement(net, made, batches):
     """On how many images of ``batches`` both have the same first class, for the report."""
     same = total = 0
     for batch in batches:

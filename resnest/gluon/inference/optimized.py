@@ -96,7 +96,7 @@ def load(prefix):
         if _digest(path) != about['sha256'].get(path.name):
             raise InputError(f'{path}: truncated or changed since it was exported; export it again')
     require_cpu(about['precision'])
-    if about['native_operators'] and not native.load():
+    if not all(native.load(name=name) for name in native.needed(symbol_file.read_text())):
         raise InputError(f'{about_file}: the network needs the native operators, which are not there: '
                          'python -m resnest.gluon.nn.native builds them')
     symbol = mx.sym.load(str(symbol_file))

@@ -44,8 +44,8 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
         The share of the calibration images to agree on; 0 quantizes every layer.
 
     Returns ``(symbol, args, aux, report)``. The report is a dict: ``calibration_mode``, ``calibration_images``,
-    ``top1_agreement``, ``int8_layers`` (their number), ``float32_layers`` (names of the layers that were left) and
-    ``float32_attention_layers`` (the number of the attention's layers after the pooling, which always are float32).
+    ``top1_agreement``, ``int8_layers`` (their number), ``in_float32`` (names of the layers that were left) and
+    ``attention_layers_in_float32`` (the number of the attention's layers after the pooling, which always are).
     Raises InputError for an unknown mode and an empty calibration set.
     """
     if mode not in MODES:
@@ -59,8 +59,8 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
     return found.symbol, found.args, found.aux, {
         'calibration_mode': mode, 'calibration_images': len(plan.classes), 'top1_agreement': found.agreement,
         'int8_layers': len(plan.layers) - len(found.left),
-        'float32_layers': [plan.layers[name] for name in plan.layers if name in found.left],
-        'float32_attention_layers': len(plan.fixed)}
+        'in_float32': [plan.layers[name] for name in plan.layers if name in found.left],
+        'attention_layers_in_float32': len(plan.fixed)}
 
 
 def _search(plan, worst, agreement):

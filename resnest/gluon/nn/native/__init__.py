@@ -29,7 +29,7 @@ from resnest.errors import InputError, MissingPackage
 
 from ..split_attention import SplitAttentionConv
 
-__all__ = ['available', 'build', 'library', 'load', 'use_native']
+__all__ = ['LIBRARIES', 'available', 'build', 'library', 'load', 'needed', 'use_native']
 
 FOLDER = Path(__file__).parent
 # -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
@@ -139,6 +139,12 @@ def _register(path, operators):
 def available():
     """Whether the operators for float32 are compiled and can be used; loads them, compiles nothing."""
     return load(compiling=False)
+
+
+def needed(symbol):
+    """The libraries that a symbol needs, given as its JSON: what to :func:`load` before it is read."""
+    return [name for name, (operators, _) in LIBRARIES.items()
+            if any(f'"op": "{operator}"' in symbol for operator in operators)]
 
 
 def use_native(net, native=True):
