@@ -36,13 +36,17 @@ def _attention(total, args, ranges):
     source = total.inputs[0][0]
     while source.op == 'Reshape':
         source = source.inputs[0][0]
+    scale = []
+    if source.op == 'broadcast_mul':    # of equalize
+        scale = source.inputs[1:]
+        source = source.inputs[0][0]
     if source.op != '_contrib_dequantize':
         return None
     # Backwards from the weights of the splits, the first two convolutions are the layers of the attention.
     *_, fc1, fc2 = (node for node in walk(total.inputs[1:]) if node.op == '_sg_mkldnn_conv' and len(node.inputs) == 3)
     radix = int(total.attrs['radix'])
     channels = args[fc2.inputs[1][0].name].shape[0] // radix
-    attrs = {'radix': radix, 'cardinality': channels // args[fc1.inputs[1][0].name].shape[1],
+    attrs = {'radix': radix, 'scaled': len(scale), 'cardinality': channels // args[fc1.inputs[1][0].name].shape[1],
              'range': max(map(abs, ranges[f'{total.name}_output']))}
     return Node('split_attention_int8', f'{total.name}_int8', {name: str(value) for name, value in attrs.items()},
-                [*source.inputs, *fc1.inputs[1:], *fc2.inputs[1:]])
+                [*source.inputs, *fc1.inputs[1:], *fc2.inputs[1:], *scale])

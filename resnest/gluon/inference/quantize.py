@@ -10,7 +10,8 @@ from mxnet.contrib.quantization import calib_graph, quantize_graph
 from resnest.errors import InputError
 
 from .calibrate import MODES, find_ranges, run
-from .graph import from_symbol, to_symbol, walk
+from .equalize import equalize
+from .graph import from_symbol, to_symbol, vectors, walk
 from .int8_attention import fuse_attention
 from .sensitivity import layers_by_harm
 
@@ -52,6 +53,7 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
         raise InputError(f"unknown calibration mode '{mode}'; choose from {', '.join(MODES)}")
     if not calibration:
         raise InputError('int8 needs calibration images: the calibration set is empty')
+    symbol, args = equalize(symbol, args)
     plan = _Plan(symbol, args, aux, calibration, mode, native)
     found = plan.trial([])
     if found.agreement < agreement:
@@ -91,8 +93,10 @@ class _Plan:
     def __init__(self, symbol, args, aux, batches, mode, native):
         self.symbol = symbol.get_backend_symbol(BACKEND)
         self.args, self.aux, self.batches, self.native = args, aux, batches, native
-        nodes = walk(from_symbol(self.symbol))
-        self.fixed = _after_pooling(nodes)
+        outputs = from_symbol(self.symbol)
+        nodes, pooled = walk(outputs), vectors(outputs)
+        # Convolutions of pooled maps take no time, and the attention hangs on them.
+        self.fixed = [node.name for node in nodes if node.op == CONVOLUTION and id(node) in pooled]
         # The layers that can be quantized, from the fused node's name to the layer's own.
         self.layers = {node.name: node.inputs[1][0].name.rpartition('.')[0] or node.name for node in nodes
                        if node.op in (CONVOLUTION, DENSE) and node.name not in self.fixed}
@@ -134,16 +138,3 @@ class _Ranges:
     def __init__(self, ranges):
         self.min_max_dict = ranges
 
-
-def _after_pooling(nodes):
-    """Names of the convolutions that work on pooled maps: they take no time, and the attention hangs on them."""
-    pooled, found = set(), set()
-    for node in nodes:
-        if node.op == 'split_attention_pool' or node.op == 'Pooling' and node.flag('global_pool'):
-            pooled.add(id(node))
-        elif node.op not in ('broadcast_mul', 'split_attention_sum') and any(id(child) in pooled
-                                                                            for child, _ in node.inputs):
-            pooled.add(id(node))
-            if node.op == CONVOLUTION:
-                found.add(node.name)
-    return found

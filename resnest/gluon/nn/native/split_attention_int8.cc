@@ -1,12 +1,13 @@
 // Split attention inside an int8 network, for the CPU: dequantize, pool, fully connected layers, softmax, weight, add
 // and quantize in one operator (Zhang et al., 2020, https://arxiv.org/abs/2004.08955, section 3.1 and appendix A).
 //
-//   split_attention_int8(x, min, max, fc1_weight, fc1_bias, fc2_weight, fc2_bias, radix=R, cardinality=G, range=M)
+//   split_attention_int8(x, min, max, fc1_weight, fc1_bias, fc2_weight, fc2_bias[, scale],
+//                        radix=R, cardinality=G, range=M, scaled=0 or 1)
 //       -> y (N, C, H, W) of x's type, its min (1,) and its max (1,)
 //
 // x (N, R*C, H, W) is uint8 or int8 and stands for x * max(|min|, |max|) / 255.5 or 127.5, as in mxnet's quantized
 // operators; y likewise, with -M or 0 and M as min and max. The layers' weights, (I, C/G, 1, 1) and (R*C, I/G, 1, 1),
-// are float32 with the normalization folded in.
+// are float32 with the normalization folded in. scale, (1, R*C, 1, 1), multiplies x.
 //
 // oneDNN's int8 convolutions and poolings keep (N, H, W, C) in memory. mx.library's interface (lib_api) hands over copies
 // reordered to (N, C, H, W), and back, which takes ten times as long as the attention itself. So lib_api only registers
@@ -14,6 +15,7 @@
 // the binary interface of mxnet 1.9's wheels: initialize() refuses where its functions have other names.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -45,20 +47,22 @@ MXReturnValue refuse(const std::string& message) {
 struct Param {
   int64_t radix = 0, cardinality = 1;
   float range = 0;
+  bool scaled = false;
 
   explicit Param(const Attributes& attributes) {
     for (const auto& item : attributes) {
       if (item.first == "radix") radix = std::atoll(item.second.c_str());
       if (item.first == "cardinality") cardinality = std::atoll(item.second.c_str());
+      if (item.first == "scaled") scaled = item.second == "1";
       if (item.first == "range") range = std::atof(item.second.c_str());
     }
   }
 };
 
 MXReturnValue count(const Attributes& attributes, int* inputs, int* outputs) {
-  *inputs = 7;
-  *outputs = 3;
   const Param param(attributes);
+  *inputs = param.scaled ? 8 : 7;
+  *outputs = 3;
   if (param.radix < 1 || param.cardinality < 1 || !(param.range > 0))
     return refuse("needs the attributes radix and cardinality, 1 or more, and range, above 0");
   return MX_SUCCESS;
@@ -67,7 +71,7 @@ MXReturnValue count(const Attributes& attributes, int* inputs, int* outputs) {
 MXReturnValue infer_type(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
   const int type = (*in)[0];
   if (type != kUint8 && type != kInt8) return refuse("x must be uint8 or int8");
-  for (int i = 1; i < 7; ++i) {
+  for (size_t i = 1; i < in->size(); ++i) {
     if ((*in)[i] == -1) (*in)[i] = kFloat32;
     if ((*in)[i] != kFloat32) return refuse("all inputs but x are float32");
   }
@@ -82,8 +86,9 @@ MXReturnValue infer_shape(const Attributes& attributes, std::vector<Shape>* in, 
     return refuse("x must be (N, radix * C, H, W) with channels for each group");
   if (fc1.size() != 4 || fc1[0] % param.cardinality) return refuse("fc1_weight must be (I, C / cardinality, 1, 1)");
   const unsigned int channels = x[1] / param.radix, groups = param.cardinality, inner = fc1[0];
-  const Shape wanted[] = {x, {1}, {1}, {inner, channels / groups, 1, 1}, {inner}, {x[1], inner / groups, 1, 1}, {x[1]}};
-  for (int i = 0; i < 7; ++i) {
+  const Shape wanted[] = {x, {1}, {1}, {inner, channels / groups, 1, 1}, {inner}, {x[1], inner / groups, 1, 1}, {x[1]},
+                          {1, x[1], 1, 1}};
+  for (size_t i = 0; i < in->size(); ++i) {
     if ((*in)[i].empty()) (*in)[i] = wanted[i];
     if ((*in)[i] != wanted[i]) return refuse("input " + std::to_string(i) + " does not fit x and fc1_weight");
   }
@@ -145,10 +150,15 @@ void attend(const Param& param, const std::vector<NDArray>& in, const std::vecto
   const T* x = read(in[0], &copy);
   std::vector<float> pooled(shape[0] * channels), hidden(shape[0] * fc1.outputs), logits(shape[0] * fc2.outputs),
       weights(logits.size());
-  attention.pool(x, &pooled, limit / steps / size);
+  std::vector<float> scale(shape[1], 1.0f);
+  if (param.scaled) {
+    const NDArray array = plain(in[7]);
+    std::copy_n(array.data().dptr<float>(), scale.size(), scale.begin());
+  }
+  attention.pool(x, scale, &pooled, limit / steps / size);
   fc1(pooled, &hidden, shape[0], true);
   fc2(hidden, &logits, shape[0], false);
-  attention.weigh(logits, &weights, limit / param.range);
+  attention.weigh(logits, scale, &weights, limit / param.range);
   const_cast<NDArray&>(out[0]).CreateMKLDNNData(channels_last(out[0].shape(), out[0].dtype()));
   attention.add(x, weights, static_cast<T*>(out[0].storage_handle().dptr));
   *out[1].data().dptr<float>() = std::is_signed<T>::value ? -param.range : 0;

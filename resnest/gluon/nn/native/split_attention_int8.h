@@ -47,31 +47,37 @@ void add_row(const T* x, const float* weight, T* y, int64_t radix, int64_t chann
 struct Attention {
   int64_t images, size, radix, channels, groups;
 
-  // Sums over positions and splits, times scale: (images, channels).
+  // Sums over positions and splits, times scale (radix, channels) and factor: (images, channels).
   template <typename T>
-  void pool(const T* x, std::vector<float>* pooled, float scale) const {
+  void pool(const T* x, const std::vector<float>& scale, std::vector<float>* pooled, float factor) const {
     constexpr int64_t BLOCK = 64;   // channels that stay in registers
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t image = 0; image < images; ++image) {
       for (int64_t first = 0; first < channels; first += BLOCK) {
-        const int64_t width = std::min(BLOCK, channels - first);
-        int32_t total[BLOCK] = {0};
-        for (int64_t row = image * size * radix; row < (image + 1) * size * radix; ++row) {
-          const T* value = x + row * channels + first;
-          if (width == BLOCK) {
+        const int64_t width = std::min(BLOCK, channels - first), step = radix * channels;
+        float sum[BLOCK] = {0};
+        for (int64_t r = 0; r < radix; ++r) {
+          int32_t total[BLOCK] = {0};
+          const T* value = x + image * size * step + r * channels + first;
+          for (const T* end = value + size * step; value != end; value += step) {
+            if (width == BLOCK) {
 #pragma omp simd
-            for (int64_t i = 0; i < BLOCK; ++i) total[i] += value[i];
-          } else {
-            for (int64_t i = 0; i < width; ++i) total[i] += value[i];
+              for (int64_t i = 0; i < BLOCK; ++i) total[i] += value[i];
+            } else {
+              for (int64_t i = 0; i < width; ++i) total[i] += value[i];
+            }
           }
+          for (int64_t i = 0; i < width; ++i) sum[i] += total[i] * scale[r * channels + first + i];
         }
-        for (int64_t i = 0; i < width; ++i) (*pooled)[image * channels + first + i] = total[i] * scale;
+        for (int64_t i = 0; i < width; ++i) (*pooled)[image * channels + first + i] = sum[i] * factor;
       }
     }
   }
 
-  // From the logits (images, groups, radix, channels / groups) the weights (images, radix, channels), times scale.
-  void weigh(const std::vector<float>& logits, std::vector<float>* weights, float scale) const {
+  // From the logits (images, groups, radix, channels / groups) the weights (images, radix, channels), times scale
+  // (radix, channels) and factor.
+  void weigh(const std::vector<float>& logits, const std::vector<float>& scale, std::vector<float>* weights,
+             float factor) const {
     const int64_t width = channels / groups;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < images * channels; ++row) {
@@ -82,7 +88,7 @@ struct Attention {
       for (int64_t r = 0; r < radix; ++r) highest = std::max(highest, logit[r * width]);
       float total = radix > 1 ? 0 : std::exp(-highest);
       for (int64_t r = 0; r < radix; ++r) total += weight[r * channels] = std::exp(logit[r * width] - highest);
-      for (int64_t r = 0; r < radix; ++r) weight[r * channels] *= scale / total;
+      for (int64_t r = 0; r < radix; ++r) weight[r * channels] *= scale[r * channels + channel] * factor / total;
     }
   }
 
