@@ -29,9 +29,9 @@ def inputs(dtype, radix, cardinality, shape, inner=6):
     batch, channels, height, width = shape
     limits = np.iinfo(dtype)
     x = rng.integers(limits.min, limits.max + 1, (batch, radix, channels, height, width)).astype(dtype)
-    layers = [rng.normal(0, 0.5, size).astype('float32') for size in (
-        (inner, channels // cardinality, 1, 1), inner, (radix * channels, inner // cardinality, 1, 1), radix * channels)]
-    return x, layers
+    shapes = ((inner, channels // cardinality, 1, 1), inner, (radix * channels, inner // cardinality, 1, 1),
+              radix * channels)
+    return x, [rng.normal(0, 0.5, size).astype('float32') for size in shapes]
 
 
 def expected(x, layers, radix, cardinality):
@@ -40,12 +40,13 @@ def expected(x, layers, radix, cardinality):
         parts = zip(np.split(values, cardinality, axis=1), np.split(weight[:, :, 0, 0], cardinality))
         return np.concatenate([part @ factor.T for part, factor in parts], axis=1) + bias
 
-    real = x * (LIMIT / steps(x.dtype.name))
+    factor = steps('int8' if x.dtype == np.int8 else 'uint8')
+    real = x * (LIMIT / factor)
     hidden = np.maximum(grouped(real.mean(axis=(3, 4)).sum(axis=1), *layers[:2]), 0)
     logits = grouped(hidden, *layers[2:]).reshape(len(x), cardinality, radix, -1)
     weights = np.exp(logits) / (np.exp(logits).sum(axis=2, keepdims=True) if radix > 1 else 1 + np.exp(logits))
     weights = weights.swapaxes(1, 2).reshape(*x.shape[:3], 1, 1)
-    return (weights * real).sum(axis=1) * steps(x.dtype.name) / RANGE
+    return (weights * real).sum(axis=1) * factor / RANGE
 
 
 def plain(x):
@@ -69,6 +70,16 @@ def test_equals_the_formula(operator, radix, cardinality, dtype, shape):
     limits = np.iinfo(dtype)
     assert np.abs(found.asnumpy() - np.clip(wanted, limits.min, limits.max)).max() < 0.501
     assert (low.asscalar(), high.asscalar()) == (0 if dtype == 'uint8' else -RANGE, RANGE)
+
+
+def test_scales_of_the_channels(operator):
+    x, layers = inputs('uint8', 2, 1, (2, 70, 3, 3))
+    scale = np.random.default_rng(0).uniform(0.1, 2, (2, 70, 1, 1)).astype('float32')
+    limits = mx.nd.array([0]), mx.nd.array([LIMIT])
+    found = operator(plain(x), *limits, *map(mx.nd.array, layers), mx.nd.array(scale.reshape(1, -1, 1, 1)), radix=2,
+                     cardinality=1, range=RANGE, scaled=1)[0]
+    wanted = np.clip(expected(x * scale, layers, 2, 1), 0, 255)
+    assert np.abs(found.asnumpy() - wanted).max() < 0.501
 
 
 @pytest.mark.parametrize('shape', [(2, 4, 1, 1), (2, 6, 5, 3), (1, 64, 4, 4)], ids=str)
