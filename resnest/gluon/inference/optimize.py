@@ -54,10 +54,11 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     native = _native(native, precision)
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
     report = {}
+    if not (native and precision == 'int8'):    # which puts one operator in the place of all that
+        symbol = slice_splits(pool_early(symbol))
     if precision == 'int8':
         symbol, args, aux, report = quantize(symbol, args, aux, batches, calibration_mode, native, agreement)
     else:
-        symbol = slice_splits(pool_early(symbol))
         if precision == 'bfloat16':
             symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
         symbol = symbol.get_backend_symbol(BACKEND)
