@@ -7,12 +7,18 @@ from resnest.errors import InputError, SharedError, run_command
 
 
 def main(arguments=None):
-    from resnest.gluon.training import TrainConfig, add_options, distributed, fit, from_options, recipe
+    from resnest.gluon.training import add_options, distributed, from_options, recipe
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     options = parser.parse_args(arguments)
-    config: TrainConfig = from_options(options)
+    config = from_options(options)
+    os.environ.update(recipe.environment(config))
+    workers = distributed.start()
+    with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):
+        return train(config, workers, options.print_config)
 
+
+def train(config, workers, print_config=False):
     import mxnet as mx
 
     from resnest.gluon import get_model
@@ -29,20 +35,19 @@ def main(arguments=None):
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import evaluate
     from resnest.gluon.models import SMALLEST_IMAGE, find_variant, override
+    from resnest.gluon.training import fit, recipe
 
     changes = config.model_options or {}
     spec = override(find_variant(config.model), changes)
     config = dataclasses.replace(config, input_size=config.input_size or spec.crop_size,
                                  crop_ratio=config.crop_ratio or spec.crop_ratio)
-    os.environ.update(recipe.horovod_environment(config))
-    workers = distributed.start()
 
     def show(steps=None):
         if workers.rank == 0:
             print(recipe.to_yaml(recipe.resolved(config, workers.size, steps)), end='')
 
     if not config.rec_train or not config.rec_val:
-        if options.print_config:
+        if print_config:
             return show()
         raise SharedError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
                           'prepare_digits.py')
@@ -74,7 +79,7 @@ def main(arguments=None):
         return evaluate(net, Loader(val, crop, indices, classes, config.num_workers), device)
 
     steps = len(batches(0)) // config.accumulate    # too few records: say so before anything is made
-    if options.print_config:
+    if print_config:
         return show(steps)
     for what, count in (('validation records', len(val)), ('classes', classes), ('training records', len(train))):
         if not local or what != 'training records':
@@ -82,8 +87,7 @@ def main(arguments=None):
     mx.random.seed(config.seed)
     for each in (network, twin):
         each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):
-        return fit(network, twin, config, workers, device, batches, validate)
+    return fit(network, twin, config, workers, device, batches, validate)
 
 
 if __name__ == '__main__':

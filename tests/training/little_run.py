@@ -47,7 +47,7 @@ def main():
     parser.add_argument('--die', type=int, nargs=3, help='rank, epoch and step')
     options = parser.parse_args()
     config = from_options(options)
-    os.environ.update(recipe.horovod_environment(config))
+    os.environ.update(recipe.environment(config))
     workers = distributed.start()
 
     import mxnet as mx

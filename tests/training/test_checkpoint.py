@@ -52,6 +52,32 @@ def test_going_on_equals_never_having_stopped(tiny, tmp_path):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
+def test_an_optimizer_without_momentum_yet(tiny, tmp_path):
+    """Nothing is pickled, and what was not stored begins at zero."""
+    net, step, averages = make(tiny)
+    path = checkpoint.save(tmp_path, 0, 0, collect(net, step, averages, COUNTED, WORKERS), STATE)
+    wanted = train(net, step, averages, range(2))
+    other = make(tiny)
+    train(*other, range(50, 51))
+    restore(path.read_bytes(), 'x', *other, WORKERS)
+    found = train(*other, range(2))
+    for name, value in wanted.items():
+        np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+def test_the_first_worker_alone_holds_what_is_written(tiny, monkeypatch):
+    net, step, averages = make(tiny)
+    train(net, step, averages, range(1))
+    workers = Workers(None)
+    own = collect(net, step, averages, COUNTED, workers)
+    assert len([key for key in own if key.startswith('optimizer/')]) == len(step.trainer._updaters[0].states) > 5
+    monkeypatch.setattr(workers, 'rank', 1)
+    other = collect(net, step, averages, COUNTED, workers)
+    assert all(key.endswith(('running_mean', 'running_var')) or key.startswith('workers/') for key in other)
+    for key, value in other.items():
+        np.testing.assert_array_equal(value, own[key])
+
+
 def test_the_newest_comes_last_and_old_ones_go(tmp_path):
     assert checkpoint.newest(tmp_path) == (None, None, [])
     for epoch, step in ((2, 0), (10, 5), (10, 100), (9, 7)):
@@ -60,7 +86,10 @@ def test_the_newest_comes_last_and_old_ones_go(tmp_path):
     assert [path.stem for path in checkpoint.found(tmp_path)] == [
         'checkpoint-0002-000000', 'checkpoint-0009-000007', 'checkpoint-0010-000005', 'checkpoint-0010-000100']
     assert checkpoint.newest(tmp_path)[0].stem == 'checkpoint-0010-000100'
+    (tmp_path / 'checkpoint-0001-000000.npz').mkdir()       # cannot be removed: no reason to stop
     checkpoint.prune(tmp_path, 2)
+    assert not list(tmp_path.glob('*.part'))
+    (tmp_path / 'checkpoint-0001-000000.npz').rmdir()
     assert [path.stem for path in checkpoint.found(tmp_path)] == ['checkpoint-0010-000005', 'checkpoint-0010-000100']
 
 

@@ -13,7 +13,7 @@ from resnest.gluon.training.recipe import (
     check_batch,
     check_device,
     differences,
-    horovod_environment,
+    environment,
     resolved,
     to_yaml,
 )
@@ -109,8 +109,9 @@ def test_half_precision_needs_a_gpu():
 
 
 @pytest.mark.parametrize('values, wanted', [
-    ({}, {}), ({'deterministic': True}, {'HOROVOD_FUSION_THRESHOLD': '0'}),
+    ({}, {}), ({'deterministic': True}, {'HOROVOD_FUSION_THRESHOLD': '0', 'MXNET_ENFORCE_DETERMINISM': '1',
+                                        'MXNET_CUDNN_AUTOTUNE_DEFAULT': '0'}),
     ({'fusion_mb': 0.0}, {'HOROVOD_FUSION_THRESHOLD': '0'}),
     ({'fusion_mb': 128.0, 'cycle_ms': 2.5}, {'HOROVOD_FUSION_THRESHOLD': '134217728', 'HOROVOD_CYCLE_TIME': '2.5'})])
-def test_settings_of_horovod(values, wanted):
-    assert horovod_environment(TrainConfig(**values)) == wanted
+def test_settings_of_the_environment(values, wanted):
+    assert environment(TrainConfig(**values)) == wanted

@@ -15,7 +15,7 @@ from .runs import assert_same_end, little_run, log, needs_horovod, program
 
 EVERYTHING = ('--batch-size', 8, '--lr', 0.02, '--warmup-epochs', 1, '--mixup', '--dropblock-prob', 0.1, '--last-gamma',
               '--label-smoothing', '--ema-decay', 0.9, '--clip-gradient', 1, '--save-frequency', 2)
-SHORT = (*EVERYTHING, '--num-epochs', 3, '--save-steps', 5)
+SHORT = (*EVERYTHING, '--num-epochs', 3, '--save-steps', 6)      # half an epoch, and just before its end
 
 
 @pytest.fixture(scope='module')
@@ -116,6 +116,13 @@ def test_another_recipe_is_named(undisturbed, tmp_path):
     assert log(tmp_path / 'run')[-1]['lr'] == pytest.approx(log(undisturbed)[-1]['lr'] / 2)
 
 
+def test_an_older_checkpoint_among_newer_ones(undisturbed):
+    """What follows on it would be older than they are: removed at once, and never resumed from."""
+    path, *_, last = checkpoint.found(undisturbed)
+    assert_refused(little_run(undisturbed, *SHORT, '--resume', path), f'{last}: further on than {path}')
+    assert last.exists()
+
+
 def test_two_runs_in_one_folder(tmp_path):
     running = subprocess.Popen([str(word) for word in program(tmp_path, *SHORT)], cwd=ROOT,
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -131,10 +138,11 @@ def test_two_runs_in_one_folder(tmp_path):
 
 def test_the_end_of_a_run(undisturbed, tmp_path):
     assert_refused(little_run(undisturbed, *SHORT), undisturbed, 'holds an earlier run')
+    (undisturbed / 'summary.json').unlink()         # as if killed before it
     again = little_run(undisturbed, *SHORT, '--resume', 'auto')
     assert (again.returncode, 'already trained for all of 3 epochs' in again.stdout) == (0, True)
     assert [path.name for path in checkpoint.found(undisturbed)] == [
-        'checkpoint-0002-000005.npz', 'checkpoint-0002-000010.npz', 'checkpoint-0003-000000.npz']
+        'checkpoint-0002-000006.npz', 'checkpoint-0002-000012.npz', 'checkpoint-0003-000000.npz']
     summary = json.loads((undisturbed / 'summary.json').read_text())
     assert summary['top1'] == max(row['top1'] for row in log(undisturbed))
     assert np.isclose(summary['config']['derived']['learning_rate'], 0.02)

@@ -72,6 +72,75 @@ def test_steps_of_nesterov(settings):
         np.testing.assert_allclose(param.data().asnumpy(), wanted, rtol=1e-4, atol=1e-6)
 
 
+class Half(mx.gluon.HybridBlock):
+    """Logits from the mean colours, a float16 weight and, as BatchNorm has it, a float32 bias."""
+
+    def __init__(self):
+        super().__init__()
+        with self.name_scope():
+            self.weight = self.params.get('weight', shape=(1, 3), init=mx.init.One())
+            self.bias = self.params.get('bias', shape=(1, 3), init=mx.init.Zero())
+
+    def cast(self, dtype):
+        self.dtype = dtype
+        self.weight.cast(dtype)
+
+    def hybrid_forward(self, F, x, weight, bias):
+        mean = F.Flatten(F.Pooling(x, global_pool=True, pool_type='avg', kernel=(1, 1)))
+        scaled = F.broadcast_mul(mean, weight)
+        return F.cast(F.broadcast_add(F.cast(scaled, 'float32'), bias), self.dtype)
+
+
+def half_step(dtype, **settings):
+    """A network and its step in a precision, on the CPU: what keeps float16 from it are products of matrices."""
+    net = Half()
+    net.initialize()
+    net.cast(dtype)
+    config = TrainConfig(batch_size=6, lr=0.1, num_epochs=1, warmup_epochs=0, mixup=True, dtype=dtype, **settings)
+    return net, Step(net, config, WORKERS, mx.cpu(), total=4, warmup=0)
+
+
+@pytest.mark.parametrize('settings', [{}, {'clip_gradient': 0.05}, {'accumulate': 2}])
+def test_half_precision_follows_single_precision(settings):
+    found = {}
+    for dtype in ('float16', 'float32'):
+        net, step = half_step(dtype, **settings)
+        if step.scale:
+            step.scale.value = 1024.0       # no overflow, which would leave a step out
+        for number in range(2):
+            indices, images, labels = some(number)
+            loss, right, _ = step([(indices, images, labels % 3)] * step._config.accumulate, 0, number)
+        found[dtype] = [loss, right.asscalar(), *(param.data().asnumpy() for param in (net.weight, net.bias))]
+        assert net.weight.dtype == dtype
+    assert np.abs(found['float32'][2] - 1).max() > 0.003
+    for half, single in zip(found['float16'], found['float32']):
+        np.testing.assert_allclose(half, single, rtol=5e-3, atol=1e-3)
+
+
+def test_an_overflow_of_half_precision_leaves_the_update_out():
+    net, step = half_step('float16')
+    step.scale.value = 2.0 ** 24
+    indices, images, labels = some(0)
+    step([(indices, images, labels % 3)], 0, 0)
+    assert (step.scale.value, step.skipped) == (2.0 ** 23, 0)
+    np.testing.assert_array_equal(net.weight.data().asnumpy(), 1)
+    np.testing.assert_array_equal(net.bias.data().asnumpy(), 0)
+
+
+def test_a_gradient_that_cannot_be_clipped_changes_nothing(monkeypatch):
+    net = linear()
+    step = Step(net, TrainConfig(batch_size=6, clip_gradient=1.0, skip_nonfinite=1), WORKERS, mx.cpu(), 10, 0)
+    before = net[2].weight.data().asnumpy()
+
+    def poisoned(*args):
+        net[2].weight.grad()[0, 0] = np.inf
+    monkeypatch.setattr(step.trainer, 'allreduce_grads', poisoned)
+    assert step([some(0)], 0, 0)[:2] == (None, None)
+    with pytest.raises(NonFiniteLoss, match='the gradient is inf in epoch 1'):
+        step([some(0)], 0, 1)
+    np.testing.assert_array_equal(net[2].weight.data().asnumpy(), before)
+
+
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_nothing_changes_where_the_loss_is_not_finite(value):
     net = linear()

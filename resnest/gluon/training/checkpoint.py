@@ -1,4 +1,5 @@
 """Checkpoints: one ``.npz`` file each, written beside its name and renamed, with a hash of all that it holds."""
+import contextlib
 import errno
 import hashlib
 import io
@@ -13,7 +14,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replacing
 
-__all__ = ['found', 'load', 'newest', 'prune', 'save', 'save_parameters']
+__all__ = ['found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
 
 HASH, STATE = 'sha256', 'state'
 
@@ -60,8 +61,11 @@ def load(data, name):
 
 def found(folder):
     """The checkpoints of a folder, the oldest first."""
-    return sorted(Path(folder).glob('checkpoint-[0-9]*-[0-9]*.npz'),
-                  key=lambda path: tuple(map(int, path.stem.split('-')[1:])))
+    return sorted(Path(folder).glob('checkpoint-[0-9]*-[0-9]*.npz'), key=_place)
+
+
+def _place(path):
+    return tuple(map(int, path.stem.split('-')[1:]))
 
 
 def newest(folder):
@@ -81,10 +85,28 @@ def newest(folder):
     return None, None, damaged
 
 
+def read(path, folder):
+    """The bytes of a checkpoint by name, to go on from in ``folder``.
+
+    Raises InputError where there is none, where it is damaged, and where the folder holds one that is further on:
+    it would be taken for the newest afterwards.
+    """
+    if not path.is_file():
+        raise InputError(f'{path}: no such checkpoint')
+    data = path.read_bytes()
+    _, state = load(data, path)
+    last = found(folder)[-1:]
+    if last and _place(last[0]) > (state['epoch'], state['step']):
+        raise InputError(f'{last[0]}: further on than {path}, and --resume auto would take it next time; use another '
+                         f'--save-dir, or remove it')
+    return data
+
+
 def prune(folder, keep):
-    """Remove all but the newest ``keep`` checkpoints."""
-    for path in found(folder)[:-keep]:
-        path.unlink(missing_ok=True)
+    """Remove all but the newest ``keep`` checkpoints, and what a process that was killed while saving has left."""
+    for path in (*found(folder)[:-keep], *Path(folder).glob('checkpoint-*.npz.part')):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _digest(arrays):

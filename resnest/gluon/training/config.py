@@ -70,8 +70,8 @@ class TrainConfig:
     dtype: str = _option('float32', 'float16: mixed precision, with loss scaling and float32 master weights; GPUs only',
                          choices=('float32', 'float16'))
     seed: int = _option(0, 'seed of every random choice', least=0)
-    deterministic: bool = _switch("the same bits in each run on more than two workers too (Horovod's tensor fusion "
-                                  'off: slower)')
+    deterministic: bool = _switch("the same bits in each run on GPUs and on more than two workers too (MXNet's "
+                                  "deterministic operators, Horovod's tensor fusion off: slower)")
     no_cuda: bool = _switch('use the CPU even where there is a GPU')
     num_workers: int = _option(2, 'threads that decode images', '-j', least=0)
     fp16_compression: bool = _switch('Horovod sends gradients as float16')

@@ -81,8 +81,11 @@ class Workers:
         if self.size == 1:
             return mx.gluon.Trainer(params, optimizer, kvstore=None)
         self._horovod.broadcast_parameters(params, root_rank=0)
-        compression = self._horovod.Compression.fp16 if fp16_compression else self._horovod.Compression.none
-        return self._horovod.DistributedTrainer(params, optimizer, compression=compression)
+        if not fp16_compression:
+            return self._horovod.DistributedTrainer(params, optimizer)
+        # Divided before they are added: the sum over many workers may be more than float16 holds.
+        return self._horovod.DistributedTrainer(params, optimizer, compression=self._horovod.Compression.fp16,
+                                                gradient_predivide_factor=float(self.size))
 
     def total(self, values, name):
         """The sum of a list of numbers over the workers, as float64; counts stay exact."""

@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 
 from resnest.errors import InputError, SharedError
 from resnest.files import replace_file
@@ -83,6 +84,8 @@ class _Run:
         """Train until the end, or until ``stop`` is asked for; returns the exit code."""
         if self.epoch >= self.config.num_epochs:
             self._say(f'{self.folder}: already trained for all of {self.config.num_epochs} epochs')
+            if not (self.folder / 'summary.json').exists():
+                self._summarize()       # killed before it was written
             return 0
         self._try('config.yaml', lambda: replace_file(self.folder / 'config.yaml', recipe.to_yaml(self.recipe)))
         while self.epoch < self.config.num_epochs:
@@ -101,10 +104,13 @@ class _Run:
                 self.monitor.curves()
             if last or self.epoch % self.config.save_frequency == 0:
                 self._save()
+        self._summarize()
+        return 0
+
+    def _summarize(self):
         self.monitor.summary(**self.best or {}, model=self.config.model, epochs=self.config.num_epochs,
                              workers=self.workers.size, global_batch_size=self.recipe['derived']['global_batch_size'],
                              skipped_steps=self.step.skipped, config=self.recipe)
-        return 0
 
     def _train_epoch(self, stop):
         """The rest of an epoch; returns its figures over all workers, or None where a stop was asked for."""
@@ -146,7 +152,8 @@ class _Run:
         loss, right, seen, waited, seconds, bad = self.workers.total([counters[name] for name in COUNTERS], 'training')
         seen = max(1, seen)
         return {'epoch': epoch + 1, 'loss': loss / seen, 'train_top1': 100 * right / seen,
-                'lr': self.step.trainer.learning_rate, 'images_per_second': seen / seconds * self.workers.size,
+                'lr': self.step.learning_rate((epoch + 1) * self.steps - 1),
+                'images_per_second': seen / seconds * self.workers.size,
                 'seconds': seconds / self.workers.size, 'waiting': waited / seconds,
                 **({'skipped': int(bad)} if bad else {})}
 
@@ -173,6 +180,9 @@ class _Run:
     def _save(self):
         """Write a checkpoint and remove the old ones; a meeting of all workers."""
         arrays = collect(self.network, self.step, self.averages, self.counters, self.workers)
+        wrong = [name for name, values in arrays.items() if not np.isfinite(values).all()]
+        if wrong:       # the next loss will tell; the checkpoint before is the one to go on from
+            return self._say(f'warning: {self.folder}: checkpoint was not written: {wrong[0]} is not finite')
         state = {'epoch': self.epoch, 'step': self.done, 'best': self.best, 'rows': self.monitor.rows,
                  'seconds': self.monitor.seconds(), 'recipe': self.recipe, 'skipped_steps': self.step.skipped,
                  'loss_scale': self.step.scale and [self.step.scale.value, self.step.scale.good],
@@ -189,9 +199,7 @@ class _Run:
             nonlocal path, damaged
             if self.config.resume not in (None, 'auto'):
                 path = Path(self.config.resume)
-                if not path.is_file():
-                    raise InputError(f'{path}: no such checkpoint')
-                return path.read_bytes()
+                return checkpoint.read(path, self.folder)
             if self.config.resume is None and checkpoint.found(self.folder):
                 raise InputError(f'{self.folder}: holds an earlier run; go on with it by --resume auto, or use another '
                                  f'--save-dir')

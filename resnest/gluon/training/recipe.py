@@ -6,12 +6,12 @@ import platform
 import yaml
 
 from resnest import __version__
-from resnest.errors import InputError
+from resnest.errors import SharedError
 from resnest.runtime import installed
 
 from .config import FIELDS, TrainConfig, option_of
 
-__all__ = ['check_batch', 'check_device', 'differences', 'horovod_environment', 'resolved', 'to_yaml', 'versions']
+__all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolved', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 
@@ -82,8 +82,8 @@ def check_batch(config):
     BatchNorm after the global pooling sees as many values a channel as there are images on the device.
     """
     if config.batch_size == 1:
-        raise InputError('--batch-size 1 cannot be trained: BatchNorm after the global pooling of a split attention '
-                         'would see one value; use at least 2, better 16')
+        raise SharedError('--batch-size 1 cannot be trained: BatchNorm after the global pooling of a split attention '
+                          'would see one value; use at least 2, better 16')
     if config.batch_size < SMALL_BATCH:
         return (f'--batch-size {config.batch_size}: BatchNorm sees few images at a time; with {SMALL_BATCH} or more on '
                 f'each worker the accuracy is better')
@@ -93,12 +93,17 @@ def check_batch(config):
 def check_device(config, device):
     """Raise InputError where the recipe cannot run on a device."""
     if config.dtype == 'float16' and device.device_type == 'cpu':
-        raise InputError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
+        raise SharedError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
 
 
-def horovod_environment(config):
-    """The environment variables that a recipe sets for Horovod; they count when it starts."""
+def environment(config):
+    """The environment variables that a recipe sets for Horovod and for MXNet's GPU operators.
+
+    They count when Horovod starts and where an operator is first run.
+    """
     variables = {}
+    if config.deterministic:
+        variables = {'MXNET_ENFORCE_DETERMINISM': '1', 'MXNET_CUDNN_AUTOTUNE_DEFAULT': '0'}
     if config.deterministic or config.fusion_mb is not None:
         variables['HOROVOD_FUSION_THRESHOLD'] = str(0 if config.deterministic else round(config.fusion_mb * 2 ** 20))
     if config.cycle_ms is not None:

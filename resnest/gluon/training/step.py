@@ -99,16 +99,22 @@ class Step:
                     total[:] = param.grad() if place == 0 else total + param.grad()
         loss = float(sum(each.asscalar() for each in losses))
         nonfinite, stopping = self._workers.total([not math.isfinite(loss), stop], 'step')
-        self.trainer.set_learning_rate(config.worker_lr * self._workers.size *
-                                       cosine_ramp(number, self._total, self._warmup))
+        self.trainer.set_learning_rate(self.learning_rate(number))
         if nonfinite:
-            self._leave_out(loss, batches, epoch, backup)
+            self._leave_out('loss', loss, batches, epoch, backup)
             return None, None, bool(stopping)
         if self._sums:
             for total, param in zip(self._sums, self._params):
                 total.copyto(param.grad())
-        self._update(sum(len(labels) for _, _, labels in batches))
+        norm = self._update(sum(len(labels) for _, _, labels in batches))
+        if not math.isfinite(norm):
+            self._leave_out('gradient', norm, batches, epoch, backup)
+            return None, None, bool(stopping)
         return loss, right, bool(stopping)
+
+    def learning_rate(self, number):
+        """Of step ``number`` of the whole run, for the whole gradient."""
+        return self._config.worker_lr * self._workers.size * cosine_ramp(number, self._total, self._warmup)
 
     def _backward(self, indices, images, labels, epoch):
         config = self._config
@@ -121,7 +127,7 @@ class Step:
             mixed = (mx.nd.array(shares, ctx=self._device),)
             x = mixup.mix(x, mixed[0]) if config.mixes(epoch) else x.astype('float32')
         with mx.autograd.record():
-            logits = self.net(x)
+            logits = self.net(x).astype('float32', copy=False)
             loss = self._loss_of(logits, y, *mixed)
             scaled = loss * self.scale.value if self.scale else loss
         scaled.backward()
@@ -129,35 +135,46 @@ class Step:
         return loss.sum() + (logits * 0).sum(), (logits.argmax(axis=1) == y).sum()
 
     def _update(self, images):
-        """Exchange the gradients, clip them, update the weights; an overflow of float16 leaves the step out."""
+        """Exchange the gradients, clip them, update the weights; returns a norm to clip that is not finite, or 0.
+
+        An overflow of float16 leaves the update out.
+        """
         self.trainer.allreduce_grads()
         images = images * (self.scale.value if self.scale else 1.0)
         if self.scale or self._config.clip_gradient:
-            gradients = [param.grad() for param in self._params]
-            squares = mx.nd.multi_sum_sq(*gradients, num_arrays=len(gradients)).asnumpy()
             # With an average over workers that is still to be taken (trainer._scale).
-            norm = math.sqrt(squares.sum(dtype=np.float64)) * self.trainer._scale / images
+            norm = _norm([param.grad() for param in self._params]) * self.trainer._scale / images
             if self.scale:
                 self.scale.update(math.isfinite(norm))
                 if not math.isfinite(norm):
-                    return
+                    return 0.0
             if self._config.clip_gradient:
+                if not math.isfinite(norm):
+                    return norm
                 images *= max(1.0, norm / self._config.clip_gradient)
         self.trainer.update(images)
+        return 0.0
 
-    def _leave_out(self, loss, batches, epoch, backup):
+    def _leave_out(self, what, value, batches, epoch, backup):
         """Count a step without update, or end the run where there have been too many."""
         self.skipped += 1
-        told = f'the loss is {loss} in epoch {epoch + 1}, learning rate {self.trainer.learning_rate:.4g}, on worker ' \
-               f'{self._workers.rank}; samples {_listed(np.concatenate([indices for indices, _, _ in batches]))}'
+        told = f'the {what} is {value} in epoch {epoch + 1}, learning rate {self.trainer.learning_rate:.4g}, on ' \
+               f'worker {self._workers.rank}; samples {_listed(np.concatenate([indices for indices, _, _ in batches]))}'
         if self.skipped > self._config.skip_nonfinite:
-            if math.isfinite(loss):
+            if math.isfinite(value):
                 raise NonFiniteLoss("another worker's loss is not finite; its own message says where")
             raise NonFiniteLoss(f'{told}; look at them, lower --lr, raise --warmup-epochs, or use --skip-nonfinite')
-        if not math.isfinite(loss):
+        if not math.isfinite(value):
             print(f'warning: {told}; left out ({self.skipped} of {self._config.skip_nonfinite})', flush=True)
         for param, value in zip(self._statistics, backup):
             value.copyto(param.data())
+
+
+def _norm(arrays):
+    """The Euclidean norm of all values together."""
+    # multi_sum_sq squares float16 in float16, and takes no BatchNorm's float32 beside it.
+    arrays = [array.astype('float32', copy=False) for array in arrays]
+    return math.sqrt(mx.nd.multi_sum_sq(*arrays, num_arrays=len(arrays)).asnumpy().sum(dtype=np.float64))
 
 
 def _listed(indices, most=16):
