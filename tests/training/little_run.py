@@ -1,6 +1,6 @@
 """A program for the tests: trains a small network on made-up images by the options of train.py.
 
-``--network bn`` is a ResNeSt, ``--network plain`` has no BatchNorm. ``--poison EPOCH SAMPLE`` makes that sample's loss
+``--layers bn`` is a ResNeSt, ``--layers plain`` has no BatchNorm. ``--poison EPOCH SAMPLE`` makes that sample's loss
 NaN in that epoch, ``--die RANK EPOCH STEP`` kills that rank there.
 """
 import argparse
@@ -41,7 +41,7 @@ def main():
     from resnest.gluon.training import add_options, distributed, fit, from_options, recipe
     parser = argparse.ArgumentParser()
     add_options(parser)
-    parser.add_argument('--network', default='bn')
+    parser.add_argument('--layers', default='bn')
     parser.add_argument('--poison', type=int, nargs=2, help='epoch and sample')
     parser.add_argument('--kill', type=int, help='seed of the moment at which one of the processes is killed')
     parser.add_argument('--die', type=int, nargs=3, help='rank, epoch and step')
@@ -59,7 +59,7 @@ def main():
     from resnest.gluon.training import step
 
     def make():
-        if options.network == 'bn':
+        if options.layers == 'bn':
             net = ResNet(VariantSpec('tiny', (1, 1, 1, 1), bottleneck_width=8, stem_width=8), classes=4,
                          dropblock_prob=config.dropblock_prob, last_gamma=config.last_gamma)
         else:

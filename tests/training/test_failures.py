@@ -68,7 +68,7 @@ def small_disk(tmp_path):
 
 def test_a_full_disk_costs_no_training(small_disk):
     (small_disk / 'other').write_bytes(bytes(540_000))
-    result = little_run(small_disk / 'run', *WORDS, '--network', 'plain', '--keep', 100)
+    result = little_run(small_disk / 'run', *WORDS, '--layers', 'plain', '--keep', 100)
     assert result.returncode == 0, result.stderr
     assert 'was not written: No space left on device' in result.stdout
     assert 'epoch   2' in result.stdout

@@ -5,7 +5,7 @@ import pytest
 from .runs import last_arrays, little_run, log, needs_horovod
 
 # 51 steps of 16 images.
-WORDS = ('--network', 'plain', '--num-epochs', 9, '--warmup-epochs', 1, '--label-smoothing', '--eval-frequency', 9,
+WORDS = ('--layers', 'plain', '--num-epochs', 9, '--warmup-epochs', 1, '--label-smoothing', '--eval-frequency', 9,
          '--clip-gradient', 0.5, '--ema-decay', 0.9, '--wd', 0.01)
 
 
