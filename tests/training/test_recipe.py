@@ -52,7 +52,8 @@ def test_epochs_with_mixup(epochs, off, wanted):
 OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'sharding': 'local', 'dtype': 'float16',
          'label_smoothing': 0.3, 'dropblock_prob': 0.3, 'ema_decay': 0.3, 'momentum': 0.3, 'crop_ratio': 0.3,
          'num_classes': 5, 'input_size': 96, 'lr': 0.3, 'warmup_epochs': 2.0, 'clip_gradient': 2.0, 'fusion_mb': 3.0,
-         'cycle_ms': 2.0, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a', 'resume': 'a'}
+         'cycle_ms': 2.0, 'model_options': {'radix': 1}, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a',
+         'resume': 'a'}
 FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'save_frequency', 'save_steps', 'keep', 'eval_frequency',
         'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic', 'fusion_mb',
         'cycle_ms'}
