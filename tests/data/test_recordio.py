@@ -9,7 +9,7 @@ import pytest
 from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack, unpack
 
 from resnest.errors import InputError
-from resnest.gluon.data import RecordSet, write_shards
+from resnest.gluon.data import RecordSet, open_pair, write_shards
 from tests.conftest import encoded, read_json
 
 
@@ -66,6 +66,18 @@ def test_manifest_tells_what_the_files_hold(folder):
             data = (folder / shard['file']).read_bytes()
             assert shard['bytes'] == len(data)
             assert shard['sha256'] == hashlib.sha256(data).hexdigest()
+
+
+def test_the_labels_tell_the_classes_without_a_manifest(tmp_path):
+    path = tmp_path / 'one.rec'
+    writer = MXIndexedRecordIO(str(path.with_suffix('.idx')), str(path), 'w')
+    for number, label in enumerate((2, 0, [6.0, 9.0], 1)):      # the first of several labels counts
+        writer.write_idx(number, pack(IRHeader(0, label, number, 0), b'image'))
+    writer.close()
+    assert RecordSet(path, 'train').count_classes() == 7
+    train, val, classes = open_pair(path, path)
+    assert (len(train), len(val), classes) == (4, 4, 7)
+    assert open_pair(path, path, 10)[2] == 10
 
 
 def test_one_file_and_a_pattern(folder):

@@ -9,8 +9,8 @@ __all__ = ['open_pair']
 def open_pair(train_source, val_source, classes=None, part=None):
     """``(train, val, number of classes)``: two :class:`RecordSet` and ``classes``, or those of the manifest.
 
-    ``part`` is RecordSet's, for the training records. Raises InputError where the two have other classes, where
-    ``classes`` is too small, and where nothing tells the number.
+    Without either, as beside a single .rec file, the labels tell. ``part`` is RecordSet's, for the training records.
+    Raises InputError where the two have other classes and where ``classes`` is too small.
     """
     train, val = RecordSet(train_source, 'train', part), RecordSet(val_source, 'val')
     known = max(len(records.classes or ()) for records in (train, val))
@@ -18,7 +18,5 @@ def open_pair(train_source, val_source, classes=None, part=None):
         raise InputError(f'{val_source}: its classes are not those of {train_source}')
     if classes and classes < known:
         raise InputError(f'--num-classes {classes}, but the data have {known} classes')
-    classes = classes or train.classes and len(train.classes)
-    if not classes:
-        raise InputError(f'{train_source}: there is no manifest.json to tell the classes; use --num-classes')
+    classes = classes or (len(train.classes) if train.classes else max(train.count_classes(), val.count_classes()))
     return train, val, classes

@@ -64,6 +64,17 @@ class RecordSet:
         shard, local = self._place(index)
         return f'{self.files[shard]}, record {local} at byte {self._offsets[shard][local]}'
 
+    def count_classes(self):
+        """One more than the largest label; reads the head of every record."""
+        most = 0
+        for index in range(len(self)):
+            shard, local = self._place(index)
+            head = os.pread(self._descriptors[shard], 8 + HEADER.size, self._offsets[shard][local])[8:]
+            flag, label, _, _ = HEADER.unpack_from(head) if len(head) >= HEADER.size else (1, 0, 0, 0)
+            whole = not flag and math.isfinite(label)
+            most = max(most, int(label) if whole else self[index][1])
+        return most + 1
+
     def _place(self, index):
         """Number of the shard and of the record in it."""
         if not 0 <= index < len(self):

@@ -32,7 +32,7 @@ class TrainConfig:
                                             'blocks=[1,1,1,1]; get_model wants the same to load the weights')
     rec_train: Optional[str] = _option(None, 'training data: a folder of shards, a .rec file or a pattern')
     rec_val: Optional[str] = _option(None, 'validation data, in the same forms')
-    num_classes: Optional[int] = _option(None, "classes; from the data's manifest unless given", least=1)
+    num_classes: Optional[int] = _option(None, "classes; the data's manifest or labels tell unless given", least=1)
     input_size: Optional[int] = _option(None, "image side in pixels; the model's own unless given", '--crop-size',
                                         least=1)
     crop_ratio: Optional[float] = _option(None, "validation crop / resized short edge; the model's own unless given",
