@@ -11,6 +11,7 @@ def main(arguments=None):
     parser.add_argument('--target-dir', type=Path, default=Path('digits'), help='folder; the shards go into its rec/')
     parser.add_argument('--num-shards', type=int, default=2, help='shards of each split')
     parser.add_argument('--seed', type=int, default=0, help='of the split and the order')
+    parser.add_argument('--raw', action='store_true', help='also write the pictures to train/<digit>/ and val/<digit>/')
     options = parser.parse_args(arguments)
     if options.num_shards < 1:
         raise InputError(f'--num-shards must be at least 1, got {options.num_shards}')
@@ -33,6 +34,10 @@ def main(arguments=None):
     order = np.random.default_rng(options.seed).permutation(len(digits.target))
     samples = [(png(digits.images[i]), int(digits.target[i])) for i in order]
     folder = options.target_dir / 'rec'
+    for number, (picture, digit) in enumerate(samples if options.raw else ()):
+        path = options.target_dir / ('train' if number < 1500 else 'val') / str(digit) / f'{number:04d}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
     write_shards(folder, {'train': samples[:1500], 'val': samples[1500:]}, [str(digit) for digit in range(10)],
                  options.num_shards, seed=options.seed, source=f'scikit-learn {version}, load_digits')
     print(f'{folder}: 1500 training and {len(samples) - 1500} validation images, 10 classes')

@@ -34,8 +34,8 @@ def train(config, workers, print_config=False):
     )
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import evaluate
-    from resnest.gluon.models import SMALLEST_IMAGE, find_variant, override
-    from resnest.gluon.training import fit, recipe
+    from resnest.gluon.models import SMALLEST_IMAGE, find_variant, load_pretrained, override
+    from resnest.gluon.training import fit, load_first, recipe
 
     changes = config.model_options or {}
     spec = override(find_variant(config.model), changes)
@@ -87,6 +87,7 @@ def train(config, workers, print_config=False):
     mx.random.seed(config.seed)
     for each in (network, twin):
         each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
+    load_first(config, workers, lambda path: load_pretrained(network, spec, path, ctx=device, other_classes=True))
     return fit(network, twin, config, workers, device, batches, validate)
 
 

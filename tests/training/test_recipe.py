@@ -35,7 +35,7 @@ def test_steps():
 
 
 def test_the_printed_recipe_gives_the_same_recipe():
-    config = TrainConfig(lr=1e-5, mixup=True, resume='auto', fusion_mb=0.5)
+    config = TrainConfig(lr=1e-5, mixup=True, resume='auto', fusion_mb=0.5, pretrained=True, freeze=['stem'])
     text = to_yaml(resolved(config, 4, 10))
     assert TrainConfig(**check_values(yaml.safe_load(text), 'x.yaml')) == config
     assert list(yaml.safe_load(text)) == [*FIELDS, 'derived']
@@ -53,11 +53,11 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'label_smoothing': 0.3, 'dropblock_prob': 0.3, 'ema_decay': 0.3, 'momentum': 0.3, 'crop_ratio': 0.3,
          'num_classes': 5, 'input_size': 96, 'lr': 0.3, 'warmup_epochs': 2.0, 'clip_gradient': 2.0, 'fusion_mb': 3.0,
          'cycle_ms': 2.0, 'model_options': {'radix': 1}, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a',
-         'resume': 'a'}
-FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'save_frequency', 'save_steps', 'keep', 'eval_frequency',
-        'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic', 'fusion_mb',
-        'cycle_ms'}
-KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875}
+         'resume': 'a', 'resume_params': 'a', 'freeze': ['stem'], 'backbone_lr_factor': 0.3}
+FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps', 'keep',
+        'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
+        'fusion_mb', 'cycle_ms'}
+KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'resume': 'b'}
 
 
 @pytest.mark.parametrize('name', FIELDS)

@@ -4,8 +4,9 @@ from .complexity import complexity
 from .features import Features
 from .parameters import count_classes
 from .resnet import SMALLEST_IMAGE, ResNet
+from .store import load_pretrained
 from .variants import VARIANTS, VariantSpec, find_variant, override
 from .zoo import *  # noqa: F403
 
 __all__ = ['Features', 'ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', 'count_classes',
-           'find_variant', 'override', *zoo.__all__]
+           'find_variant', 'load_pretrained', 'override', *zoo.__all__]

@@ -53,8 +53,8 @@ def load_parameters(net, path, ctx=None, other_classes=False):
         Where the file was made for another number of classes, load all but the classifier, and
         initialize that one (MSRAPrelu) instead of raising.
 
-    Raises InputError for a file that is missing, is not a parameter file, or is of another network; nothing
-    is loaded then.
+    Returns whether the classifier starts anew. Raises InputError for a file that is missing, is not a parameter
+    file, or is of another network; nothing is loaded then.
     """
     omitted = getattr(net, 'omitted', ())
     stored = {name: value for name, value in read_parameters(path).items() if name.split('.')[0] not in omitted}
@@ -76,3 +76,4 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     if classifier:
         LOG.info('%s: the classifier for %d classes starts anew', path, wanted['fc.bias'].shape[0])
         net.fc.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=net.bn1.gamma.list_ctx(), force_reinit=True)
+    return bool(classifier)

@@ -27,16 +27,15 @@ ROOT = '~/.mxnet/models'
 LOG = logging.getLogger(__name__)
 
 
-def load_pretrained(net, spec, pretrained, root=ROOT, ctx=None):
+def load_pretrained(net, spec, pretrained, root=ROOT, ctx=None, other_classes=False):
     """Load the published weights (``pretrained=True``) or those of a file (its path) into ``net``.
 
-    A network with another number of classes than the published one keeps its classifier, newly
-    initialized; a file given by its path has to fit.
+    A network with another number of classes than the published one keeps its classifier, newly initialized; a file
+    given by its path has to fit unless ``other_classes``. Returns whether the classifier is new.
     """
     if isinstance(pretrained, (str, os.PathLike)):
-        load_parameters(net, pretrained, ctx)
-    else:
-        load_parameters(net, model_file(spec, root), ctx, other_classes=True)
+        return load_parameters(net, pretrained, ctx, other_classes)
+    return load_parameters(net, model_file(spec, root), ctx, other_classes=True)
 
 
 def model_file(spec, root=ROOT):

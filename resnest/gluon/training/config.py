@@ -1,11 +1,14 @@
 """The recipe: one dataclass, from which the options of train.py and the keys of its YAML files are made."""
 import dataclasses
+import difflib
 import math
 import typing
 from dataclasses import dataclass
 from typing import Optional
 
 from resnest.errors import InputError
+
+from .finetune import STAGES
 
 __all__ = ['FIELDS', 'TrainConfig', 'field_type', 'option_of', 'problem']
 
@@ -45,6 +48,12 @@ class TrainConfig:
     mixup_mode: str = _option('sample', 'a share for each sample, as the paper has it, or one for the batch',
                               choices=('sample', 'batch'))
     mixup_off_epoch: int = _option(0, 'epochs at the end without mixup', least=0)
+    pretrained: bool = _switch('start from the published weights, with a new classifier for other than 1000 classes')
+    resume_params: Optional[str] = _option(None, 'start from a .params file, with a new classifier where it is for '
+                                           'another number of classes')
+    freeze: Optional[list] = _option(None, f"stages that stay as they are loaded: {', '.join(STAGES)}",
+                                     choices=STAGES)
+    backbone_lr_factor: float = _option(1.0, 'learning rate of all but the classifier, relative to its own', above=0)
     sharding: str = _option('global', 'global: all workers read all shards, in one order; local: each worker reads '
                             'the shards that its machine has', choices=('global', 'local'))
     skip_bad: bool = _switch('put the next record in the place of one that cannot be read, and count it')
@@ -104,6 +113,13 @@ class TrainConfig:
             raise InputError('--deterministic turns tensor fusion off, --fusion-mb sets it; leave one of them out')
         if self.dtype == 'float16' and self.no_cuda:
             raise InputError('--dtype float16 needs a GPU; leave out --no-cuda, or use --dtype float32')
+        if self.pretrained and self.resume_params:
+            raise InputError('--pretrained and --resume-params both say what to start from; leave one of them out')
+        self.freeze = [stage for stage in STAGES if stage in (self.freeze or ())] or None
+        if self.freeze and not (self.pretrained or self.resume_params or self.resume not in (None, 'auto')):
+            raise InputError('--freeze keeps what was loaded; say by --pretrained or --resume-params what that is')
+        if self.freeze == list(STAGES) and self.backbone_lr_factor != 1:
+            raise InputError('--freeze of all stages leaves nothing to --backbone-lr-factor; leave one of them out')
 
     @property
     def warmup(self):
@@ -129,7 +145,7 @@ def option_of(name):
 
 
 def field_type(name):
-    """``(type, optional)`` of a field: bool, int, float, str or dict, and whether it may be None."""
+    """``(type, optional)`` of a field: bool, int, float, str, list or dict, and whether it may be None."""
     kinds = [kind for kind in typing.get_args(FIELDS[name].type) if kind is not type(None)]
     return (kinds[0], True) if kinds else (FIELDS[name].type, False)
 
@@ -139,6 +155,10 @@ def problem(name, value):
     limits = FIELDS[name].metadata
     if value is None:
         return None
+    if isinstance(value, list):
+        return next((f"has no choice '{each}'; did you mean "
+                     f"'{difflib.get_close_matches(str(each), limits['choices'], 1, 0)[0]}'?"
+                     for each in value if each not in limits['choices']), None)
     if limits['choices'] and value not in limits['choices']:
         return f"must be one of {', '.join(limits['choices'])}, got {value}"
     if isinstance(value, float) and not math.isfinite(value):

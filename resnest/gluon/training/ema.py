@@ -25,8 +25,8 @@ class AveragedWeights:
         """Take the weights as they are now into the averages; call it after each step."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         for name, average in self._averages.items():
-            average *= decay
-            average += (1 - decay) * self._params[name].data().astype('float32', copy=False)
+            weight = self._params[name].data().astype('float32', copy=False)
+            average += (1 - decay) * (weight - average)     # exact where nothing moves
         self.updates += 1
 
     def arrays(self):

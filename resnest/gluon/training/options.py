@@ -59,6 +59,9 @@ def add_options(parser):
             parser.add_argument(*strings, dest=name, nargs='+', action=Pairs, metavar='KEY=VALUE',
                                 default=argparse.SUPPRESS, help=text)
             continue
+        if kind is list:
+            parser.add_argument(*strings, dest=name, nargs='*', metavar='NAME', default=argparse.SUPPRESS, help=text)
+            continue
         choices = field.metadata['choices']
         word = {int: 'N', float: 'X'}.get(kind, name.split('_')[-1].upper())
         parser.add_argument(*strings, dest=name, type=kind, choices=choices, metavar=None if choices else word,
@@ -116,7 +119,7 @@ def _checked(name, value, where):
             value = float(value)        # YAML takes 1 for a whole number and 1e-4 for a text
     if not (value is None and optional or type(value) is kind):
         wanted = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
-                  dict: 'a mapping: {radix: 0}'}[kind]
+                  list: 'a list: [a, b]', dict: 'a mapping: {radix: 0}'}[kind]
         raise InputError(f'{where}: {name} must be {wanted}, got {value!r}')
     found = problem(name, value)
     if found:

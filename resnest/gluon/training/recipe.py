@@ -16,9 +16,9 @@ __all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolve
 SMALL_BATCH = 16
 
 # What may change when a run goes on: where things lie, and what does not bear on the result.
-FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'save_frequency', 'save_steps', 'keep', 'eval_frequency',
-        'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic', 'fusion_mb',
-        'cycle_ms'}
+FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps', 'keep',
+        'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
+        'fusion_mb', 'cycle_ms'}
 # None stands for the model's or the data's own.
 OWN = {'num_classes', 'input_size', 'crop_ratio'}
 # Compared by what they come to on all workers together.

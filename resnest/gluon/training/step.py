@@ -8,6 +8,7 @@ from resnest.errors import InputError
 
 from ..data import with_normalization
 from . import mixup
+from .finetune import freeze, scale_backbone
 from .losses import SmoothedCrossEntropy
 from .schedule import cosine_ramp
 
@@ -38,6 +39,9 @@ class LossScale:
 
 def make_trainer(network, config, workers):
     """Nesterov's gradient, with decay on the weights of convolutions and dense layers only (section 5.1)."""
+    freeze(network, config.freeze or ())
+    if config.backbone_lr_factor != 1:
+        scale_backbone(network, config.backbone_lr_factor)
     params = network.collect_params()
     for name, param in params.items():
         param.wd_mult = 1.0 if name.endswith('weight') else 0.0
@@ -73,7 +77,8 @@ class Step:
         self._loss_of = SmoothedCrossEntropy(config.label_smoothing)
         self._loss_of.hybridize()
         self._params = [param for param in network.collect_params().values() if param.grad_req != 'null']
-        self._statistics = [param for param in network.collect_params().values() if param.grad_req == 'null']
+        self._statistics = [param for name, param in network.collect_params().items()
+                            if name.endswith(('running_mean', 'running_var'))]
         self._sums = [mx.nd.zeros_like(param.data()) for param in self._params] if config.accumulate > 1 else None
 
     def __call__(self, batches, epoch, number, stop=False):
