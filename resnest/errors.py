@@ -29,6 +29,8 @@ def run_command(main, *args, **kwargs):
     interrupted; 141 when the reader of the output has gone. Any other exception is a defect and
     keeps its traceback.
     """
+    if hasattr(sys.stdout, 'reconfigure'):      # a name that the terminal cannot show must not end the command
+        sys.stdout.reconfigure(errors='backslashreplace')
     try:
         code = main(*args, **kwargs)
         sys.stdout.flush()

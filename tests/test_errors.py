@@ -34,6 +34,11 @@ def test_a_defect_keeps_its_traceback(body):
     assert 'Traceback' in result.stderr
 
 
+def test_what_a_terminal_cannot_show_is_spelled_out():
+    result = run(r'print("caf\xe9 \udcff")', env={**os.environ, 'PYTHONIOENCODING': 'ascii'})
+    assert (result.returncode, result.stdout) == (0, 'caf\\xe9 \\udcff\n')
+
+
 def test_a_closed_pipe_is_no_defect():
     reader, writer = os.pipe()
     os.close(reader)

@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from resnest.errors import InputError, run_command
@@ -18,8 +19,9 @@ def main(arguments=None):
     parser.add_argument('--classes', help='class names: a file with a name a line, or the manifest.json of the shards; '
                         "ImageNet's for 1000 classes unless given, numbers for others")
     parser.add_argument('--top-k', type=int, default=5, help='classes to name (default: %(default)s)')
-    parser.add_argument('--explain', type=Path, metavar='OUT.png', help='file for a figure of what the network looked '
-                        'at (Grad-CAM) and how it weighted its splits, for the first 8 pictures')
+    parser.add_argument('--explain', type=Path, metavar='OUT.png', help='file (.png, .pdf, .svg, .jpg) for a '
+                        'figure of what the network looked at (Grad-CAM) and how it weighted its splits, for the '
+                        'first 8 pictures')
     parser.add_argument('--crop-size', '--input-size', type=int,
                         help="image side in pixels; the model's own unless given")
     parser.add_argument('--crop-ratio', type=float, help="crop / resized short edge; the model's own unless given")
@@ -35,18 +37,23 @@ def main(arguments=None):
         if path and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
             raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
 
+    for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
+        warnings.filterwarnings('ignore', text)
+
     from tqdm import tqdm
 
     from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, find_pictures, interpolation_for, with_normalization
     from resnest.gluon.device import choose_device
-    from resnest.gluon.inference import class_names, classify, explain_pictures, format_table
+    from resnest.gluon.inference import FIGURE_FORMATS, class_names, classify, explain_pictures, format_table
     from resnest.gluon.models import SMALLEST_IMAGE, count_classes
     from resnest.runtime import import_extra
 
     if options.crop_size is not None and options.crop_size < SMALLEST_IMAGE:
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')
     if options.explain:
+        if options.explain.suffix.lower() not in FIGURE_FORMATS:
+            raise InputError(f'--explain {options.explain}: the ending must be one of {" ".join(FIGURE_FORMATS)}')
         import_extra('matplotlib', 'demo')      # before the work
     paths = find_pictures(options.images)
     classes = count_classes(options.resume) if options.resume else 1000
@@ -68,8 +75,9 @@ def main(arguments=None):
         shown = explain_pictures(net, [result['file'] for result in results], crop, names, device, options.explain)
         print(f'{options.explain}: what the network looked at in {shown} of {len(results)} pictures')
     if options.json:
-        replace_file(options.json, json.dumps({'model': options.model, 'pictures': results, 'unreadable': problems},
-                                              indent=1, ensure_ascii=False) + '\n')
+        text = json.dumps({'model': options.model, 'pictures': results, 'unreadable': problems}, indent=1,
+                          ensure_ascii=False) + '\n'
+        replace_file(options.json, text.encode(errors='backslashreplace'))      # names of files can be any bytes
     if problems:
         more = f' (and {len(problems) - 1} more: {"; ".join(problems[1:4])})' if len(problems) > 1 else ''
         raise InputError(problems[0] + more)

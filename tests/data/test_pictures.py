@@ -145,10 +145,16 @@ def test_find_pictures(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b'')
     inside = [tmp_path / name for name in ('a.png', 'b.JPG', 'deep/er/c.webp')]
+    for name in ('.trash/d.png', 'deep/._c.webp'):        # as other systems leave them
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b'')
     assert find_pictures([tmp_path]) == inside
     assert find_pictures([tmp_path / 'notes.txt', str(tmp_path)]) == [tmp_path / 'notes.txt', *inside]
     with pytest.raises(InputError, match='nowhere.jpg: no such file'):
         find_pictures([tmp_path / 'nowhere.jpg'])
+    (tmp_path / 'deep/er/up').symlink_to(tmp_path / 'deep')
+    with pytest.raises(InputError, match='deep/er/up: a link that leads back'):
+        find_pictures([tmp_path])
     (tmp_path / 'empty').mkdir()
     with pytest.raises(InputError, match='empty: no pictures'):
         find_pictures([tmp_path / 'empty'])

@@ -1,5 +1,6 @@
 """Naming pictures: the function against the network run by hand, and the command on all kinds of files."""
 import dataclasses
+import os
 import runpy
 
 import mxnet as mx
@@ -156,12 +157,26 @@ def test_command_names_what_it_cannot_read(trained, photos, tmp_path):
     assert not (tmp_path / 'a.png').exists()
 
 
+def test_names_that_cannot_be_shown(trained, photos, tmp_path):
+    """Bytes that are no text, formulas, letters that neither the terminal nor the font has."""
+    names = [os.fsdecode(b'caf\xe9.png'), '$\\foo$.png', 'two\nlines.png', '\u56fe\U0001f600.png']
+    for name in names:
+        (tmp_path / name).write_bytes((photos[0] / '0.png').read_bytes())
+    result = script('gluon/classify.py', *names, *WORDS, '--resume', trained[0], '--json', 'a.json', '--explain',
+                    'a.PDF', cwd=tmp_path, PYTHONIOENCODING='ascii')
+    assert (result.returncode, 'Warning' in result.stderr) == (0, False), result.stderr
+    assert r'caf\udce9.png' in result.stdout
+    assert [entry['file'] for entry in read_json(tmp_path / 'a.json')['pictures']] == names
+    assert (tmp_path / 'a.PDF').read_bytes().startswith(b'%PDF')
+
+
 @pytest.mark.parametrize('words, wanted', [
     (('no.jpg',), 'no.jpg: no such file'), (('{a}', '--resume', 'no.params'), 'no.params: no such file'),
     (('{a}', '--resume', '{a}'), 'not a parameter file'), (('{a}', '--resume', '{p}', '--classes', '{p}'), 'neither a'),
     (('{a}', '--resume', '{p}', '--model', 'resnest26'), 'not of this network'),
     (('{a}',), 'no weights are published for resnest14'), (('{a}', '--top-k', '0'), '--top-k must be at least 1'),
     (('{a}', '--json', 'no/a.json'), 'no/a.json: cannot be written'), (('{a}', '--explain', '.'), 'cannot be written'),
+    (('{a}', '--explain', 'a.tiff'), 'a.tiff: the ending must be one of .png .pdf'),
     (('{a}', '--crop-size', '5'), '--crop-size must be at least 17')])
 def test_command_refuses(trained, photos, tmp_path, monkeypatch, words, wanted):
     monkeypatch.chdir(tmp_path)

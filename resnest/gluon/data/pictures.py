@@ -3,7 +3,6 @@
 Only pictures that someone asks about are treated so. The ImageNet pipeline neither turns by EXIF nor paints under
 transparent pixels, since the networks were trained, and their published accuracy was measured, without.
 """
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from PIL import Image, ImageOps
 
 from resnest.errors import InputError
 
-from .image_folder import IMAGE_SUFFIXES
+from .image_folder import IMAGE_SUFFIXES, images_below
 from .transforms import decode
 
 __all__ = ['find_pictures', 'read_picture', 'upright']
@@ -22,15 +21,14 @@ ORIENTATION = 0x0112        # EXIF tag; 1 is upright
 def find_pictures(paths):
     """The files among ``paths``, and the pictures in the folders among them, at any depth, in sorted order.
 
-    A file that is named is taken whatever its ending. Raises InputError for a path that is not there and for a
-    folder without pictures.
+    A file that is named is taken whatever its ending; in folders the rules of :mod:`.image_folder` hold, so that hidden
+    files are passed over. Raises InputError for a path that is not there and for a folder without pictures.
     """
     found = []
     for path in map(Path, paths):
         path = path.expanduser()
         if path.is_dir():
-            inside = sorted(Path(folder, name) for folder, _, names in os.walk(path, followlinks=True)
-                            for name in names if name.lower().endswith(IMAGE_SUFFIXES))
+            inside = list(images_below(path))
             if not inside:
                 raise InputError(f'{path}: no pictures ({", ".join(IMAGE_SUFFIXES)}) in this folder')
             found += inside

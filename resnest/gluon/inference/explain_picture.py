@@ -10,8 +10,9 @@ from resnest.runtime import import_extra
 from ..data import read_picture
 from .explain import explain
 
-__all__ = ['draw_explanations', 'explain_pictures']
+__all__ = ['FIGURE_FORMATS', 'draw_explanations', 'explain_pictures']
 
+FIGURE_FORMATS = '.png', '.pdf', '.svg', '.jpg'
 MOST_PICTURES = 8       # rows of a figure that is still one page
 # Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: told apart by all eyes; the markers help in grey print.
 COLOURS = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'
@@ -37,7 +38,7 @@ def explain_pictures(net, files, transform, names, device, path):
 
 
 def draw_explanations(images, explanations, captions, names, path):
-    """Write a PNG with a row a picture.
+    """Write a figure with a row a picture.
 
     Parameters
     ----------
@@ -49,6 +50,7 @@ def draw_explanations(images, explanations, captions, names, path):
     names : list of str
         Of the classes.
     path : str or Path
+        Its ending is the format, one of :data:`FIGURE_FORMATS`.
 
     Raises MissingPackage without matplotlib.
     """
@@ -68,17 +70,18 @@ def draw_explanations(images, explanations, captions, names, path):
         if charts:
             _chart(axes[row, 2], found.attention, first=row == 0, last=row == rows - 1)
     with replacing(path) as part:
-        figure.savefig(part, format='png', dpi=150)
+        figure.savefig(part, format=Path(path).suffix[1:].lower(), dpi=150)
     pyplot.close(figure)
 
 
 def _picture(axes, image, caption):
     axes.imshow(image, interpolation='nearest' if len(image) < SHARP_BELOW else 'antialiased')
-    axes.set_title(_cut(caption), fontsize=9, loc='left')
+    axes.set_title(_cut(caption), fontsize=9, loc='left', parse_math=False)
     axes.set_axis_off()
 
 
 def _cut(text, most=25):
+    text = text.encode('utf-8', 'replace').decode().replace('\n', ' ')        # names of files can be any bytes
     return text if len(text) <= most else f'{text[:most - 1]}…'
 
 
@@ -90,7 +93,8 @@ def _overlay(axes, image, found, name):
     axes.imshow(grey, cmap='gray', vmin=-DARKEST, vmax=255, extent=extent,
                 interpolation='nearest' if len(image) < SHARP_BELOW else 'antialiased')
     shown = axes.imshow(found.cam, cmap=_heat(), vmin=0, vmax=1, extent=extent, interpolation='bilinear')
-    axes.set_title(f'{_cut(name)}, {100 * found.probability:.1f} %', fontsize=9, loc='left', fontweight='bold')
+    axes.set_title(f'{_cut(name)}, {100 * found.probability:.1f} %', fontsize=9, loc='left', fontweight='bold',
+                   parse_math=False)
     axes.text(0.5, -0.02, f'Grad-CAM of stage {found.stage} ({found.cam.shape[0]}×{found.cam.shape[1]})',
               transform=axes.transAxes, ha='center', va='top', fontsize=8)
     axes.set_axis_off()
