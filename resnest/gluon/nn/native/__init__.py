@@ -35,8 +35,10 @@ FOLDER = Path(__file__).parent
 # -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
 FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17', '-Wl,-Bsymbolic')
 # The int8 operator uses mxnet's own headers: with the settings and the string type of the wheel.
+# -z now: an mxnet that lacks one of the functions is refused when loading, instead of ending the process later.
 MXNET_FLAGS = ('-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_MKLDNN=1', '-DMXNET_USE_CUDA=0', '-DMSHADOW_USE_CUDA=0',
-               '-DMSHADOW_USE_MKL=0', '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_F16C=0', '-DDMLC_LOG_STACK_TRACE=0')
+               '-DMSHADOW_USE_MKL=0', '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_F16C=0', '-DDMLC_LOG_STACK_TRACE=0',
+               '-Wl,-z,now')
 # Library → its operators and the flags that it needs beside FLAGS.
 LIBRARIES = {'split_attention': (('split_attention_sum', 'split_attention_pool'), ()),
              'split_attention_int8': (('split_attention_int8',), MXNET_FLAGS)}
@@ -117,7 +119,7 @@ def load(compiling=True, name='split_attention'):
         _failed[name] = path
     except (InputError, OSError, mx.MXNetError) as error:
         _failed[name] = path
-        warnings.warn(f'without the native operators: {str(error).splitlines()[0]}', stacklevel=2)
+        warnings.warn(f'without the native operators: {str(error).strip().splitlines()[-1]}', stacklevel=2)
     else:
         _loaded.add(name)
     return name in _loaded
