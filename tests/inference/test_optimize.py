@@ -166,6 +166,21 @@ def test_missing_and_truncated_files_are_refused(exported, tmp_path, name):
         load(tmp_path / 'net')
 
 
+def test_files_may_be_renamed_but_not_mixed(exported, tmp_path):
+    for path in exported.iterdir():
+        (tmp_path / path.name.replace('net', 'an-other')).write_bytes(path.read_bytes())
+    x = images(2, 3, 40, 32)
+    np.testing.assert_array_equal(load(tmp_path / 'an-other')(x).asnumpy(), load(exported / 'net')(x).asnumpy())
+    optimize(randomize(ResNet(TINY, classes=4), seed=3), images(1, 3, 32, 32)).export(tmp_path / 'x')
+    (tmp_path / 'x-0000.params').replace(tmp_path / 'an-other-0000.params')
+    with pytest.raises(InputError, match='an-other-0000.params: truncated or changed'):
+        load(tmp_path / 'an-other')
+    about = json.loads((tmp_path / 'x.json').read_text())
+    (tmp_path / 'an-other.json').write_text(json.dumps({**about, 'sha256': 'a'}))
+    with pytest.raises(InputError, match='an-other.json: not written by export, or damaged'):
+        load(tmp_path / 'an-other')
+
+
 @pytest.mark.parametrize('change, words', [
     (dict(precision='float8'), "unknown precision 'float8'"),
     (dict(example=images(1, 4, 32, 32)), r'cannot take the example \(1, 4, 32, 32\)'),
@@ -178,6 +193,14 @@ def test_bad_requests_are_refused(tiny, change, words):
         optimize(randomize(tiny()), **{'example': images(1, 3, 32, 32), **change})
 
 
+@pytest.mark.parametrize('precision', ['float32', 'int8'])
+def test_weights_that_are_not_finite_are_refused(tiny, precision):
+    net, x = randomize(tiny()), images(1, 3, 32, 32)
+    net.fc.bias.set_data(net.fc.bias.data() * np.nan)
+    with pytest.raises(InputError, match='not finite in float32'):
+        optimize(net, x, precision, [x])
+
+
 def test_a_network_without_values_is_refused(tiny):
     with pytest.raises(InputError, match='initialize'):
         optimize(tiny(), images(1, 3, 32, 32))
@@ -186,9 +209,11 @@ def test_a_network_without_values_is_refused(tiny):
 def test_other_inputs_are_refused(tiny):
     made = optimize(randomize(tiny()), images(1, 3, 32, 32))
     for x, words in ((images(1, 4, 32, 32), r'\(N, 3, H, W\)'), (images(3, 32, 32), r'\(N, 3, H, W\)'),
-                     (images(1, 3, 32, 32).astype('uint8'), 'float32, got uint8'), (np.zeros(3), 'NDArray')):
+                     (images(1, 3, 32, 32).astype('uint8'), 'float32, got uint8'), (np.zeros(3), 'NDArray'),
+                     (images(1, 3, 40, 1), r'\(1, 3, 40, 1\) is too small; .* from 17 px on')):
         with pytest.raises(InputError, match=words):
             made(x)
+    assert made(images(2, 3, 17, 40)).shape == (2, 10)      # and it still works
 
 
 def test_a_precision_that_the_cpu_lacks_is_refused(tiny, monkeypatch, exported):

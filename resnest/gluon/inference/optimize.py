@@ -9,7 +9,7 @@ from .bfloat16 import to_bfloat16
 from .fold import fold
 from .optimized import OptimizedNet
 from .precision import require_cpu
-from .quantize import quantize
+from .quantize import quantize, require_finite
 from .rewrite import pool_early, slice_splits
 from .trace import trace
 
@@ -45,11 +45,12 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         Whether to use the native operators; by default for int8, where they can be loaded.
 
     Returns an :class:`OptimizedNet`. Raises InputError for a precision that is unknown or that this CPU lacks, for an
-    example that does not suit the network, for a calibration that is empty or does not suit it, and where the native
-    operators are asked for and not there.
+    example that does not suit the network, for logits that are not finite, for a calibration that is empty or does not
+    suit it, and where the native operators are asked for and not there.
     """
     require_cpu(precision)
     wanted = _logits(net, example)
+    require_finite(wanted)
     batches = None if calibration is None else _batches(calibration, example)
     native = _native(native, precision)
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))

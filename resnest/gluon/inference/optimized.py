@@ -9,6 +9,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replace_file, replacing
 
+from ..models.resnet import SMALLEST_IMAGE
 from ..nn import native
 from .precision import require_cpu
 
@@ -41,7 +42,13 @@ class OptimizedNet:
     def __call__(self, x):
         """Logits ``(N, classes)``, float32, of a batch ``x`` like the example; InputError for another kind of input."""
         self.check(x)
-        return self._block(x)
+        try:
+            return self._block(x)
+        except mx.MXNetError:
+            if min(self._sides(x.shape)) >= SMALLEST_IMAGE:
+                raise
+            raise InputError(f'the input {x.shape} is too small; the network takes images from {SMALLEST_IMAGE} px '
+                             'on') from None
 
     def check(self, x, what='the input'):
         """Raise InputError where ``x`` is not of the example's type and shape but for batch, height and width."""
@@ -55,6 +62,9 @@ class OptimizedNet:
 
     def _channels(self, shape):
         return shape[3] if self.dtype == 'uint8' else shape[1]
+
+    def _sides(self, shape):
+        return shape[1:3] if self.dtype == 'uint8' else shape[2:]
 
     def describe(self):
         """The report as lines of text."""
@@ -78,7 +88,7 @@ class OptimizedNet:
         replace_file(symbol_file, self.symbol.tojson(remove_amp_cast=False))
         about = {'format': FORMAT, 'precision': self.precision, 'native_operators': self.native, 'input': 'data',
                  'dtype': self.dtype, 'example_shape': self.shape, 'report': self.report,
-                 'sha256': {path.name: _digest(path) for path in (symbol_file, params_file)}}
+                 'sha256': {'symbol': _digest(symbol_file), 'params': _digest(params_file)}}
         replace_file(about_file, json.dumps(about, indent=2) + '\n')
 
 
@@ -90,10 +100,10 @@ def load(prefix):
     """
     symbol_file, params_file, about_file = _files(prefix)
     about = _read_about(about_file)
-    for path in (symbol_file, params_file):
+    for path, digest in ((symbol_file, about['sha256']['symbol']), (params_file, about['sha256']['params'])):
         if not path.is_file():
             raise InputError(f'{path}: no such file; export writes it beside {about_file.name}')
-        if _digest(path) != about['sha256'].get(path.name):
+        if _digest(path) != digest:
             raise InputError(f'{path}: truncated or changed since it was exported; export it again')
     require_cpu(about['precision'])
     if not all(native.load(name=name) for name in native.needed(symbol_file.read_text())):
@@ -120,6 +130,7 @@ def _read_about(path):
             raise KeyError
         for key in ('precision', 'native_operators', 'dtype', 'example_shape', 'report', 'sha256'):
             about[key]
+        about['sha256']['symbol'], about['sha256']['params']
     except (ValueError, KeyError, TypeError):
         raise InputError(f'{path}: not written by export, or damaged; a plain symbol is loaded with '
                          'mxnet.gluon.SymbolBlock.imports') from None

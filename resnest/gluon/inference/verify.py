@@ -41,9 +41,11 @@ def gluon_engine(network, precision, device, size, batch_size, calibration=None)
 def onnx_engine(path, classes, size):
     """The same from an exported file. Raises InputError for a file that is damaged or of other classes."""
     net, normalize = OnnxNet(path), normalization()
-    found = net(mx.nd.zeros((1, 3, size, size))).shape[1]
-    if found != classes:
-        raise InputError(f'{path}: it knows {found} classes, the data have {classes}; export the right weights, '
+    shape = net(mx.nd.zeros((1, 3, size, size))).shape
+    if len(shape) != 2:
+        raise InputError(f'{path}: its output is {shape}, not (N, classes); give it a file of export.py')
+    if shape[1] != classes:
+        raise InputError(f'{path}: it knows {shape[1]} classes, the data have {classes}; export the right weights, '
                          f'or use --num-classes')
     return lambda images: net(normalize(images))
 
