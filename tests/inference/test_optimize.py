@@ -185,7 +185,8 @@ def test_files_may_be_renamed_but_not_mixed(exported, tmp_path):
     (dict(precision='float8'), "unknown precision 'float8'"),
     (dict(example=images(1, 4, 32, 32)), r'cannot take the example \(1, 4, 32, 32\)'),
     (dict(example=np.zeros((1, 3, 32, 32))), 'must be an NDArray'),
-    (dict(calibration=[]), 'empty'),
+    (dict(calibration=[]), 'empty'), (dict(calibration=[np.zeros((0, 3, 32, 32))]), 'empty'),
+    (dict(calibration=[7]), 'calibration batch 0'),
     (dict(calibration=[images(2, 3, 40, 40)]), r'images of \(3, 40, 40\), the example of \(3, 32, 32\)'),
 ], ids=str)
 def test_bad_requests_are_refused(tiny, change, words):

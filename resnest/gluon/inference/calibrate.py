@@ -5,6 +5,8 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib.quantization import combine_histogram
 
+from resnest.errors import InputError
+
 __all__ = ['MODES', 'find_ranges', 'run']
 
 MODES = ('naive', 'entropy')
@@ -47,7 +49,8 @@ def find_ranges(symbol, args, aux, batches, names, mode):
         The smallest and largest value; or the bound that loses least information (Kullback-Leibler divergence,
         Migacz, 8-bit inference with TensorRT, 2017).
 
-    Returns ``({name: (low, high)}, outputs of the network)``; where no value is negative, ``low`` is 0.
+    Returns ``({name: (low, high)}, outputs of the network)``; where no value is negative, ``low`` is 0. Raises
+    InputError for values that are not finite.
     """
     ranges, histograms = {}, {}
 
@@ -57,8 +60,8 @@ def find_ranges(symbol, args, aux, batches, names, mode):
         values = array.asnumpy()
         low, high = float(values.min()), float(values.max())
         before = ranges.get(name, (low, high))
-        ranges[name] = min(low, before[0]), max(high, before[1])
-        if mode == 'entropy':
+        ranges[name] = np.minimum(low, before[0]), np.maximum(high, before[1])      # NaN stays
+        if mode == 'entropy' and np.isfinite(ranges[name]).all():
             values = values.ravel()[::max(1, values.size // SAMPLE)]
             bound = max(-low, high, 1e-6)
             if name in histograms:
@@ -69,7 +72,9 @@ def find_ranges(symbol, args, aux, batches, names, mode):
     for batch in batches:
         watch('data', batch)
     outputs = run(symbol, args, aux, batches, watch)
-    ranges = {name: (min(low, 0.0), max(high, low, 1e-6)) for name, (low, high) in ranges.items()}
+    if not np.isfinite([*ranges.values()]).all():
+        raise InputError('some calibration images give values that are not finite in float32; int8 cannot hold them')
+    ranges = {name: (float(min(low, 0.0)), float(max(high, low, 1e-6))) for name, (low, high) in ranges.items()}
     for name, (counts, edges, *_) in histograms.items():
         positive = ranges[name][0] == 0
         bound, _ = mx.nd.contrib.calibrate_entropy(hist=mx.nd.array(counts), hist_edges=mx.nd.array(edges),

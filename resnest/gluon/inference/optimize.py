@@ -9,7 +9,7 @@ from .bfloat16 import to_bfloat16
 from .fold import fold
 from .optimized import OptimizedNet
 from .precision import require_cpu
-from .quantize import quantize, require_finite
+from .quantize import quantize
 from .rewrite import pool_early, slice_splits
 from .trace import trace
 
@@ -50,7 +50,8 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     """
     require_cpu(precision)
     wanted = _logits(net, example)
-    require_finite(wanted)
+    if not np.isfinite(wanted).all():       # int8 would turn them into numbers
+        raise InputError("the network's output is not finite in float32; these weights are of no use")
     batches = None if calibration is None else _batches(calibration, example)
     native = _native(native, precision)
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
@@ -115,10 +116,12 @@ def _batches(calibration, example):
     batches = []
     for number, item in enumerate(calibration):
         images = item[0] if isinstance(item, (tuple, list)) else item
-        if tuple(images.shape[1:]) != tuple(example.shape[1:]):
-            raise InputError(f'calibration batch {number} has images of {tuple(images.shape[1:])}, '
-                             f'the example of {tuple(example.shape[1:])}')
-        batches.append(mx.nd.array(images, dtype=example.dtype))
-    if not sum(map(len, batches)):
+        shape = tuple(getattr(images, 'shape', ()))
+        if shape[1:] != example.shape[1:]:
+            raise InputError(f'calibration batch {number} has images of {shape[1:]}, '
+                             f'the example of {example.shape[1:]}')
+        if shape[0]:
+            batches.append(mx.nd.array(images, dtype=example.dtype))
+    if not batches:
         raise InputError('the calibration set is empty')
     return batches

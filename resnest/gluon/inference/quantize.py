@@ -15,7 +15,7 @@ from .graph import from_symbol, to_symbol, vectors, walk
 from .int8_attention import fuse_attention
 from .sensitivity import layers_by_harm
 
-__all__ = ['quantize', 'require_finite']
+__all__ = ['quantize']
 
 BACKEND = 'MKLDNN_QUANTIZE'     # oneDNN's fusions, before and after mxnet's quantization
 CONVOLUTION, DENSE = '_sg_mkldnn_conv', '_sg_mkldnn_fully_connected'
@@ -47,7 +47,7 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
     Returns ``(symbol, args, aux, report)``. The report is a dict: ``calibration_mode``, ``calibration_images``,
     ``top1_agreement``, ``int8_layers`` (their number), ``in_float32`` (names of the layers that were left) and
     ``attention_layers_in_float32`` (the number of the attention's layers after the pooling, which always are).
-    Raises InputError for an unknown mode, an empty calibration set and logits that are not finite.
+    Raises InputError for an unknown mode, and a calibration set that is empty or gives values that are not finite.
     """
     if mode not in MODES:
         raise InputError(f"unknown calibration mode '{mode}'; choose from {', '.join(MODES)}")
@@ -63,12 +63,6 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
         'int8_layers': len(plan.layers) - len(found.left),
         'in_float32': [plan.layers[name] for name in plan.layers if name in found.left],
         'attention_layers_in_float32': len(plan.fixed)}
-
-
-def require_finite(logits):
-    """Raise InputError for logits that are not: int8 would turn them into numbers."""
-    if not np.isfinite(logits).all():
-        raise InputError("the network's output is not finite in float32; these weights are of no use")
 
 
 def _search(plan, worst, agreement):
@@ -111,7 +105,6 @@ class _Plan:
         names |= {f'{child.name}_output' for node in nodes if node.name in self.layers
                   for child, _ in node.inputs if child.op != 'null'}
         self.ranges, logits = find_ranges(self.symbol, args, aux, batches, names, mode)
-        require_finite(logits)
         self.classes = logits.argmax(axis=1)
 
     def trial(self, left):
