@@ -5,7 +5,7 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.inference.calibration import calibration_batches, calibration_records
-from resnest.gluon.inference.verify import picked_batches, result, result_line
+from resnest.gluon.inference.verify import onnx_engine, picked_batches, result, result_line
 from tests.conftest import encoded
 
 
@@ -32,6 +32,17 @@ def test_figures():
     assert result_line(found) == 'm: top-1 37.50 %  top-5 50.00 %  of 8 images, 12.3 images/s (gluon, int8)'
     with pytest.raises(InputError, match='x.params: .* not finite for 2 of 8 images'):
         result([3, 4, 8, 2], None, 'x.params')
+
+
+def test_a_file_that_is_no_classifier_is_refused(tmp_path):
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ('data', 'y')]
+    graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['data'], ['y'])], 'g', values[:1], values[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)], ir_version=7)
+    onnx.save(model, str(tmp_path / 'x.onnx'))
+    with pytest.raises(InputError, match=r'x.onnx: its output is \(1, 3, 32, 32\), not \(N, classes\)'):
+        onnx_engine(tmp_path / 'x.onnx', 3, 32)
 
 
 def test_calibration_takes_training_images(squares, tmp_path):
