@@ -81,6 +81,21 @@ def test_logits_stay_close(settings, native_operators):
     assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.3
 
 
+class Tanh(mx.gluon.HybridBlock):
+    def hybrid_forward(self, F, x):
+        return F.tanh(x) * 9
+
+
+@compiled
+def test_attention_with_a_normalization_that_is_not_folded_is_not_fused():
+    settings = dict(blocks=(1, 1, 1, 1), bottleneck_width=20, stem_width=8)     # 32 channels are the attention's own
+    net = randomize(ResNet(VariantSpec('tiny', **settings), classes=10, norm_layer=lambda in_channels: (
+        Tanh() if in_channels == 32 else mx.gluon.nn.BatchNorm(in_channels=in_channels))))
+    made = optimize(net, images(4), 'int8', [images(24)], native=True, agreement=0)
+    assert '"op": "tanh"' in made.symbol.tojson()
+    assert distance(made(images(24)).asnumpy(), net(images(24)).asnumpy()) < 0.3
+
+
 @pytest.mark.parametrize('native_operators', EITHER)
 def test_the_layers_that_int8_harms_are_left_in_float32(native_operators):
     net, x = decided()

@@ -32,7 +32,8 @@ def fuse_attention(outputs, args, ranges):
 
 
 def _attention(total, args, ranges):
-    """The int8 operator in the place of the node ``total``; None where its input is no int8 array."""
+    """The int8 operator in the place of the node ``total``; None where its input is no int8 array, and for other
+    layers than the operator has."""
     source = total.inputs[0][0]
     while source.op == 'Reshape':
         source = source.inputs[0][0]
@@ -44,6 +45,8 @@ def _attention(total, args, ranges):
         return None
     # Backwards from the weights of the splits, the first two convolutions are the layers of the attention.
     *_, fc1, fc2 = (node for node in walk(total.inputs[1:]) if node.op == '_sg_mkldnn_conv' and len(node.inputs) == 3)
+    if fc2.inputs[0][0] is not fc1:     # a normalization that is not folded
+        return None
     radix = int(total.attrs['radix'])
     channels = args[fc2.inputs[1][0].name].shape[0] // radix
     attrs = {'radix': radix, 'scaled': len(scale), 'cardinality': channels // args[fc1.inputs[1][0].name].shape[1],
