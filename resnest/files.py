@@ -3,7 +3,9 @@ import contextlib
 import os
 from pathlib import Path
 
-__all__ = ['replace_file', 'replacing']
+from resnest.errors import InputError
+
+__all__ = ['replace_file', 'replacing', 'require_writable']
 
 
 @contextlib.contextmanager
@@ -20,6 +22,12 @@ def replacing(path):
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def require_writable(path, option):
+    """Raise InputError where no file ``path``, the value of ``option``, can be written: before the work, not after."""
+    if path and (Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK)):
+        raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
 
 
 def replace_file(path, data):

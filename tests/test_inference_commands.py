@@ -105,6 +105,12 @@ def test_an_unknown_precision_is_refused(name):
     assert "invalid choice: 'float8' (choose from" in result.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize('option', ['--json', '--picture'])
+def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
+    for path in ('/nothing/x.png', tmp_path):
+        assert_refused(script('gluon/benchmark.py', option, path), f'{path}: cannot be written; give {option} a file')
+
+
 @pytest.mark.parametrize('more, wanted', [
     (('--precision', 'int8'), '--format onnx writes float32 only, int8 runs on mxnet: use --format symbol'),
     (('--precision', 'bfloat16'), '--format onnx writes float32 only'),

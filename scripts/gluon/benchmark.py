@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from resnest.errors import run_command
-from resnest.files import replace_file
+from resnest.files import replace_file, require_writable
+from resnest.runtime import import_extra
 
 
 def main(arguments=None):
@@ -36,6 +37,10 @@ def main(arguments=None):
     parser.add_argument('--picture', type=Path, help='file for the picture of accuracy against latency (.png, .svg)')
     parser.add_argument('--json', type=Path, help='file to write the results to')
     options = parser.parse_args(arguments)
+    require_writable(options.json, '--json')
+    require_writable(options.picture, '--picture')
+    if options.picture:
+        import_extra('matplotlib', 'demo')
 
     from tqdm import tqdm
 
@@ -55,10 +60,10 @@ def main(arguments=None):
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing') as bar:
             results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update)
         print(format_table(results))
-        if options.picture:
-            draw(results, options.picture)
     if options.json:
         replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
+    if options.picture and options.what == 'network':
+        draw(results, options.picture)
 
 
 if __name__ == '__main__':

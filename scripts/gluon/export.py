@@ -1,9 +1,9 @@
 """Write a network for other programs: as ONNX, or as mxnet's symbol and parameters in any precision; checked first."""
 import argparse
-import os
 from pathlib import Path
 
 from resnest.errors import InputError, run_command
+from resnest.files import require_writable
 
 
 def main(arguments=None):
@@ -31,8 +31,7 @@ def main(arguments=None):
         raise InputError(f'--num-classes must be at least 1, got {options.num_classes}')
     if options.format == 'onnx' and options.precision != 'float32':
         raise InputError(f'--format onnx writes float32 only, {options.precision} runs on mxnet: use --format symbol')
-    if not os.access(output.absolute().parent, os.W_OK) or output.is_dir():
-        raise InputError(f'{output}: cannot be written; give --output a file in a folder that is there')
+    require_writable(output, '--output')
 
     from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, interpolation_for

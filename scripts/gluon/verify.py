@@ -1,12 +1,11 @@
 """Exact top-1 and top-5 of a model on RecordIO shards or folders of images; horovodrun -np N shares the images out."""
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
 from resnest.errors import InputError, run_command
-from resnest.files import replace_file
+from resnest.files import replace_file, require_writable
 
 
 def main(arguments=None):
@@ -44,8 +43,7 @@ def main(arguments=None):
         raise InputError(f'--num-classes must be at least 1, got {options.num_classes}')
     if options.batch_size < 1 or options.num_workers < 0:
         raise InputError('--batch-size must be at least 1 and --num-workers at least 0')
-    if options.json and not os.access(options.json.absolute().parent, os.W_OK):
-        raise InputError(f'{options.json}: cannot be written; give --json a file in a folder that is there')
+    require_writable(options.json, '--json')
 
     from tqdm import tqdm
 
