@@ -1,13 +1,12 @@
 """Name what is in pictures, and show where the network looked."""
 import argparse
 import json
-import os
 import sys
 import warnings
 from pathlib import Path
 
 from resnest.errors import InputError, run_command
-from resnest.files import replace_file
+from resnest.files import replace_file, require_writable
 
 
 def main(arguments=None):
@@ -34,8 +33,7 @@ def main(arguments=None):
         if getattr(options, name) < 1:
             raise InputError(f'--{name.replace("_", "-")} must be at least 1, got {getattr(options, name)}')
     for option, path in (('--json', options.json), ('--explain', options.explain)):
-        if path and (path.is_dir() or not os.access(path.absolute().parent, os.W_OK)):
-            raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
+        require_writable(path, option)
 
     for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
         warnings.filterwarnings('ignore', text)
