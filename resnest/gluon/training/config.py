@@ -52,7 +52,7 @@ class TrainConfig:
     resume_params: Optional[str] = _option(None, 'start from a .params file, with a new classifier where it is for '
                                            'another number of classes')
     freeze: Optional[list] = _option(None, f"stages that stay as they are loaded: {', '.join(STAGES)}",
-                                     choices=STAGES)
+                                     choices=tuple(STAGES))
     backbone_lr_factor: float = _option(1.0, 'learning rate of all but the classifier, relative to its own', above=0)
     sharding: str = _option('global', 'global: all workers read all shards, in one order; local: each worker reads '
                             'the shards that its machine has', choices=('global', 'local'))
