@@ -89,7 +89,7 @@ def main():
     if options.kill is not None:
         rng = np.random.default_rng(options.kill)
         if rng.integers(workers.size) == workers.rank:
-            threading.Timer(rng.uniform(0, 1.2 / workers.size), os.kill, (os.getpid(), signal.SIGKILL)).start()
+            threading.Timer(rng.uniform(0, 0.9 / workers.size), os.kill, (os.getpid(), signal.SIGKILL)).start()
     mx.random.seed(config.seed)
     network, twin = make(), make()
     with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):

@@ -29,7 +29,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize('ranks', [1, pytest.param(2, marks=needs_horovod)])
 def test_killed_at_twenty_random_moments(tmp_path, ranks):
-    words = (*EVERYTHING, '--num-epochs', 16, '--save-steps', 2, '--eval-frequency', 8, '--resume', 'auto')
+    words = (*EVERYTHING, '--num-epochs', 24, '--save-steps', 2, '--eval-frequency', 8, '--resume', 'auto')
     assert little_run(tmp_path / 'whole', *words, ranks=ranks).returncode == 0
     seed = int(time.time())
     for kill in range(20):
