@@ -1,11 +1,12 @@
 """Files that appear whole or not at all."""
 import contextlib
+import errno
 import os
 from pathlib import Path
 
 from resnest.errors import InputError
 
-__all__ = ['replace_file', 'replacing', 'require_writable']
+__all__ = ['replace_file', 'replacing', 'require_writable', 'save_arrays']
 
 
 @contextlib.contextmanager
@@ -34,3 +35,15 @@ def replace_file(path, data):
     """Write bytes or text in the place of ``path``."""
     with replacing(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def save_arrays(path, arrays):
+    """``mx.nd.save(path, arrays)``, whole or not at all; raises OSError where it does not fit on the disk."""
+    import mxnet as mx
+    with replacing(path) as part:
+        part.touch()        # mxnet's own words about a folder that is not there are hard to read
+        try:
+            mx.nd.save(str(part), arrays)
+            mx.nd.load(str(part))       # MXNet does not look whether the last bytes were written
+        except mx.MXNetError as error:
+            raise OSError(errno.EIO, f'an incomplete file ({str(error).splitlines()[-1]})', str(path)) from None

@@ -1,18 +1,24 @@
 """What the tests share: a small network, a small data set, and a way to run the commands."""
+import contextlib
 import io
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+HOROVODRUN = Path(sys.executable).with_name('horovodrun')
+needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
 os.environ.setdefault('PIP_NO_INDEX', '1')      # gluoncv would run pip when it misses pycocotools
 
+from resnest.errors import run_command  # noqa: E402
 from resnest.gluon.data import write_shards  # noqa: E402
 from resnest.gluon.models import ResNet, VariantSpec  # noqa: E402
 
@@ -73,6 +79,30 @@ def squares(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a disk of a size such as '300k' and returns its folder."""
+    folder = tmp_path / 'disk'
+    mounted = []
+
+    def mount(size):
+        folder.mkdir()
+        if os.getuid() or subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', folder],
+                                         capture_output=True).returncode:
+            pytest.skip('mounting a small disk needs root and the right to mount')
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for each in mounted:
+        subprocess.run(['umount', each], check=True)
+
+
+def horovodrun(ranks):
+    """The words that start a command in so many processes; --gloo spares the launcher seconds of looking for MPI."""
+    return (HOROVODRUN, '--gloo', '-np', ranks, '-H', f'localhost:{ranks}') if ranks > 1 else ()
+
+
 def command(*words, cwd=None, timeout=300, **environment):
     """Run a program of this environment; returns what subprocess.run returns, with text output."""
     env = {**os.environ, 'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}', **environment}
@@ -83,6 +113,20 @@ def command(*words, cwd=None, timeout=300, **environment):
 def script(name, *words, **settings):
     """Run ``scripts/{name}`` with this Python."""
     return command(sys.executable, ROOT / 'scripts' / name, *words, **settings)
+
+
+def script_here(name, *words, cwd=None):
+    """The same in this process, which spares the start of another: for commands that end before they do anything."""
+    main = runpy.run_path(str(ROOT / 'scripts' / name))['main']
+    stdout, stderr, before = io.StringIO(), io.StringIO(), Path.cwd()
+    os.chdir(cwd or before)
+    try:
+        with mock.patch.dict(os.environ), contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr), \
+                pytest.raises(SystemExit) as ended:
+            run_command(main, list(map(str, words)))
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess([name, *words], ended.value.code, stdout.getvalue(), stderr.getvalue())
 
 
 def assert_refused(result, *wanted):

@@ -29,7 +29,6 @@ PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 FENCE = re.compile(r'(?:^<!-- *(?P<mark>[^\n]*?) *-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```',
                    re.MULTILINE | re.DOTALL)
 SLOW = re.compile(r'train\.py|benchmark\.py|ablation\.py|scaling\.py')
-HOROVODRUN = Path(sys.executable).with_name('horovodrun')
 
 
 class Block(NamedTuple):

@@ -3,17 +3,25 @@ import json
 import re
 import shutil
 import sys
-from pathlib import Path
 
+import numpy as np
 import pytest
 
-from resnest.gluon.data import RecordSet
-from tests.conftest import ROOT, assert_refused, command, read_json, script
+from resnest.gluon.data import RecordSet, write_shards
+from tests.conftest import (
+    ROOT,
+    assert_refused,
+    command,
+    encoded,
+    horovodrun,
+    needs_horovod,
+    read_json,
+    script,
+    script_here,
+)
 
 TRAIN = ('--model', 'resnest14', '--input-size', 32, '--crop-ratio', 1, '--augment', 'none', '--batch-size', 16,
          '--num-epochs', 3, '--warmup-epochs', 1, '--lr', 0.02, '--no-cuda')
-HOROVODRUN = Path(sys.executable).with_name('horovodrun')
-needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
 
 
 def train_words(squares, folder, *words):
@@ -75,7 +83,7 @@ def test_resume_goes_on_where_the_checkpoint_ends(trained, squares, tmp_path):
 @needs_horovod
 @pytest.mark.parametrize('words', [(), ('--sharding', 'local', '--auto_aug', '--skip-bad')])
 def test_two_ranks_train_together(squares, tmp_path, words):
-    result = command(HOROVODRUN, '-np', 2, '-H', 'localhost:2', sys.executable, ROOT / 'scripts/gluon/train.py',
+    result = command(*horovodrun(2), sys.executable, ROOT / 'scripts/gluon/train.py',
                      *train_words(squares, tmp_path, '--num-epochs', 2, *words))
     assert result.returncode == 0, result.stdout + result.stderr
     summary = read_json(tmp_path / 'summary.json')
@@ -86,7 +94,7 @@ def test_two_ranks_train_together(squares, tmp_path, words):
 @pytest.mark.slow
 @needs_horovod
 def test_an_error_on_rank_0_is_one_line(squares, tmp_path):
-    result = command(HOROVODRUN, '-np', 2, '-H', 'localhost:2', sys.executable, ROOT / 'scripts/gluon/train.py',
+    result = command(*horovodrun(2), sys.executable, ROOT / 'scripts/gluon/train.py',
                      *train_words(squares, tmp_path, '--resume', tmp_path / 'no.npz'))
     output = result.stdout + result.stderr
     assert output.count('error: ') == 1
@@ -97,13 +105,12 @@ def test_an_error_on_rank_0_is_one_line(squares, tmp_path):
 @pytest.mark.slow
 @needs_horovod
 def test_more_ranks_than_records(squares, tmp_path):
-    one = squares / 'val-00000-of-00003.rec'
-    ranks = len(RecordSet(one, 'val')) + 1
-    assert ranks > 2
-    result = command(HOROVODRUN, '-np', ranks, '-H', f'localhost:{ranks}', sys.executable,
-                     ROOT / 'scripts/gluon/train.py', *train_words(squares, tmp_path / 'new', '--rec-train', one))
+    write_shards(tmp_path, {'train': [(encoded(np.zeros((20, 24, 3), np.uint8)), 0)] * 2, 'val': []},
+                 ['nw', 'ne', 'sw', 'se'])
+    result = command(*horovodrun(3), sys.executable, ROOT / 'scripts/gluon/train.py',
+                     *train_words(squares, tmp_path / 'new', '--rec-train', tmp_path))
     assert 'Exit code: 2' in result.stdout + result.stderr
-    assert f'error: {ranks} ranks, but only {ranks - 1} training records' in result.stdout + result.stderr
+    assert 'error: 3 ranks, but only 2 training records' in result.stdout + result.stderr
     assert '<stderr>:Traceback' not in result.stdout + result.stderr
     assert not (tmp_path / 'new').exists()
 
@@ -120,14 +127,14 @@ def test_more_ranks_than_records(squares, tmp_path):
     (('--resume', '/nothing.npz'), '/nothing.npz: no such checkpoint'),
 ])
 def test_train_refuses(squares, tmp_path, words, wanted):
-    result = script('gluon/train.py', *train_words(squares, tmp_path / 'new', *words))
+    result = script_here('gluon/train.py', *train_words(squares, tmp_path / 'new', *words))
     assert_refused(result, wanted)
     left = {path.name for path in (tmp_path / 'new').glob('*')} - {'.lock'}
     assert left == ({'config.yaml'} if '--lr' in words else set())      # that one had begun
 
 
 def test_train_needs_data():
-    assert_refused(script('gluon/train.py'), '--rec-train and --rec-val are needed')
+    assert_refused(script_here('gluon/train.py'), '--rec-train and --rec-val are needed')
 
 
 @pytest.fixture
@@ -143,21 +150,22 @@ def damaged(squares, tmp_path):
 def test_verify_refuses(trained, squares, damaged, tmp_path):
     words = ('--model', 'resnest14', '--crop-size', 32, '--no-cuda', '--json', tmp_path / 'x.json')
     best = trained / 'best.params'
-    assert_refused(script('gluon/verify.py', *words, '--rec-dir', damaged, '--resume', best),
+    assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', damaged, '--resume', best),
                    'val-00001-of-00003.rec', 'truncated')
-    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--num-classes', 5),
+    assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--num-classes', 5),
                    'best.params', 'made for 4 classes')
-    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares, '--resume', tmp_path / 'no.params'),
+    assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', tmp_path / 'no.params'),
                    'no.params: no such file')
-    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares), 'no weights are published for resnest14')
-    assert_refused(script('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--crop-size', 0),
+    assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares),
+                   'no weights are published for resnest14')
+    assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--crop-size', 0),
                    '--crop-size must be at least 17')
     assert not (tmp_path / 'x.json').exists()
 
 
 def test_verify_of_other_classes_needs_a_file(squares):
-    result = script('gluon/verify.py', '--model', 'resnest50', '--rec-dir', squares, '--no-cuda')
-    assert_refused(result, 'the published weights know 1000 classes, not 4')
+    assert_refused(script_here('gluon/verify.py', '--model', 'resnest50', '--rec-dir', squares, '--no-cuda'),
+                   'the published weights know 1000 classes, not 4')
 
 
 @pytest.mark.slow
@@ -176,7 +184,7 @@ def test_prepare_digits(tmp_path):
     other = RecordSet(tmp_path / 'b/rec', 'train')
     assert len(other.files) == 5
     assert all(other[index] == train[index] for index in range(1500))
-    assert_refused(script('dataset/prepare_digits.py', '--num-shards', 0), '--num-shards must be at least 1')
+    assert_refused(script_here('dataset/prepare_digits.py', '--num-shards', 0), '--num-shards must be at least 1')
 
 
 @pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.conftest import ROOT, command
-from tests.documents import BLOCKS, HOROVODRUN, PAGES, World, blocks, commands, parse
+from tests.conftest import HOROVODRUN, ROOT, command
+from tests.documents import BLOCKS, PAGES, World, blocks, commands, parse
 
 # What a block's output must show, by a word of it, besides that it runs.
 WANTED = {

@@ -1,14 +1,21 @@
 """verify.py, export.py and benchmark.py as a user runs them, and what bad input says."""
 import sys
-from pathlib import Path
 
 import pytest
 
 from resnest.gluon import get_model
-from tests.conftest import ROOT, assert_refused, command, randomize, read_json, script
+from tests.conftest import (
+    ROOT,
+    assert_refused,
+    command,
+    horovodrun,
+    needs_horovod,
+    randomize,
+    read_json,
+    script,
+    script_here,
+)
 
-HOROVODRUN = Path(sys.executable).with_name('horovodrun')
-needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
 COUNTS = ('correct1', 'correct5', 'seen')
 
 
@@ -41,17 +48,16 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
                                                   'nonfinite', 'images_per_second'}
     assert found[0]['seen'] == 37
     assert found[0]['images_per_second'] > 0
-    assert_refused(script('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',
+    assert_refused(script_here('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',
                                                     '--num-classes', 5)), 'x.onnx: it knows 4 classes, the data have 5')
 
 
 @pytest.mark.slow
 @needs_horovod
 def test_two_ranks_count_what_one_counts(weights, squares, tmp_path):
-    launcher = (HOROVODRUN, '-np', 2, '-H', 'localhost:2')
     found = []
-    for ranks, start in ((1, ()), (2, launcher)):
-        done = command(*start, sys.executable, ROOT / 'scripts/gluon/verify.py',
+    for ranks in (1, 2):
+        done = command(*horovodrun(ranks), sys.executable, ROOT / 'scripts/gluon/verify.py',
                        *words(squares, '--resume', weights, '--limit', 31, '--json', tmp_path / f'{ranks}.json'))
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.count('top-1') == 1      # only rank 0 tells
@@ -85,7 +91,7 @@ def test_benchmark_writes_results_and_picture(squares, tmp_path):
     (('--engine', 'onnxruntime', ROOT / 'README.md'), 'README.md: onnxruntime cannot load it'),
 ])
 def test_verify_refuses(squares, more, wanted):
-    assert_refused(script('gluon/verify.py', *words(squares, *more)), wanted)
+    assert_refused(script_here('gluon/verify.py', *words(squares, *more)), wanted)
 
 
 @pytest.mark.slow
@@ -95,7 +101,7 @@ def test_verify_refuses(squares, more, wanted):
     (('--precision', 'int8', '--calibration-images', 0), 'calibration images must be at least 1'),
 ])
 def test_verify_refuses_with_weights(weights, squares, more, wanted):
-    assert_refused(script('gluon/verify.py', *words(squares, '--resume', weights, *more)), wanted)
+    assert_refused(script_here('gluon/verify.py', *words(squares, '--resume', weights, *more)), wanted)
 
 
 @pytest.mark.parametrize('name', ['verify', 'export', 'benchmark'])
@@ -108,7 +114,8 @@ def test_an_unknown_precision_is_refused(name):
 @pytest.mark.parametrize('option', ['--json', '--picture'])
 def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
     for path in ('/nothing/x.png', tmp_path):
-        assert_refused(script('gluon/benchmark.py', option, path), f'{path}: cannot be written; give {option} a file')
+        assert_refused(script_here('gluon/benchmark.py', option, path),
+                       f'{path}: cannot be written; give {option} a file')
 
 
 @pytest.mark.parametrize('more, wanted', [
@@ -121,5 +128,5 @@ def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
     (('--resume', '/nothing.params'), '/nothing.params: no such file'),
 ])
 def test_export_refuses(tmp_path, more, wanted):
-    assert_refused(script('gluon/export.py', '--output', tmp_path / 'x', *more), wanted)
+    assert_refused(script_here('gluon/export.py', '--output', tmp_path / 'x', *more), wanted)
     assert list(tmp_path.iterdir()) == []

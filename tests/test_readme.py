@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from resnest.gluon.models.complexity import table
-from tests.conftest import ROOT, command, read_json
-from tests.documents import HOROVODRUN
+from tests.conftest import HOROVODRUN, ROOT, command, read_json
 
 README = (ROOT / 'README.md').read_text()
 

@@ -49,19 +49,22 @@ def main(arguments=None):
     from resnest.gluon.inference.benchmark import compare, plan
     from resnest.gluon.inference.speed_report import draw, format_table, machine
 
+    def keep(results):
+        if options.json:
+            replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
+
     if options.what == 'data':
         with tqdm(unit='process', desc='timing') as bar:
             results = measure_data(options.rec_train, options.image_size or 224, options.batch_size,
                                    options.num_workers, options.rounds, options.prepare_images, bar.update)
         print(format_data(results))
+        keep(results)
     else:
         contenders = plan(list_models() if options.all else options.model, options.precision, options.mode,
                           options.implementation, options.batch_size, options.image_size, options.rec_dir)
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing') as bar:
-            results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update)
+            results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep)
         print(format_table(results))
-    if options.json:
-        replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
     if options.picture and options.what == 'network':
         draw(results, options.picture)
 

@@ -20,7 +20,7 @@ from resnest.gluon.data.imagenet import find_source
 from resnest.gluon.data.prepare import Options, check_prepared, prepare
 from resnest.gluon.data.samples import Samples
 from resnest.gluon.data.transforms import decode
-from tests.conftest import ROOT, assert_refused, command, read_json, script
+from tests.conftest import ROOT, assert_refused, command, read_json, script, script_here
 from tests.data import ilsvrc
 
 SCRIPT = 'dataset/prepare_imagenet.py'
@@ -272,7 +272,7 @@ def test_check_as_a_command(official, tmp_path, capsys):
     main('--target-dir', tmp_path, '--check')
     assert '34 training' in capsys.readouterr().out
     (tmp_path / 'rec/train-00001-of-00003.rec').unlink()
-    assert_refused(script(SCRIPT, '--target-dir', tmp_path, '--check'), 'train-00001-of-00003.rec: missing')
+    assert_refused(script_here(SCRIPT, '--target-dir', tmp_path, '--check'), 'train-00001-of-00003.rec: missing')
 
 
 def test_other_options_are_refused_not_mixed(official, copied, tmp_path):

@@ -16,7 +16,7 @@ from resnest.gluon.data.prepare import Options, prepare
 from resnest.gluon.data.reencode import BadImage, shrink
 from resnest.gluon.data.shard_writer import write_shard
 from resnest.gluon.data.tar_index import tar_members
-from tests.conftest import assert_refused, script
+from tests.conftest import assert_refused, script_here
 from tests.data import ilsvrc
 from tests.data.ilsvrc import DEVKIT, META, TRAIN, TRUTH, VAL, pack, packed
 from tests.data.test_prepare import make_kaggle
@@ -40,7 +40,7 @@ def refused(folder, *wanted):
 @pytest.mark.parametrize('name', [TRAIN, VAL, DEVKIT])
 def test_a_missing_file(made, tmp_path, name):
     (tmp_path / name).unlink()
-    assert_refused(script('dataset/prepare_imagenet.py', '--download-dir', './', cwd=tmp_path),
+    assert_refused(script_here('dataset/prepare_imagenet.py', '--download-dir', './', cwd=tmp_path),
                    f'{name}: missing', 'image-net.org', '--image-folder')
     assert not (tmp_path / 'rec').exists()
 

@@ -11,7 +11,7 @@ from resnest.gluon.data.throughput import (
     our_batches,
     record_iter_batches,
 )
-from tests.conftest import assert_refused, script
+from tests.conftest import assert_refused, script_here
 
 
 @pytest.mark.parametrize('batches', [our_batches, dataloader_batches, record_iter_batches])
@@ -55,4 +55,4 @@ def test_everything_in_one_run():
 def test_nothing_to_read():
     with pytest.raises(InputError, match='--rec-train is needed'):
         measure_data(prepare_images=0)
-    assert_refused(script('gluon/benchmark.py', 'data', '--prepare-images', 3), '--prepare-images must be 0 or at')
+    assert_refused(script_here('gluon/benchmark.py', 'data', '--prepare-images', 3), '--prepare-images must be 0 or at')

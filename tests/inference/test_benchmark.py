@@ -19,7 +19,8 @@ def timed(monkeypatch):
         rounds = sum(name == ran[-1] for name in ran)
         ours = {'float32': 1.0, 'int8': 0.25}[settings['precision']]
         slow = rounds + 1 if settings['implementation'].startswith('gluoncv') else ours
-        return {'seconds': [9.0, slow, slow, slow, slow / 2], 'peak_memory_mb': 100 * rounds}
+        return {'seconds': [9.0, slow, slow, slow, slow / 2], 'peak_memory_mb': 100 * rounds,
+                'native_operators': settings['precision'] == 'int8'}
 
     monkeypatch.setattr(benchmark, '_run', run)
     monkeypatch.setattr(benchmark.native, 'available', lambda: True)
@@ -29,8 +30,9 @@ def timed(monkeypatch):
 
 def test_contenders_run_in_turn_and_ratios_are_of_one_round(timed):
     contenders = benchmark.plan(['resnest50'], ['float32', 'int8'], image_size=64, implementations=['ours', 'gluoncv'])
-    done = []
-    results = benchmark.compare(contenders, rounds=3, progress=lambda: done.append(1))
+    done, kept = [], []
+    results = benchmark.compare(contenders, rounds=3, progress=lambda: done.append(1), keep=kept.extend)
+    assert kept == results
     assert [run for run in timed if not run[3]] == 3 * [
         ('ours', 'float32', 'memory', False), ('ours', 'int8', 'memory', False),
         ('gluoncv', 'float32', 'memory', False), ('gluoncv, default threads', 'float32', 'memory', False)]
@@ -46,7 +48,9 @@ def test_contenders_run_in_turn_and_ratios_are_of_one_round(timed):
     assert {'model', 'implementation', 'precision', 'images_per_second', 'latency_ms_median', 'latency_ms_p90',
             'parameters', 'macs', 'peak_memory_mb', 'mode', 'data'} <= ours.keys()
     assert json.loads(json.dumps(results)) == results
-    line = format_table(results).splitlines()[2]
+    table = format_table(results).splitlines()
+    assert ['native' in line for line in table] == [False, False, True, False, False]
+    line = table[2]
     assert line.split('  ')[0] == 'resnest50'
     assert '27.48' in line
     assert line.endswith('12.00 (8.00 to 16.00)  4.00 (4.00 to 4.00)')

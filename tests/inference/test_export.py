@@ -25,6 +25,7 @@ def test_files_with_other_logits_are_refused(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(export, 'load', lambda prefix: other)
     with pytest.raises(InputError, match='x: the exported files give other logits'):
         export.export_symbol(randomize(tiny()), tmp_path / 'x', 32)
+    assert sorted({path.name[0] for path in tmp_path.iterdir()}) == ['o']
 
 
 def test_an_empty_calibration_is_refused(tiny, tmp_path):

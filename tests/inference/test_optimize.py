@@ -202,6 +202,13 @@ def test_weights_that_are_not_finite_are_refused(tiny, precision):
         optimize(net, x, precision, [x])
 
 
+@pytest.mark.parametrize('precision', ['float32', 'bfloat16', 'int8'])
+def test_an_unknown_calibration_mode_is_refused(tiny, precision):
+    x = images(1, 3, 32, 32)
+    with pytest.raises(InputError, match='naive, entropy'):
+        optimize(randomize(tiny()), x, precision, [x], calibration_mode='best')
+
+
 def test_a_network_without_values_is_refused(tiny):
     with pytest.raises(InputError, match='initialize'):
         optimize(tiny(), images(1, 3, 32, 32))

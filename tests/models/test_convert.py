@@ -15,7 +15,7 @@ from resnest.gluon import get_model, list_models
 from resnest.gluon.models import VARIANTS
 from resnest.gluon.models.convert import TIMM, convert, to_gluon, to_pytorch
 from resnest.gluon.models.tensor_files import read_tensors, safetensors_bytes
-from tests.conftest import ROOT, assert_refused, randomize, relative_error, script
+from tests.conftest import ROOT, assert_refused, randomize, relative_error, script, script_here
 from tests.models.timm_weights import image, weights
 
 EXPECTED = ROOT / 'tests/expected'
@@ -264,5 +264,5 @@ def test_the_docs_list_the_names():
     (('no.pth', 'b.params', '--model', 'resnest14'), ('no.pth: no such file',))])
 def test_the_command_refuses(small, tmp_path, words, wanted):
     words = [word.format(small=small) for word in words]
-    assert_refused(script('gluon/convert_weights.py', *words, cwd=tmp_path), *wanted)
+    assert_refused(script_here('gluon/convert_weights.py', *words, cwd=tmp_path), *wanted)
     assert list(tmp_path.iterdir()) == []

@@ -1,20 +1,47 @@
 """A program for the tests: trains a small network on made-up images by the options of train.py.
 
 ``--layers bn`` is a ResNeSt, ``--layers plain`` has no BatchNorm. ``--poison EPOCH SAMPLE`` makes that sample's loss
-NaN in that epoch, ``--die RANK EPOCH STEP`` kills that rank there.
+NaN in that epoch, ``--die RANK EPOCH STEP`` kills that rank there, ``--kill SEED BATCHES`` kills a rank of its choice
+at a moment of its choice.
 """
 import argparse
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 
 from resnest.errors import run_command
 
 
+class RandomKill:
+    """Kills this process at any moment from its start to a little after so many batches, on fast and slow machines."""
+
+    def __init__(self, seed, most, rank, ranks):
+        self._rng = np.random.default_rng(seed)
+        chosen = self._rng.integers(ranks) == rank
+        self._left = self._rng.integers(most + 1) if chosen else None
+        self._last, self._pace = time.perf_counter(), 0.1
+        if self._left == 0:
+            self._start()
+
+    def count(self):
+        if self._left:
+            now = time.perf_counter()
+            self._pace = min(self._pace, now - self._last)
+            self._left, self._last = self._left - 1, now
+            if self._left == 0:
+                self._start()
+
+    def _start(self):
+        threading.Timer(self._rng.uniform(0, 2 * self._pace), os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+
 class Batches:
     """Batches of images that depend on the sample index alone."""
+
+    kill = None
 
     def __init__(self, indices, epoch, options, rank, start):
         self.batches, self.skipped = indices, []
@@ -28,6 +55,8 @@ class Batches:
         for number, indices in enumerate(self.batches, self._start):
             if die and [self._rank, self._epoch, number] == die:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if self.kill:
+                self.kill.count()
             images = np.stack([np.random.default_rng(int(index)).integers(0, 256, (32, 32, 3), dtype=np.uint8)
                                for index in indices])
             for image, index in zip(images, indices):
@@ -43,7 +72,7 @@ def main():
     add_options(parser)
     parser.add_argument('--layers', default='bn')
     parser.add_argument('--poison', type=int, nargs=2, help='epoch and sample')
-    parser.add_argument('--kill', type=int, help='seed of the moment at which one of the processes is killed')
+    parser.add_argument('--kill', type=int, nargs=2, help='seed and the most batches before it')
     parser.add_argument('--die', type=int, nargs=3, help='rank, epoch and step')
     options = parser.parse_args()
     config = from_options(options)
@@ -87,9 +116,7 @@ def main():
         return evaluate(net, Batches(indices, 0, argparse.Namespace(die=None, poison=None), 0, 0), mx.cpu())
 
     if options.kill is not None:
-        rng = np.random.default_rng(options.kill)
-        if rng.integers(workers.size) == workers.rank:
-            threading.Timer(rng.uniform(0, 0.9 / workers.size), os.kill, (os.getpid(), signal.SIGKILL)).start()
+        Batches.kill = RandomKill(*options.kill, workers.rank, workers.size)
     mx.random.seed(config.seed)
     network, twin = make(), make()
     with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):

@@ -1,15 +1,10 @@
 """Runs of little_run.py in fresh processes, and what they leave."""
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
-import pytest
 
-from ..conftest import ROOT, command
-
-HOROVODRUN = Path(sys.executable).with_name('horovodrun')
-needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
+from ..conftest import ROOT, command, horovodrun
 
 
 def little_run(folder, *words, ranks=1, **settings):
@@ -18,9 +13,8 @@ def little_run(folder, *words, ranks=1, **settings):
 
 
 def program(folder, *words, ranks=1):
-    launcher = [HOROVODRUN, '-np', ranks, '-H', f'localhost:{ranks}'] if ranks > 1 else []
-    return [*launcher, sys.executable, '-W', 'ignore', ROOT / 'tests/training/little_run.py', '--save-dir', folder,
-            *words]
+    return [*horovodrun(ranks), sys.executable, '-W', 'ignore', ROOT / 'tests/training/little_run.py',
+            '--save-dir', folder, *words]
 
 
 def last_arrays(folder):
@@ -40,6 +34,14 @@ def assert_same_end(folder, wanted):
         np.testing.assert_array_equal(found[name], value, err_msg=name)
     assert (folder / 'best.params').read_bytes() == (wanted / 'best.params').read_bytes()
     assert log(folder) == log(wanted)
+
+
+def writer(path):
+    """A function that writes a text to ``path`` and returns the path."""
+    def write(text):
+        path.write_text(text)
+        return path
+    return write
 
 
 def log(folder):

@@ -11,7 +11,8 @@ from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.models import VARIANTS, find_variant, override
 from resnest.gluon.training.ablation import Row, chosen, format_rows, read_spec, train_rows
-from tests.conftest import ROOT, assert_refused, read_json, script
+from tests.conftest import ROOT, assert_refused, read_json, script, script_here
+from tests.training.runs import writer
 
 # Stands for train.py: the accuracy is the seed's, seed 13 fails, and each start is noted.
 TRAIN = '''
@@ -34,11 +35,7 @@ if values['seed'] == 13:
 
 @pytest.fixture
 def spec(tmp_path):
-    def write(text):
-        path = tmp_path / 'spec.yaml'
-        path.write_text(text)
-        return path
-    return write
+    return writer(tmp_path / 'spec.yaml')
 
 
 @pytest.fixture
@@ -168,4 +165,4 @@ def test_an_ablation_of_two_small_networks(squares, spec, tmp_path):
 ])
 def test_wrong_commands(spec, tmp_path, words, wanted):
     spec('rows: [{name: a}]')
-    assert_refused(script('gluon/ablation.py', *words, cwd=tmp_path), wanted)
+    assert_refused(script_here('gluon/ablation.py', *words, cwd=tmp_path), wanted)

@@ -86,6 +86,10 @@ def test_the_newest_comes_last_and_old_ones_go(tmp_path):
     assert [path.stem for path in checkpoint.found(tmp_path)] == [
         'checkpoint-0002-000000', 'checkpoint-0009-000007', 'checkpoint-0010-000005', 'checkpoint-0010-000100']
     assert checkpoint.newest(tmp_path)[0].stem == 'checkpoint-0010-000100'
+    unreadable = tmp_path / 'checkpoint-0012-000000.npz'
+    unreadable.mkdir()
+    assert checkpoint.newest(tmp_path)[2] == [unreadable]
+    unreadable.rmdir()
     (tmp_path / 'checkpoint-0001-000000.npz').mkdir()       # cannot be removed: no reason to stop
     checkpoint.prune(tmp_path, 2)
     assert not list(tmp_path.glob('*.part'))

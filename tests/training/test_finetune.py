@@ -13,8 +13,8 @@ from resnest.gluon.training import TrainConfig
 from resnest.gluon.training.distributed import Workers
 from resnest.gluon.training.finetune import STAGES, freeze
 from resnest.gluon.training.step import make_trainer
-from tests.conftest import ROOT, randomize, script
-from tests.test_commands import HOROVODRUN, command, needs_horovod, train_words
+from tests.conftest import ROOT, command, horovodrun, needs_horovod, randomize, script
+from tests.test_commands import train_words
 
 STATISTICS = ('running_mean', 'running_var')
 
@@ -181,7 +181,7 @@ def test_a_run_and_the_same_resumed(squares, published, tmp_path, capsys, monkey
 def test_two_workers(squares, published, tmp_path):
     """The first worker alone reads the file, the other one gets its values."""
     def run(*words):
-        return command(HOROVODRUN, '-np', 2, '-H', 'localhost:2', sys.executable, ROOT / 'scripts/gluon/train.py',
+        return command(*horovodrun(2), sys.executable, ROOT / 'scripts/gluon/train.py',
                        *train_words(squares, tmp_path / 'run'), *WORDS, *words)
     result = run('--resume-params', published)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -11,7 +11,8 @@ from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.training import TrainConfig, add_options, from_options, recipe
 from resnest.gluon.training.config import FIELDS
-from tests.conftest import ROOT, assert_refused, script
+from tests.conftest import ROOT, assert_refused, script, script_here
+from tests.training.runs import writer
 
 DOCUMENTED = ('--rec-train /data/train.rec --rec-val /data/val.rec --model resnest50 --lr 0.05 --num-epochs 270 '
               '--batch-size 128 --use-rec --dtype float32 --warmup-epochs 5 --last-gamma --no-wd --label-smoothing '
@@ -26,11 +27,7 @@ def parse(*words):
 
 @pytest.fixture
 def file(tmp_path):
-    def write(text):
-        path = tmp_path / 'x.yaml'
-        path.write_text(text)
-        return path
-    return write
+    return writer(tmp_path / 'x.yaml')
 
 
 def test_options_are_the_fields():
@@ -187,4 +184,4 @@ def test_options_that_the_documentation_names_exist():
 
 
 def test_a_wrong_file_ends_the_command_in_one_line(file):
-    assert_refused(script('gluon/train.py', '--config', file('modle: resnest50')), 'x.yaml', "'modle'", "'model'")
+    assert_refused(script_here('gluon/train.py', '--config', file('modle: resnest50')), 'x.yaml', "'modle'", "'model'")

@@ -2,7 +2,8 @@
 import numpy as np
 import pytest
 
-from .runs import last_arrays, little_run, log, needs_horovod
+from ..conftest import needs_horovod
+from .runs import last_arrays, little_run, log
 
 # 51 steps of 16 images.
 WORDS = ('--layers', 'plain', '--num-epochs', 9, '--warmup-epochs', 1, '--label-smoothing', '--eval-frequency', 9,

@@ -10,8 +10,8 @@ import pytest
 
 from resnest.gluon.training import checkpoint
 
-from ..conftest import ROOT, assert_refused
-from .runs import assert_same_end, little_run, log, needs_horovod, program
+from ..conftest import ROOT, assert_refused, needs_horovod
+from .runs import assert_same_end, little_run, log, program
 
 EVERYTHING = ('--batch-size', 8, '--lr', 0.02, '--warmup-epochs', 1, '--mixup', '--dropblock-prob', 0.1, '--last-gamma',
               '--label-smoothing', '--ema-decay', 0.9, '--clip-gradient', 1, '--save-frequency', 2)
@@ -29,11 +29,12 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize('ranks', [1, pytest.param(2, marks=needs_horovod)])
 def test_killed_at_twenty_random_moments(tmp_path, ranks):
-    words = (*EVERYTHING, '--num-epochs', 24, '--save-steps', 2, '--eval-frequency', 8, '--resume', 'auto')
+    words = (*EVERYTHING, '--batch-size', 8 // ranks, '--num-epochs', 4, '--save-steps', 2, '--eval-frequency', 2,
+             '--resume', 'auto')       # 48 steps: 20 kills within 2 batches each see about half of them
     assert little_run(tmp_path / 'whole', *words, ranks=ranks).returncode == 0
     seed = int(time.time())
     for kill in range(20):
-        result = little_run(tmp_path / 'parts', *words, '--kill', seed + kill, ranks=ranks)
+        result = little_run(tmp_path / 'parts', *words, '--kill', seed + kill, 2, ranks=ranks)
         assert result.returncode != 0, f'ended before it was killed {kill + 1} times; seed {seed}'
     result = little_run(tmp_path / 'parts', *words, ranks=ranks)
     assert result.returncode == 0, result.stderr

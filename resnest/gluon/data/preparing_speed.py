@@ -6,13 +6,13 @@ own (``python -m resnest.gluon.data.preparing_speed SETTINGS``), which does what
 import json
 import re
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.processes import run_fresh
 
 from .imagenet import find_source
 from .prepare import Options, prepare
@@ -57,12 +57,9 @@ def measure_preparing(images=1000, workers=(2,), rounds=3, keep=None, progress=N
 
 
 def _run(source, target, workers):
-    words = [sys.executable, '-W', 'ignore', '-m', 'resnest.gluon.data.preparing_speed',
-             json.dumps({'source': str(source), 'target': str(target), 'workers': workers})]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f'preparing: {(done.stderr.strip().splitlines() or ["failed"])[-1]}')
-    return json.loads(done.stdout.splitlines()[-1])
+    printed = run_fresh('preparing', '-m', 'resnest.gluon.data.preparing_speed',
+                        json.dumps({'source': str(source), 'target': str(target), 'workers': workers}))
+    return json.loads(printed.splitlines()[-1])
 
 
 def format_preparing(results):

@@ -6,7 +6,6 @@ is one of them), on the same shards and with the same augmentations where it can
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.processes import run_fresh
 
 from .loader import Loader
 from .preparing_speed import format_preparing, measure_preparing
@@ -62,13 +62,9 @@ def compare_pipelines(source, size=224, batch_size=32, workers=(2,), images=1000
                         'size': size, 'batch_size': batch_size, 'images': images}
             # Several threads in each of its processes make the DataLoader three times slower.
             one = {'OMP_NUM_THREADS': '1'} if implementation == 'DataLoader' else {}
-            done = subprocess.run([sys.executable, '-W', 'ignore', '-m', 'resnest.gluon.data.throughput',
-                                   json.dumps(settings)], capture_output=True, text=True,
-                                  env={**os.environ, **one})
-            if done.returncode:
-                said = (done.stderr.strip().splitlines() or ['failed'])[-1]
-                raise InputError(f'{implementation} on {source}: {said}')
-            rates[implementation, augment, count].append(float(done.stdout.split()[-1]))
+            printed = run_fresh(f'{implementation} on {source}', '-m', 'resnest.gluon.data.throughput',
+                                json.dumps(settings), env={**os.environ, **one})
+            rates[implementation, augment, count].append(float(printed.split()[-1]))
             if progress:
                 progress()
     return [{'what': 'evaluation' if augment == 'none' else 'training', 'implementation': implementation,

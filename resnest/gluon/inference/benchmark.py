@@ -2,12 +2,11 @@
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from resnest.errors import InputError, MissingPackage
+from resnest.processes import run_fresh
 from resnest.runtime import installed, usable_cores
 
 from ..data import RecordSet
@@ -95,14 +94,15 @@ def _implementations(model, mode, precisions, taking):
         yield 'onnxruntime', 'float32', cores
 
 
-def compare(contenders, rounds=3, steps=8, seconds=20, progress=None):
+def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None):
     """Time the contenders of :func:`plan`; returns a list of dicts, one a contender.
 
     A model's contenders run in turn, ``rounds`` times, each time in a fresh process that takes two batches to warm up
     and then ``steps`` timed ones (at least three; no more after ``seconds``). The figures are medians over the rounds,
     and a ratio comes with its least and most over the rounds, each of which compares two neighbours.
 
-    Raises InputError, which names the contender, where one fails. ``progress`` is called after each process.
+    Raises InputError, which names the contender, where one fails. ``progress`` is called after each process, ``keep``
+    with the results so far after each model.
     """
     if rounds < 1 or steps < 1:
         raise InputError('rounds and steps must be at least 1')
@@ -122,6 +122,8 @@ def compare(contenders, rounds=3, steps=8, seconds=20, progress=None):
         measured = [{**{key: settings[key] for key in keys}, **_figures(found, settings['batch_size'])}
                     for settings, found in zip(mine, runs)]
         results += [{**result, **_ratios(result, measured)} for result in measured]
+        if keep:
+            keep(results)
     return results
 
 
@@ -143,13 +145,9 @@ def _run(settings):
                    if key not in ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS')}
     if settings['threads'] != 'default':
         environment['OMP_NUM_THREADS'] = str(settings['threads'])
-    done = subprocess.run([sys.executable, '-W', 'ignore', str(CONTENDER), json.dumps(settings)],
-                          env=environment, capture_output=True, text=True)
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ['no message'])[-1]
-        raise InputError(f"{settings['implementation']} {settings['model']} {settings['precision']} failed: "
-                         f"{said.removeprefix('error: ')}")
-    return json.loads(done.stdout.splitlines()[-1]) if not settings.get('prepare') else None
+    printed = run_fresh(f"{settings['implementation']} {settings['model']} {settings['precision']} failed", CONTENDER,
+                        json.dumps(settings), env=environment)
+    return json.loads(printed.splitlines()[-1]) if not settings.get('prepare') else None
 
 
 def _figures(runs, batch_size):
@@ -158,7 +156,8 @@ def _figures(runs, batch_size):
     return {'images_per_second': statistics.median(rates), 'images_per_second_rounds': rates,
             'latency_ms_median': 1e3 * statistics.median(seconds),
             'latency_ms_p90': 1e3 * seconds[min(len(seconds) - 1, int(0.9 * len(seconds)))],
-            'peak_memory_mb': max(run['peak_memory_mb'] for run in runs)}
+            'peak_memory_mb': max(run['peak_memory_mb'] for run in runs),
+            'native_operators': runs[0]['native_operators']}
 
 
 def _ratios(result, measured):

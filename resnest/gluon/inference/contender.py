@@ -60,25 +60,27 @@ def gluoncv_network(settings):
 
 
 def inference(settings):
-    """A function from a batch to its logits, and mxnet."""
+    """A function from a batch to its logits, mxnet, and whether the native operators take part."""
     if settings['implementation'].startswith('gluoncv'):
         net, mx = gluoncv_network(settings)
         net.hybridize(static_alloc=True, static_shape=True)
-        return lambda x: net(x).wait_to_read(), mx
+        return lambda x: net(x).wait_to_read(), mx, False
     if settings['implementation'] == 'onnxruntime':
         from resnest.gluon.inference.onnx import OnnxNet
-        net = OnnxNet(settings['files'])
+        net, native = OnnxNet(settings['files']), False
     else:
         from resnest.gluon.inference.optimized import load
         net = load(settings['files'])
+        native = net.native
     import mxnet as mx
-    return lambda x: net(x).wait_to_read(), mx
+    return lambda x: net(x).wait_to_read(), mx, native
 
 
 def training(settings):
-    """A function that takes one step on a batch, and mxnet."""
+    """A function that takes one step on a batch, mxnet, and whether the native operators take part."""
     net, mx = (gluoncv_network if settings['implementation'].startswith('gluoncv') else our_network)(settings)
-    if settings['implementation'] == 'ours, native':
+    native = settings['implementation'] == 'ours, native'
+    if native:
         from resnest.errors import InputError
         from resnest.gluon.nn import use_native
         if not use_native(net):
@@ -96,7 +98,7 @@ def training(settings):
         trainer.step(len(x))
         mx.nd.waitall()
 
-    return step, mx
+    return step, mx, native
 
 
 def batches(mx, settings):
@@ -126,7 +128,7 @@ def main(settings):
     if settings.get('prepare'):
         prepare(settings)
         return
-    step, mx = (training if settings['mode'] == 'training' else inference)(settings)
+    step, mx, native = (training if settings['mode'] == 'training' else inference)(settings)
     ahead = batches(mx, settings)
     for _ in range(settings['warmup']):
         step(next(ahead))
@@ -136,7 +138,7 @@ def main(settings):
         step(next(ahead))
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({'seconds': seconds, 'peak_memory_mb': round(peak)}))
+    print(json.dumps({'seconds': seconds, 'peak_memory_mb': round(peak), 'native_operators': native}))
 
 
 if __name__ == '__main__':

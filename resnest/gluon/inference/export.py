@@ -6,7 +6,7 @@ from resnest.errors import InputError
 
 from ..data import normalization
 from .optimize import optimize
-from .optimized import load
+from .optimized import load, remove
 
 __all__ = ['export_symbol']
 
@@ -35,5 +35,6 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     made = optimize(net, example, precision, batches, native=native)
     made.export(prefix)
     if not np.array_equal(load(prefix)(example).asnumpy(), made(example).asnumpy()):
+        remove(prefix)
         raise InputError(f'{prefix}: the exported files give other logits than the network; export it again')
     return made

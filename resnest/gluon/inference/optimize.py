@@ -6,6 +6,7 @@ from resnest.errors import InputError
 
 from ..nn import native as native_operators
 from .bfloat16 import to_bfloat16
+from .calibrate import MODES
 from .fold import fold
 from .optimized import OptimizedNet
 from .precision import require_cpu
@@ -49,6 +50,8 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     suit it, and where the native operators are asked for and not there.
     """
     require_cpu(precision)
+    if calibration_mode not in MODES:
+        raise InputError(f"unknown calibration mode '{calibration_mode}'; choose from {', '.join(MODES)}")
     wanted = _logits(net, example)
     if not np.isfinite(wanted).all():       # int8 would turn them into numbers
         raise InputError("the network's output is not finite in float32; these weights are of no use")

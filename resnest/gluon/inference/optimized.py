@@ -7,13 +7,13 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.files import replace_file, replacing
+from resnest.files import replace_file, save_arrays
 
 from ..models.resnet import SMALLEST_IMAGE
 from ..nn import native
 from .precision import require_cpu
 
-__all__ = ['OptimizedNet', 'load']
+__all__ = ['OptimizedNet', 'load', 'remove']
 
 FORMAT = 'resnest-optimized-1'
 
@@ -83,13 +83,18 @@ class OptimizedNet:
         about_file.unlink(missing_ok=True)      # never beside files that it does not describe
         named = {**{f'arg:{name}': value for name, value in self.args.items()},
                  **{f'aux:{name}': value for name, value in self.aux.items()}}
-        with replacing(params_file) as part:
-            mx.nd.save(str(part), named)
+        save_arrays(params_file, named)
         replace_file(symbol_file, self.symbol.tojson(remove_amp_cast=False))
         about = {'format': FORMAT, 'precision': self.precision, 'native_operators': self.native, 'input': 'data',
                  'dtype': self.dtype, 'example_shape': self.shape, 'report': self.report,
                  'sha256': {'symbol': _digest(symbol_file), 'params': _digest(params_file)}}
         replace_file(about_file, json.dumps(about, indent=2) + '\n')
+
+
+def remove(prefix):
+    """Take away what ``export(prefix)`` wrote."""
+    for path in reversed(_files(prefix)):
+        path.unlink(missing_ok=True)
 
 
 def load(prefix):

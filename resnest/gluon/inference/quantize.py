@@ -9,7 +9,7 @@ from mxnet.contrib.quantization import calib_graph, quantize_graph
 
 from resnest.errors import InputError
 
-from .calibrate import MODES, find_ranges, run
+from .calibrate import find_ranges, run
 from .equalize import equalize
 from .graph import from_symbol, to_symbol, vectors, walk
 from .int8_attention import fuse_attention
@@ -47,10 +47,8 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
     Returns ``(symbol, args, aux, report)``. The report is a dict: ``calibration_mode``, ``calibration_images``,
     ``top1_agreement``, ``int8_layers`` (their number), ``in_float32`` (names of the layers that were left) and
     ``attention_layers_in_float32`` (the number of the attention's layers after the pooling, which always are).
-    Raises InputError for an unknown mode, and a calibration set that is empty or gives values that are not finite.
+    Raises InputError for a calibration set that is empty or gives values that are not finite.
     """
-    if mode not in MODES:
-        raise InputError(f"unknown calibration mode '{mode}'; choose from {', '.join(MODES)}")
     if not calibration:
         raise InputError('int8 needs calibration images: the calibration set is empty')
     symbol, args = equalize(symbol, args)

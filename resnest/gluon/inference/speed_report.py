@@ -11,8 +11,8 @@ from ..models import VARIANTS
 
 __all__ = ['draw', 'format_table', 'machine']
 
-COLUMNS = ('model', 'px', 'M param', 'GMACs', 'mode', 'data', 'implementation', 'precision', 'images/s', 'ms median',
-           'ms p90', 'MB', 'x gluoncv', 'x our float32')
+COLUMNS = ('model', 'px', 'M param', 'GMACs', 'mode', 'data', 'implementation', 'precision', 'operators', 'images/s',
+           'ms median', 'ms p90', 'MB', 'x gluoncv', 'x our float32')
 COLORS = {('ours', 'float32'): 'tab:blue', ('ours', 'bfloat16'): 'tab:green', ('ours', 'int8'): 'tab:red',
           ('gluoncv', 'float32'): 'tab:gray', ('onnxruntime', 'float32'): 'tab:orange'}
 
@@ -22,12 +22,13 @@ def format_table(results):
     rows = [COLUMNS] + [
         (result['model'], str(result['image_size']), f"{result['parameters'] / 1e6:.2f}", f"{result['macs'] / 1e9:.2f}",
          result['mode'], result['data'], result['implementation'], result['precision'],
-         f"{result['images_per_second']:.2f}", f"{result['latency_ms_median']:.0f}", f"{result['latency_ms_p90']:.0f}",
+         'native' if result['native_operators'] else '', f"{result['images_per_second']:.2f}",
+         f"{result['latency_ms_median']:.0f}", f"{result['latency_ms_p90']:.0f}",
          str(result['peak_memory_mb']), _spread(result.get('ratio_to_gluoncv')),
          _spread(result.get('ratio_to_our_float32'))) for result in results]
-    # A column that says the same in every line goes without saying, unless it is a figure.
-    shown = [index for index, name in enumerate(COLUMNS)
-             if name not in ('mode', 'data') or len({row[index] for row in rows[1:]}) > 1]
+    # What is the same in every line goes without saying, unless it is a figure; so do operators of mxnet alone.
+    shown = [index for index, name in enumerate(COLUMNS) if name not in ('mode', 'data', 'operators')
+             or {row[index] for row in rows[1:]} - {'' if name == 'operators' else rows[1][index]}]
     widths = [max(len(row[index]) for row in rows) for index in shown]
     return '\n'.join('  '.join(row[index].ljust(width) for index, width in zip(shown, widths)).rstrip() for row in rows)
 

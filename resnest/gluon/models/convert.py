@@ -11,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.files import replacing
+from resnest.files import replace_file, save_arrays
 
 from .parameters import read_parameters
 from .tensor_files import read_tensors, safetensors_bytes
@@ -49,12 +49,10 @@ def convert(source, target, model, to=None):
     if to not in FORMATS:
         raise InputError(f'{target}: the ending tells no format; use .params or .safetensors, or --to')
     arrays = to_gluon(_read(source), model, source)
-    with replacing(target) as part:
-        if to == 'params':
-            part.touch()        # mxnet's own words about a folder that is not there are hard to read
-            mx.nd.save(str(part), {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
-        else:
-            part.write_bytes(safetensors_bytes(to_pytorch(arrays)))
+    if to == 'params':
+        save_arrays(target, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
+    else:
+        replace_file(target, safetensors_bytes(to_pytorch(arrays)))
     return len(arrays), arrays['fc.bias'].shape[0]
 
 

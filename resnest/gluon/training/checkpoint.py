@@ -1,6 +1,5 @@
 """Checkpoints: one ``.npz`` file each, written beside its name and renamed, with a hash of all that it holds."""
 import contextlib
-import errno
 import hashlib
 import io
 import json
@@ -8,11 +7,10 @@ import zipfile
 import zlib
 from pathlib import Path
 
-import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.files import replacing
+from resnest.files import replacing, save_arrays
 
 __all__ = ['found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
 
@@ -38,12 +36,7 @@ def save(folder, epoch, step, arrays, state):
 def save_parameters(path, net):
     """``net.save_parameters`` in float32, whole or not at all; raises OSError where it does not fit on the disk."""
     params = {name: param.data().astype('float32') for name, param in net._collect_params_with_prefix().items()}
-    with replacing(path) as part:
-        try:
-            mx.nd.save(str(part), params)
-            mx.nd.load(str(part))       # MXNet does not look whether the last bytes were written
-        except mx.MXNetError as error:
-            raise OSError(errno.EIO, f'an incomplete file ({str(error).splitlines()[-1]})') from None
+    save_arrays(path, params)
 
 
 def load(data, name):
@@ -75,10 +68,10 @@ def newest(folder):
     """
     damaged = []
     for path in reversed(found(folder)):
-        data = path.read_bytes()
         try:
+            data = path.read_bytes()
             load(data, path)
-        except InputError:
+        except (InputError, OSError):
             damaged.append(path)
         else:
             return path, data, damaged

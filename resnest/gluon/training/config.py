@@ -86,7 +86,8 @@ class TrainConfig:
     fp16_compression: bool = _switch('Horovod sends gradients as float16')
     fusion_mb: Optional[float] = _option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
                                          "Horovod's own unless given", least=0)
-    cycle_ms: Optional[float] = _option(None, "milliseconds between Horovod's rounds; its own unless given", above=0)
+    cycle_ms: Optional[float] = _option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, unless given",
+                                        above=0)
     save_dir: str = _option('params', 'folder of what the run writes')
     save_frequency: int = _option(10, 'epochs between checkpoints', least=1)
     save_steps: int = _option(0, 'steps between checkpoints within an epoch; 0 is none', least=0)

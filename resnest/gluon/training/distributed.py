@@ -11,7 +11,10 @@ import numpy as np
 
 from resnest.errors import InputError, SharedError
 
-__all__ = ['Workers', 'start', 'tell_lost_worker']
+__all__ = ['STATISTICS', 'Workers', 'start', 'tell_lost_worker']
+
+# How the names of BatchNorm's running statistics end: each worker has its own.
+STATISTICS = ('running_mean', 'running_var')
 
 
 def start():
@@ -100,9 +103,7 @@ class Workers:
 
     def gather(self, value, name):
         """Every worker's whole number, in the order of ranks."""
-        if self.size == 1:
-            return [value]
-        return self._horovod.allgather(mx.nd.array([value], dtype='int64'), name=name).asnumpy().tolist()
+        return self.gather_rows(np.array([value], dtype=np.int64), name)[:, 0].tolist()
 
     def processes(self):
         """``(host, process id)`` of each worker; hosts as numbers that are the same on one machine."""
@@ -151,7 +152,7 @@ class Workers:
         if self.size == 1:
             return
         for name, param in net._collect_params_with_prefix().items():
-            if name.endswith(('running_mean', 'running_var')):
+            if name.endswith(STATISTICS):
                 param.set_data(self._horovod.allreduce(param.data(), average=True, name=f'statistics.{name}'))
         mx.nd.waitall()
 

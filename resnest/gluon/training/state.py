@@ -5,10 +5,10 @@ import numpy as np
 from resnest.errors import SharedError
 
 from . import checkpoint
+from .distributed import STATISTICS
 
 __all__ = ['COUNTERS', 'collect', 'restore']
 
-STATISTICS = ('running_mean', 'running_var')
 COUNTERS = ('loss', 'right', 'seen', 'waited', 'training', 'skipped_records')
 
 

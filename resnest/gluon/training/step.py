@@ -8,6 +8,7 @@ from resnest.errors import InputError
 
 from ..data import with_normalization
 from . import mixup
+from .distributed import STATISTICS
 from .finetune import freeze, scale_backbone
 from .losses import SmoothedCrossEntropy
 from .schedule import cosine_ramp
@@ -78,7 +79,7 @@ class Step:
         self._loss_of.hybridize()
         self._params = [param for param in network.collect_params().values() if param.grad_req != 'null']
         self._statistics = [param for name, param in network.collect_params().items()
-                            if name.endswith(('running_mean', 'running_var'))]
+                            if name.endswith(STATISTICS)]
         self._sums = [mx.nd.zeros_like(param.data()) for param in self._params] if config.accumulate > 1 else None
 
     def __call__(self, batches, epoch, number, stop=False):
