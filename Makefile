@@ -44,7 +44,7 @@ lint: $(LINT)  ## ruff
 	@$(BIN)/ruff check .
 
 bench: setup  ## images per second of ResNeSt-50 on this machine
-	@$(WITH_VENV) python scripts/gluon/benchmark.py --mode inference training
+	@$(WITH_VENV) python scripts/gluon/benchmark.py --mode inference training --precision float32 bfloat16 int8
 
 horovod: $(BASE)  ## try again to build Horovod
 	@rm -f $(HOROVOD) $(HOROVOD_FAILED)

@@ -80,16 +80,18 @@ def assert_whole(target, undisturbed):
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(official, undisturbed, tmp_path):
     """Rounds of kills, of the group or of the parent alone, until 24 have hit; each round ends undisturbed."""
     rng = np.random.default_rng(int(time.time()))
-    hits, partial, number, longest = 0, 0, 0, 0.4
+    hits, partial, number, start = 0, 0, 0, time.perf_counter()
+    prepare(find_source(official), tmp_path / 'timed', OPTIONS, 0, 2)
+    longest = time.perf_counter() - start
     while hits < 24:
         target, number = tmp_path / str(number), number + 1
         for kill in range(5):
             start = time.perf_counter()
             with child(lambda target=target: prepare(find_source(official), target, OPTIONS, 0, 2)) as pid:
                 delay = start + rng.uniform(0, longest)
-                while time.perf_counter() < delay and os.waitpid(pid, os.WNOHANG) == (0, 0):
+                while not (ended := os.waitpid(pid, os.WNOHANG) != (0, 0)) and time.perf_counter() < delay:
                     time.sleep(0.001)
-                if time.perf_counter() < delay:
+                if ended:
                     if kill == 0:
                         longest = time.perf_counter() - start       # of the whole work
                     break       # it was faster

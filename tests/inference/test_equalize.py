@@ -38,6 +38,20 @@ def test_the_outputs_stay():
             np.testing.assert_allclose(largest, 1, rtol=1e-6)
 
 
+def test_a_channel_of_hardly_any_weights_costs_the_others_nothing():
+    for groups, size in ((2, 1e-3), (4, 1e-5)):
+        symbol, args, x = grouped(groups)
+        weight, bias = args['first_weight'].asnumpy(), args['first_bias'].asnumpy()
+        weight[6], bias[6] = size * weight[6] / np.abs(weight[6]).max(), 1
+        args.update(first_weight=mx.nd.array(weight), first_bias=mx.nd.array(bias))
+        first = symbol.get_internals()['first_output']
+        wanted = run(first, args, {}, [x])
+        assert relative_error(run(*equalize(first, args), {}, [x]), wanted) < 1e-5
+        made, values, aux, _ = quantize(first, args, {}, [x], agreement=0)
+        error = np.abs(run(made, values, aux, [x]) - wanted).max(axis=(0, 2, 3)) / np.abs(wanted).max(axis=(0, 2, 3))
+        assert error.max() < 0.06
+
+
 def test_int8_is_right_in_every_channel():
     for groups in (2, 4):
         symbol, args, x = grouped(groups)

@@ -166,6 +166,17 @@ def test_entropy_ranges_cut_a_lonely_outlier():
     assert 2 < high < 50
 
 
+def test_entropy_ranges_know_nothing_of_batches():
+    """Also where an array is silent in the first one."""
+    symbol = mx.sym.identity(mx.sym.var('data'), name='same')
+    values = np.random.default_rng(0).normal(size=(6, 10_000)).astype('float32')
+    values[:2] = 0
+    whole, parts = (find_ranges(symbol, {}, {}, [mx.nd.array(part) for part in np.split(values, count)],
+                                {'same_output'}, 'entropy')[0] for count in (1, 3))
+    assert whole == parts
+    assert parts['same_output'][1] > 2
+
+
 FRESH = """
 import mxnet as mx, sys
 {before}

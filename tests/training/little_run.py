@@ -22,14 +22,15 @@ class RandomKill:
         self._rng = np.random.default_rng(seed)
         chosen = self._rng.integers(ranks) == rank
         self._left = self._rng.integers(most + 1) if chosen else None
-        self._last, self._pace = time.perf_counter(), 0.1
+        self._last, self._pace = None, 0.05
         if self._left == 0:
             self._start()
 
     def count(self):
         if self._left:
             now = time.perf_counter()
-            self._pace = min(self._pace, now - self._last)
+            if self._last:
+                self._pace = min(self._pace, now - self._last)
             self._left, self._last = self._left - 1, now
             if self._left == 0:
                 self._start()

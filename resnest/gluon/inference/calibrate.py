@@ -3,7 +3,6 @@ import ctypes
 
 import mxnet as mx
 import numpy as np
-from mxnet.contrib.quantization import combine_histogram
 
 from resnest.errors import InputError
 
@@ -52,33 +51,45 @@ def find_ranges(symbol, args, aux, batches, names, mode):
     Returns ``({name: (low, high)}, outputs of the network)``; where no value is negative, ``low`` is 0. Raises
     InputError for values that are not finite.
     """
-    ranges, histograms = {}, {}
+    ranges, counts = {}, {}
 
-    def watch(name, array):
-        if name not in names:
-            return
-        values = array.asnumpy()
-        low, high = float(values.min()), float(values.max())
-        before = ranges.get(name, (low, high))
-        ranges[name] = np.minimum(low, before[0]), np.maximum(high, before[1])      # NaN stays
-        if mode == 'entropy' and np.isfinite(ranges[name]).all():
-            values = values.ravel()[::max(1, values.size // SAMPLE)]
-            bound = max(-low, high, 1e-6)
-            if name in histograms:
-                histograms[name] = combine_histogram(histograms[name], values, low, high, bound)
-            else:
-                histograms[name] = (*np.histogram(values, BINS, (-bound, bound)), low, high, bound)
+    def widen(name, array):
+        if name in names:
+            values = array.asnumpy()
+            low, high = ranges.get(name, (np.inf, -np.inf))
+            ranges[name] = np.minimum(low, values.min()), np.maximum(high, values.max())        # NaN stays
 
-    for batch in batches:
-        watch('data', batch)
-    outputs = run(symbol, args, aux, batches, watch)
+    outputs = _watch(symbol, args, aux, batches, widen)
     if not np.isfinite([*ranges.values()]).all():
         raise InputError('some calibration images give values that are not finite in float32; int8 cannot hold them')
     ranges = {name: (float(min(low, 0.0)), float(max(high, low, 1e-6))) for name, (low, high) in ranges.items()}
-    for name, (counts, edges, *_) in histograms.items():
+    if mode == 'naive':
+        return ranges, outputs
+
+    def count(name, array):
+        if name in names:
+            values = array.asnumpy().ravel()
+            found, _ = np.histogram(values[::max(1, values.size // SAMPLE)], _edges(ranges[name]))
+            counts[name] = counts.get(name, 0) + found
+
+    _watch(symbol, args, aux, batches, count)
+    for name, found in counts.items():
         positive = ranges[name][0] == 0
-        bound, _ = mx.nd.contrib.calibrate_entropy(hist=mx.nd.array(counts), hist_edges=mx.nd.array(edges),
+        edges = mx.nd.array(_edges(ranges[name]))
+        bound, _ = mx.nd.contrib.calibrate_entropy(hist=mx.nd.array(found), hist_edges=edges,
                                                    num_quantized_bins=511 if positive else 255)
         bound = float(bound.asscalar())
         ranges[name] = (0.0 if positive else -bound, bound)
     return ranges, outputs
+
+
+def _watch(symbol, args, aux, batches, watch):
+    """:func:`run`, with the images watched as well."""
+    for batch in batches:
+        watch('data', batch)
+    return run(symbol, args, aux, batches, watch)
+
+
+def _edges(limits):
+    bound = max(-limits[0], limits[1])
+    return np.linspace(-bound, bound, BINS + 1)

@@ -6,6 +6,8 @@ from .graph import Node, from_symbol, to_symbol, users, vectors, walk
 
 __all__ = ['equalize']
 
+LARGEST_BIAS = 32       # times the largest weight of a channel
+
 
 def equalize(symbol, args):
     """Divide the weights of each channel of a grouped convolution by their largest, and multiply its output by that.
@@ -16,6 +18,10 @@ def equalize(symbol, args):
     and reads its output with every channel's own. The two agree where all channels have the same scale; otherwise a
     third of the output is error. The product comes after the ReLU, where there is one: the convolution is fused with
     it.
+
+    A channel of nearly no weights but a bias is divided by less than its bias asks for, or its output would take the
+    range of all others (the quantized output has one range for all channels): what its weights add is then too small.
+    Not so the first channels, whose scales the others get.
 
     Returns ``(symbol, args)``, whose outputs are those of ``symbol``; the factors are named like the layer, ``.scale``.
     """
@@ -28,6 +34,10 @@ def equalize(symbol, args):
         names = [node.name for node, _ in layer.inputs[1:]]
         weight = args[names[0]].asnumpy()
         largest = np.abs(weight).reshape(len(weight), -1).max(axis=1)
+        if len(names) > 1:
+            bounded = np.maximum(largest, np.abs(args[names[1]].asnumpy()) / LARGEST_BIAS)
+            groups = int(layer.attrs['num_group'])
+            largest[groups:] = bounded[groups:]
         largest[largest == 0] = 1
         for name in names:
             value = args[name].asnumpy()
