@@ -38,12 +38,14 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'opset 13' in done.stdout
     found = []
-    for number, engine in enumerate((('--resume', weights), ('--engine', 'onnxruntime', tmp_path / 'x.onnx'))):
-        done = script('gluon/verify.py', *words(squares, *engine, '--json', tmp_path / f'{number}.json'))
+    file_alone = ('--rec-dir', squares, '--crop-ratio', 1, '--engine', 'onnxruntime', tmp_path / 'x.onnx')
+    for number, given in enumerate((words(squares, '--resume', weights), file_alone)):
+        done = script('gluon/verify.py', *given, '--json', tmp_path / f'{number}.json')
         assert done.returncode == 0, done.stderr
         found.append(read_json(tmp_path / f'{number}.json'))
     assert [found[0][key] for key in COUNTS] == [found[1][key] for key in COUNTS]
     assert [result['engine'] for result in found] == ['gluon', 'onnxruntime']
+    assert [(result['model'], result['crop_size']) for result in found] == [('resnest14', 32)] * 2
     assert found[0].keys() == found[1].keys() == {'model', 'engine', 'precision', 'crop_size', 'top1', 'top5', *COUNTS,
                                                   'nonfinite', 'images_per_second'}
     assert found[0]['seen'] == 37
