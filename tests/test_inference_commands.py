@@ -120,6 +120,22 @@ def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
                        f'{path}: cannot be written; give {option} a file')
 
 
+@pytest.mark.parametrize('words, wanted', [
+    (('--picture', 'x.xyz'), '--picture x.xyz: the ending must be one of .png .pdf'),
+    (('--picture', 'x'), '--picture x: the ending must be one of'),
+    (('--model', 'resnest14', '--picture', 'x.png'), 'x.png: nothing to draw'),
+    (('--mode', 'training', '--picture', 'x.png'), 'x.png: nothing to draw'),
+    (('data', '--picture', 'x.png'), '--picture shows networks: leave it out with data'),
+])
+def test_benchmark_refuses_a_picture_before_it_times(words, wanted, tmp_path, monkeypatch):
+    def timed(*_, **__):
+        raise AssertionError('timed')
+    monkeypatch.setattr('resnest.gluon.inference.benchmark.compare', timed)
+    monkeypatch.setattr('resnest.gluon.data.throughput.measure_data', timed)
+    assert_refused(script_here('gluon/benchmark.py', *words, cwd=tmp_path), wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize('more, wanted', [
     (('--precision', 'int8'), '--format onnx writes float32 only, int8 runs on mxnet: use --format symbol'),
     (('--precision', 'bfloat16'), '--format onnx writes float32 only'),
