@@ -1,9 +1,12 @@
 """verify.py, export.py and benchmark.py as a user runs them, and what bad input says."""
+import functools
+import runpy
 import sys
 
 import pytest
 
 from resnest.gluon import get_model
+from resnest.gluon.inference import optimize
 from tests.conftest import (
     ROOT,
     assert_refused,
@@ -52,6 +55,19 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
     assert found[0]['images_per_second'] > 0
     assert_refused(script_here('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',
                                                     '--num-classes', 5)), 'x.onnx: it knows 4 classes, the data have 5')
+
+
+@pytest.mark.slow
+def test_int8_is_calibrated_as_asked(weights, squares, tmp_path, monkeypatch):
+    for module in ('verify', 'export'):     # random weights agree with nothing: every layer in int8
+        monkeypatch.setattr(f'resnest.gluon.inference.{module}.optimize', functools.partial(optimize, agreement=0))
+    int8 = ('--precision', 'int8', '--calibration-mode', 'entropy', '--calibration-images', 16, '--resume', weights)
+    for name, given in {'verify': (*words(squares, '--limit', 8), '--json', tmp_path / 'x.json'),
+                        'export': ('--model', 'resnest14', '--num-classes', 4, '--rec-dir', squares, '--crop-size', 32,
+                                   '--format', 'symbol', '--output', tmp_path / 'y')}.items():
+        runpy.run_path(str(ROOT / f'scripts/gluon/{name}.py'))['main'](list(map(str, (*given, *int8))))
+    for name in ('x', 'y'):
+        assert read_json(tmp_path / f'{name}.json')['report']['calibration_mode'] == 'entropy'
 
 
 @pytest.mark.slow

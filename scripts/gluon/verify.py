@@ -24,6 +24,8 @@ def main(arguments=None):
                         'and compare with; the training images beside the verified ones unless given')
     parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
                         help='how many of them, evenly taken (default: %(default)s)')
+    parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
+                        'extremes of these images, or to what suits their distribution best (default: %(default)s)')
     parser.add_argument('--limit', type=int, metavar='N', help='verify N images only, evenly taken from all')
     parser.add_argument('--num-classes', type=int, help="classes; from the data's manifest unless given")
     parser.add_argument('--crop-size', '--input-size', type=int,
@@ -72,7 +74,8 @@ def main(arguments=None):
             source, settings['calibration'] = calibration.calibration_records(
                 options.calibration, options.rec_dir, options.data_dir, needed=options.precision == 'int8')
             images = source and calibration.calibration_batches(source, crop, options.calibration_images)
-        net = verify.gluon_engine(network, options.precision, device, size, options.batch_size, images)
+        net = verify.gluon_engine(network, options.precision, device, size, options.batch_size, images,
+                                  options.calibration_mode)
         if options.precision != 'float32':
             settings['report'] = net.report
             if workers.rank == 0:

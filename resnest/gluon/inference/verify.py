@@ -54,14 +54,16 @@ def picked_batches(count, limit, batch_size, rank=0, ranks=1):
     return [picked[batch] for batch in evaluation_batches(limit, batch_size, rank, ranks)]
 
 
-def gluon_engine(network, precision, device, size, batch_size, calibration=None):
+def gluon_engine(network, precision, device, size, batch_size, calibration=None, calibration_mode='naive'):
     """A function from uint8 ``(N, size, size, 3)`` to logits: on a CPU an :class:`.OptimizedNet` in that precision.
 
-    ``calibration`` are the batches that int8 learns its ranges from (:func:`.calibration.calibration_batches`).
+    ``calibration`` are the batches that int8 learns its ranges from (:func:`.calibration.calibration_batches`),
+    ``calibration_mode`` is how (:func:`.optimize.optimize`).
     """
     net = with_normalization(network)
     if device.device_type == 'cpu':
-        return optimize(net, mx.nd.zeros((batch_size, size, size, 3), dtype='uint8'), precision, calibration)
+        example = mx.nd.zeros((batch_size, size, size, 3), dtype='uint8')
+        return optimize(net, example, precision, calibration, calibration_mode)
     if precision != 'float32':
         raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
     net.hybridize(static_alloc=True)
