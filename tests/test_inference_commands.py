@@ -1,9 +1,12 @@
 """verify.py, export.py and benchmark.py as a user runs them, and what bad input says."""
+import functools
+import runpy
 import sys
 
 import pytest
 
 from resnest.gluon import get_model
+from resnest.gluon.inference import optimize
 from tests.conftest import (
     ROOT,
     assert_refused,
@@ -38,18 +41,33 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
     assert done.returncode == 0, done.stderr
     assert 'opset 13' in done.stdout
     found = []
-    for number, engine in enumerate((('--resume', weights), ('--engine', 'onnxruntime', tmp_path / 'x.onnx'))):
-        done = script('gluon/verify.py', *words(squares, *engine, '--json', tmp_path / f'{number}.json'))
+    file_alone = ('--rec-dir', squares, '--crop-ratio', 1, '--engine', 'onnxruntime', tmp_path / 'x.onnx')
+    for number, given in enumerate((words(squares, '--resume', weights), file_alone)):
+        done = script('gluon/verify.py', *given, '--json', tmp_path / f'{number}.json')
         assert done.returncode == 0, done.stderr
         found.append(read_json(tmp_path / f'{number}.json'))
     assert [found[0][key] for key in COUNTS] == [found[1][key] for key in COUNTS]
     assert [result['engine'] for result in found] == ['gluon', 'onnxruntime']
+    assert [(result['model'], result['crop_size']) for result in found] == [('resnest14', 32)] * 2
     assert found[0].keys() == found[1].keys() == {'model', 'engine', 'precision', 'crop_size', 'top1', 'top5', *COUNTS,
                                                   'nonfinite', 'images_per_second'}
     assert found[0]['seen'] == 37
     assert found[0]['images_per_second'] > 0
     assert_refused(script_here('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',
                                                     '--num-classes', 5)), 'x.onnx: it knows 4 classes, the data have 5')
+
+
+@pytest.mark.slow
+def test_int8_is_calibrated_as_asked(weights, squares, tmp_path, monkeypatch):
+    for module in ('verify', 'export'):     # random weights agree with nothing: every layer in int8
+        monkeypatch.setattr(f'resnest.gluon.inference.{module}.optimize', functools.partial(optimize, agreement=0))
+    int8 = ('--precision', 'int8', '--calibration-mode', 'entropy', '--calibration-images', 16, '--resume', weights)
+    for name, given in {'verify': (*words(squares, '--limit', 8), '--json', tmp_path / 'x.json'),
+                        'export': ('--model', 'resnest14', '--num-classes', 4, '--rec-dir', squares, '--crop-size', 32,
+                                   '--format', 'symbol', '--output', tmp_path / 'y')}.items():
+        runpy.run_path(str(ROOT / f'scripts/gluon/{name}.py'))['main'](list(map(str, (*given, *int8))))
+    for name in ('x', 'y'):
+        assert read_json(tmp_path / f'{name}.json')['report']['calibration_mode'] == 'entropy'
 
 
 @pytest.mark.slow
@@ -116,6 +134,22 @@ def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
     for path in ('/nothing/x.png', tmp_path):
         assert_refused(script_here('gluon/benchmark.py', option, path),
                        f'{path}: cannot be written; give {option} a file')
+
+
+@pytest.mark.parametrize('words, wanted', [
+    (('--picture', 'x.xyz'), '--picture x.xyz: the ending must be one of .png .pdf'),
+    (('--picture', 'x'), '--picture x: the ending must be one of'),
+    (('--model', 'resnest14', '--picture', 'x.png'), 'x.png: nothing to draw'),
+    (('--mode', 'training', '--picture', 'x.png'), 'x.png: nothing to draw'),
+    (('data', '--picture', 'x.png'), '--picture shows networks: leave it out with data'),
+])
+def test_benchmark_refuses_a_picture_before_it_times(words, wanted, tmp_path, monkeypatch):
+    def timed(*_, **__):
+        raise AssertionError('timed')
+    monkeypatch.setattr('resnest.gluon.inference.benchmark.compare', timed)
+    monkeypatch.setattr('resnest.gluon.data.throughput.measure_data', timed)
+    assert_refused(script_here('gluon/benchmark.py', *words, cwd=tmp_path), wanted)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('more, wanted', [

@@ -3,9 +3,8 @@ import argparse
 import json
 from pathlib import Path
 
-from resnest.errors import run_command
+from resnest.errors import InputError, run_command
 from resnest.files import replace_file, require_writable
-from resnest.runtime import import_extra
 
 
 def main(arguments=None):
@@ -39,15 +38,19 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     require_writable(options.json, '--json')
     require_writable(options.picture, '--picture')
-    if options.picture:
-        import_extra('matplotlib', 'demo')
+    if options.picture and options.what == 'data':
+        raise InputError('--picture shows networks: leave it out with data')
 
     from tqdm import tqdm
 
     from resnest.gluon import list_models
     from resnest.gluon.data.throughput import format_data, measure_data
+    from resnest.gluon.inference import require_figure
     from resnest.gluon.inference.benchmark import compare, plan
-    from resnest.gluon.inference.speed_report import draw, format_table, machine
+    from resnest.gluon.inference.speed_report import draw, drawable, format_table, machine
+
+    if options.picture:
+        require_figure(options.picture, '--picture')
 
     def keep(results):
         if options.json:
@@ -62,11 +65,13 @@ def main(arguments=None):
     else:
         contenders = plan(list_models() if options.all else options.model, options.precision, options.mode,
                           options.implementation, options.batch_size, options.image_size, options.rec_dir)
+        if options.picture:
+            drawable(contenders, options.picture)       # refused before the work
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing') as bar:
             results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep)
         print(format_table(results))
-    if options.picture and options.what == 'network':
-        draw(results, options.picture)
+        if options.picture:
+            draw(results, options.picture)
 
 
 if __name__ == '__main__':

@@ -43,16 +43,13 @@ def main(arguments=None):
     from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, find_pictures, interpolation_for, with_normalization
     from resnest.gluon.device import choose_device
-    from resnest.gluon.inference import FIGURE_FORMATS, class_names, classify, explain_pictures, format_table
+    from resnest.gluon.inference import class_names, classify, explain_pictures, format_table, require_figure
     from resnest.gluon.models import SMALLEST_IMAGE, count_classes
-    from resnest.runtime import import_extra
 
     if options.crop_size is not None and options.crop_size < SMALLEST_IMAGE:
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')
     if options.explain:
-        if options.explain.suffix.lower() not in FIGURE_FORMATS:
-            raise InputError(f'--explain {options.explain}: the ending must be one of {" ".join(FIGURE_FORMATS)}')
-        import_extra('matplotlib', 'demo')      # before the work
+        require_figure(options.explain, '--explain')
     paths = find_pictures(options.images)
     classes = count_classes(options.resume) if options.resume else 1000
     names = class_names(classes, options.classes)

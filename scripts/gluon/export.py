@@ -20,6 +20,8 @@ def main(arguments=None):
     parser.add_argument('--calibration', metavar='DIR', help='folder or shards of images instead of --rec-dir')
     parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
                         help='how many of them, evenly taken (default: %(default)s)')
+    parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
+                        'extremes of these images, or to what suits their distribution best (default: %(default)s)')
     parser.add_argument('--no-native', action='store_true',
                         help='int8: without the native operators, so that the files load without this package')
     parser.add_argument('--num-classes', type=int, default=1000, help='classes (default: %(default)s)')
@@ -57,7 +59,7 @@ def main(arguments=None):
               f'{difference:.1e} of the largest')
     else:
         made = export_symbol(network, output, size, options.precision, images,
-                             native=False if options.no_native else None)
+                             native=False if options.no_native else None, calibration_mode=options.calibration_mode)
         how = (f"resnest.gluon.inference.load('{output}')" if made.native else
                f"mxnet.gluon.SymbolBlock.imports('{output}-symbol.json', ['data'], '{output}-0000.params')")
         print(f'{made.describe()}\nload it with {how}')

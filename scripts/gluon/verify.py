@@ -10,8 +10,8 @@ from resnest.files import replace_file, require_writable
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--model', default='resnest50',
-                        help='network; python -m resnest models lists them (default: %(default)s)')
+    parser.add_argument('--model', help="network; python -m resnest models lists them; the exported file's unless "
+                        'given (default: resnest50)')
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--rec-dir', help='a folder of shards, a .rec file or a pattern')
     data.add_argument('--data-dir', help='a folder with a folder a class (or with val/ that has them)')
@@ -24,11 +24,14 @@ def main(arguments=None):
                         'and compare with; the training images beside the verified ones unless given')
     parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
                         help='how many of them, evenly taken (default: %(default)s)')
+    parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
+                        'extremes of these images, or to what suits their distribution best (default: %(default)s)')
     parser.add_argument('--limit', type=int, metavar='N', help='verify N images only, evenly taken from all')
     parser.add_argument('--num-classes', type=int, help="classes; from the data's manifest unless given")
     parser.add_argument('--crop-size', '--input-size', type=int,
-                        help="image side in pixels; the model's own unless given")
-    parser.add_argument('--crop-ratio', type=float, help="crop / resized short edge; the model's own unless given")
+                        help="image side in pixels; the exported file's or the model's own unless given")
+    parser.add_argument('--crop-ratio', type=float,
+                        help="crop / resized short edge; the exported file's or the model's own unless given")
     parser.add_argument('--batch-size', type=int, default=32, help='images at a time (default: %(default)s)')
     parser.add_argument('--num-workers', '-j', type=int, default=2, help='decoding threads (default: %(default)s)')
     parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
@@ -51,30 +54,28 @@ def main(arguments=None):
     from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, interpolation_for
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import calibration, evaluate, verify
-    from resnest.gluon.models import SMALLEST_IMAGE
     from resnest.gluon.training import distributed
 
-    if options.crop_size is not None and options.crop_size < SMALLEST_IMAGE:
-        raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')
     workers = distributed.start()
+    exported = verify.OnnxNet(file) if file else None
+    model, size, ratio = verify.settle(options.model, options.crop_size, options.crop_ratio, exported)
+    crop = Evaluation(size, ratio, interpolation_for(size))
     records = FolderSet(options.data_dir, 'val') if options.data_dir else RecordSet(options.rec_dir, 'val')
     classes = options.num_classes or len(records.classes or ()) or 1000
-    if not (file or options.resume) and classes != 1000 and options.model in list_models(pretrained=True):
+    if not (file or options.resume) and classes != 1000 and model in list_models(pretrained=True):
         raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file with --resume')
     device = choose_device(options.no_cuda or bool(file), workers.local_rank)
-    network = get_model(options.model, classes=classes, pretrained=not file and (options.resume or True), ctx=device)
-    size, ratio = options.crop_size or network.spec.crop_size, options.crop_ratio
-    crop = Evaluation(size, network.spec.crop_ratio if ratio is None else ratio, interpolation_for(size))
-    settings = {'model': options.model, 'engine': engine, 'precision': options.precision, 'crop_size': crop.size}
+    settings = {'model': model, 'engine': engine, 'precision': options.precision, 'crop_size': size}
     if file:
-        net = verify.onnx_engine(file, classes, crop.size)
+        net = verify.onnx_engine(exported, classes, size)
     else:
-        images = None
+        network, images = get_model(model, classes=classes, pretrained=options.resume or True, ctx=device), None
         if options.precision != 'float32':
             source, settings['calibration'] = calibration.calibration_records(
                 options.calibration, options.rec_dir, options.data_dir, needed=options.precision == 'int8')
             images = source and calibration.calibration_batches(source, crop, options.calibration_images)
-        net = verify.gluon_engine(network, options.precision, device, crop.size, options.batch_size, images)
+        net = verify.gluon_engine(network, options.precision, device, size, options.batch_size, images,
+                                  options.calibration_mode)
         if options.precision != 'float32':
             settings['report'] = net.report
             if workers.rank == 0:
@@ -86,7 +87,7 @@ def main(arguments=None):
             distributed.tell_lost_worker(workers):
         found = evaluate(net, loader, device, bar.update)
         *totals, rate = workers.total([found[name] or 0 for name in (*verify.COUNTS, 'images_per_second')], 'all')
-    found = verify.result(totals, rate, file or options.resume or options.model, **settings)
+    found = verify.result(totals, rate, file or options.resume or model, **settings)
     if workers.rank == 0:
         print(verify.result_line(found))
         if options.json:

@@ -5,7 +5,7 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.inference import benchmark
-from resnest.gluon.inference.speed_report import draw, format_table
+from resnest.gluon.inference.speed_report import draw, drawable, format_table
 from resnest.runtime import usable_cores
 
 
@@ -95,3 +95,13 @@ def test_the_picture_needs_published_accuracies(timed, tmp_path):
     with pytest.raises(InputError, match='nothing to draw'):
         draw([{**result, 'mode': 'training'} for result in results], tmp_path / 'x.png')
     assert [path.name for path in tmp_path.iterdir()] == ['speed.svg']
+
+
+def test_what_the_plan_promises_to_draw_is_drawn(timed, squares):
+    contenders = benchmark.plan(['resnest14', 'resnest50'], ['float32', 'int8'], ['inference', 'training'],
+                                ['ours', 'gluoncv'], image_size=64, rec_dir=str(squares))
+    keys = 'model', 'implementation', 'precision', 'mode', 'data'
+    promised, drawn = ([tuple(one[key] for key in keys) for one in drawable(each, 'x')]
+                       for each in (contenders, benchmark.compare(contenders, rounds=1)))
+    assert promised == drawn == [('resnest50', *more, 'inference', 'memory')
+                                 for more in (('ours', 'float32'), ('ours', 'int8'), ('gluoncv', 'float32'))]

@@ -1,11 +1,13 @@
 """The symbol files against the network they were made from, read by mxnet alone."""
+import functools
+
 import mxnet as mx
 import numpy as np
 import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.inference import export
-from tests.conftest import randomize, relative_error
+from tests.conftest import randomize, read_json, relative_error
 
 
 def test_symbol_files_give_the_networks_logits(tiny, tmp_path):
@@ -18,6 +20,15 @@ def test_symbol_files_give_the_networks_logits(tiny, tmp_path):
     alone = mx.gluon.SymbolBlock.imports(next(files), ['data'], next(files))
     x = mx.nd.array(rng.normal(size=(3, 3, 48, 40)))
     assert relative_error(alone(x).asnumpy(), net(x).asnumpy()) < 1e-4
+
+
+def test_int8_symbol_files_are_calibrated_as_asked(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, 'optimize', functools.partial(export.optimize, agreement=0))     # no trials
+    images = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3), dtype=np.uint8)
+    settings = dict(precision='int8', calibration=[(images, np.zeros(8))], calibration_mode='entropy')
+    made = export.export_symbol(randomize(tiny()), tmp_path / 'x', 32, **settings)
+    assert made.report['calibration_mode'] == 'entropy'
+    assert read_json(tmp_path / 'x.json')['report']['calibration_mode'] == 'entropy'
 
 
 def test_files_with_other_logits_are_refused(tiny, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.inference.calibration import calibration_batches, calibration_records
-from resnest.gluon.inference.verify import onnx_engine, picked_batches, result, result_line
+from resnest.gluon.inference.verify import OnnxNet, onnx_engine, picked_batches, result, result_line, settle
 from tests.conftest import encoded
 
 
@@ -34,15 +34,38 @@ def test_figures():
         result([3, 4, 8, 2], None, 'x.params')
 
 
-def test_a_file_that_is_no_classifier_is_refused(tmp_path):
+@pytest.fixture
+def relu_file(tmp_path):
+    """A function that writes a file of one ReLU with the given metadata, and opens it."""
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
     values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ('data', 'y')]
     graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['data'], ['y'])], 'g', values[:1], values[1:])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)], ir_version=7)
-    onnx.save(model, str(tmp_path / 'x.onnx'))
+
+    def write(**metadata):
+        onnx.helper.set_model_props(model, metadata)
+        onnx.save(model, str(tmp_path / 'x.onnx'))
+        return OnnxNet(tmp_path / 'x.onnx')
+    return write
+
+
+@pytest.mark.parametrize('given, metadata, wanted', [
+    ({}, {}, ('resnest50', 224, 0.875)),
+    ({}, dict(model='resnest269', image_size='64', crop_ratio='0.5'), ('resnest269', 64, 0.5)),
+    ({}, dict(model='resnest269'), ('resnest269', 416, 0.928)),
+    ({}, dict(model='yolo', image_size='[64, 64]', crop_ratio=''), ('resnest50', 224, 0.875)),
+    ({}, dict(model='yolo', image_size='64', crop_ratio='0.5'), ('resnest50', 64, 0.5)),
+    (dict(model='resnest101'), dict(model='resnest269', image_size='64'), ('resnest101', 64, 0.875)),
+    (dict(size=32, ratio=1.0), dict(model='resnest14', image_size='64', crop_ratio='0.5'), ('resnest14', 32, 1.0)),
+])
+def test_the_exported_file_tells_what_is_not_given(relu_file, given, metadata, wanted):
+    assert settle(**given, exported=relu_file(**metadata)) == wanted
+
+
+def test_a_file_that_is_no_classifier_is_refused(relu_file):
     with pytest.raises(InputError, match=r'x.onnx: its output is \(1, 3, 32, 32\), not \(N, classes\)'):
-        onnx_engine(tmp_path / 'x.onnx', 3, 32)
+        onnx_engine(relu_file(), 3, 32)
 
 
 def test_calibration_takes_training_images(squares, tmp_path):

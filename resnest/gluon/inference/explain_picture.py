@@ -10,9 +10,8 @@ from resnest.runtime import import_extra
 from ..data import read_picture
 from .explain import explain
 
-__all__ = ['FIGURE_FORMATS', 'draw_explanations', 'explain_pictures']
+__all__ = ['draw_explanations', 'explain_pictures']
 
-FIGURE_FORMATS = '.png', '.pdf', '.svg', '.jpg'
 MOST_PICTURES = 8       # rows of a figure that is still one page
 # Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: told apart by all eyes; the markers help in grey print.
 COLOURS = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'
@@ -50,7 +49,7 @@ def draw_explanations(images, explanations, captions, names, path):
     names : list of str
         Of the classes.
     path : str or Path
-        Its ending is the format, one of :data:`FIGURE_FORMATS`.
+        Its ending is the format, one of :data:`.figure.FIGURE_FORMATS`.
 
     Raises MissingPackage without matplotlib.
     """

@@ -11,7 +11,8 @@ from .optimized import load, remove
 __all__ = ['export_symbol']
 
 
-def export_symbol(net, prefix, size=224, precision='float32', calibration=None, native=None):
+def export_symbol(net, prefix, size=224, precision='float32', calibration=None, native=None,
+                  calibration_mode='naive'):
     """Optimize ``net`` and write ``prefix-symbol.json``, ``prefix-0000.params`` and ``prefix.json``.
 
     The files take normalized float32 ``(N, 3, H, W)``, as the network does.
@@ -23,7 +24,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     prefix : str or Path
     size : int
         Image side in pixels.
-    precision, native
+    precision, native, calibration_mode
         See :func:`.optimize.optimize`.
     calibration : iterable of (uint8 ``(n, size, size, 3)``, labels)
 
@@ -32,7 +33,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     normalize = normalization()
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
     example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))
-    made = optimize(net, example, precision, batches, native=native)
+    made = optimize(net, example, precision, batches, calibration_mode, native)
     made.export(prefix)
     if not np.array_equal(load(prefix)(example).asnumpy(), made(example).asnumpy()):
         remove(prefix)

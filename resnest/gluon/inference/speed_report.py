@@ -9,7 +9,7 @@ from resnest.runtime import import_extra, installed, usable_cores
 
 from ..models import VARIANTS
 
-__all__ = ['draw', 'format_table', 'machine']
+__all__ = ['draw', 'drawable', 'format_table', 'machine']
 
 COLUMNS = ('model', 'px', 'M param', 'GMACs', 'mode', 'data', 'implementation', 'precision', 'operators', 'images/s',
            'ms median', 'ms p90', 'MB', 'x gluoncv', 'x our float32')
@@ -37,16 +37,25 @@ def _spread(ratio):
     return '{median:.2f} ({least:.2f} to {most:.2f})'.format(**ratio) if ratio else ''
 
 
-def draw(results, path):
-    """Published top-1 against latency an image, a line an implementation and precision, written to ``path``.
+def drawable(results, path):
+    """Those of the results, or of the plan for them, that :func:`draw` shows in ``path``.
 
-    Raises InputError where no result is of inference from memory of a model with a published accuracy.
+    Raises InputError where none is of inference from memory of a model with a published accuracy.
     """
     shown = [result for result in results if result['mode'] == 'inference' and result['data'] == 'memory'
              and VARIANTS[result['model']].top1 and (result['implementation'], result['precision']) in COLORS]
     if not shown:
         raise InputError(f'{path}: nothing to draw: the picture needs --mode inference and a model with a published '
                          'accuracy')
+    return shown
+
+
+def draw(results, path):
+    """Published top-1 against latency an image, a line an implementation and precision, written to ``path``.
+
+    Raises InputError where :func:`drawable` does.
+    """
+    shown = drawable(results, path)
     matplotlib = import_extra('matplotlib', 'demo')
     matplotlib.use('Agg')
     from matplotlib import pyplot, ticker

@@ -5,11 +5,41 @@ import numpy as np
 from resnest.errors import InputError, SharedError
 
 from ..data import evaluation_batches, normalization, with_normalization
+from ..models import SMALLEST_IMAGE, VARIANTS, find_variant
 from .evaluate import COUNTS
 from .onnx import OnnxNet
 from .optimize import optimize
 
-__all__ = ['gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line']
+__all__ = ['OnnxNet', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle']
+
+DEFAULT_MODEL = 'resnest50'
+
+
+def settle(model=None, size=None, ratio=None, exported=None):
+    """``(model, crop size, crop ratio)``: what is given, else what the file tells, else the model's own, resnest50's.
+
+    ``exported`` is an :class:`.OnnxNet`, or None. What its metadata lack, or what is no number or no model there, it
+    does not tell. Raises InputError for an unknown model and for a size below what a network takes.
+    """
+    told = exported.metadata if exported else {}
+    if model is None:
+        model = told.get('model') if told.get('model') in VARIANTS else DEFAULT_MODEL
+    spec = find_variant(model)
+    if size is None:
+        size = _number(told.get('image_size'), int) or spec.crop_size
+    if size < SMALLEST_IMAGE:
+        raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {size}')
+    if ratio is None:
+        ratio = _number(told.get('crop_ratio'), float) or spec.crop_ratio
+    return model, size, ratio
+
+
+def _number(text, kind):
+    """None where the text, or None, is no number."""
+    try:
+        return kind(text)
+    except (TypeError, ValueError):
+        return None
 
 
 def picked_batches(count, limit, batch_size, rank=0, ranks=1):
@@ -24,23 +54,25 @@ def picked_batches(count, limit, batch_size, rank=0, ranks=1):
     return [picked[batch] for batch in evaluation_batches(limit, batch_size, rank, ranks)]
 
 
-def gluon_engine(network, precision, device, size, batch_size, calibration=None):
+def gluon_engine(network, precision, device, size, batch_size, calibration=None, calibration_mode='naive'):
     """A function from uint8 ``(N, size, size, 3)`` to logits: on a CPU an :class:`.OptimizedNet` in that precision.
 
-    ``calibration`` are the batches that int8 learns its ranges from (:func:`.calibration.calibration_batches`).
+    ``calibration`` are the batches that int8 learns its ranges from (:func:`.calibration.calibration_batches`),
+    ``calibration_mode`` is how (:func:`.optimize.optimize`).
     """
     net = with_normalization(network)
     if device.device_type == 'cpu':
-        return optimize(net, mx.nd.zeros((batch_size, size, size, 3), dtype='uint8'), precision, calibration)
+        example = mx.nd.zeros((batch_size, size, size, 3), dtype='uint8')
+        return optimize(net, example, precision, calibration, calibration_mode)
     if precision != 'float32':
         raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
     net.hybridize(static_alloc=True)
     return net
 
 
-def onnx_engine(path, classes, size):
-    """The same from an exported file. Raises InputError for a file that is damaged or of other classes."""
-    net, normalize = OnnxNet(path), normalization()
+def onnx_engine(net, classes, size):
+    """The same from an :class:`.OnnxNet`. Raises InputError for a file that is no classifier or of other classes."""
+    path, normalize = net.path, normalization()
     shape = net(mx.nd.zeros((1, 3, size, size))).shape
     if len(shape) != 2:
         raise InputError(f'{path}: its output is {shape}, not (N, classes); give it a file of export.py')
