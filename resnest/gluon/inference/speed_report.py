@@ -99,14 +99,14 @@ def _label(axes, shown):
     step, lowest = (top - bottom) / 32, bottom
     for model, latency in sorted(fastest.items(), key=lambda item: VARIANTS[item[0]].top1):
         if '_fast_' in model:       # a column beside the points, which lie close together
-            place, height = min(fastest.values()) / 1.25, max(VARIANTS[model].top1, lowest)
+            place, height = min(fastest.values()) / 1.5, max(VARIANTS[model].top1, lowest)
             lowest = height + step
         else:
             place, height = latency / 1.02, VARIANTS[model].top1 + 2.5 * step
         axes.annotate(model.replace('resnest50_', ''), (latency, VARIANTS[model].top1), (place, height), ha='right',
                       va='center', fontsize=8, arrowprops={'arrowstyle': '-', 'lw': 0.4, 'shrinkA': 0, 'shrinkB': 4,
                                                         'relpos': (1, 0.5)})
-    axes.set(xlim=(min(fastest.values()) / 2.6, None), ylim=(bottom, top + 2.5 * step))
+    axes.set(xlim=(min(fastest.values()) / 3.2, None), ylim=(bottom, top + 2.5 * step))
 
 
 def machine():
