@@ -115,9 +115,14 @@ def script(name, *words, **settings):
     return command(sys.executable, ROOT / 'scripts' / name, *words, **settings)
 
 
+def script_main(name):
+    """The function ``main(arguments)`` of ``scripts/{name}``."""
+    return runpy.run_path(str(ROOT / 'scripts' / name))['main']
+
+
 def script_here(name, *words, cwd=None):
-    """The same in this process, which spares the start of another: for commands that end before they do anything."""
-    main = runpy.run_path(str(ROOT / 'scripts' / name))['main']
+    """As :func:`script`, in this process, which spares the start of another: for commands that end early."""
+    main = script_main(name)
     stdout, stderr, before = io.StringIO(), io.StringIO(), Path.cwd()
     os.chdir(cwd or before)
     try:

@@ -1,6 +1,5 @@
 """verify.py, export.py and benchmark.py as a user runs them, and what bad input says."""
 import functools
-import runpy
 import sys
 
 import pytest
@@ -17,6 +16,7 @@ from tests.conftest import (
     read_json,
     script,
     script_here,
+    script_main,
 )
 
 COUNTS = ('correct1', 'correct5', 'seen')
@@ -65,7 +65,7 @@ def test_int8_is_calibrated_as_asked(weights, squares, tmp_path, monkeypatch):
     for name, given in {'verify': (*words(squares, '--limit', 8), '--json', tmp_path / 'x.json'),
                         'export': ('--model', 'resnest14', '--num-classes', 4, '--rec-dir', squares, '--crop-size', 32,
                                    '--format', 'symbol', '--output', tmp_path / 'y')}.items():
-        runpy.run_path(str(ROOT / f'scripts/gluon/{name}.py'))['main'](list(map(str, (*given, *int8))))
+        script_main(f'gluon/{name}.py')(list(map(str, (*given, *int8))))
     for name in ('x', 'y'):
         assert read_json(tmp_path / f'{name}.json')['report']['calibration_mode'] == 'entropy'
 

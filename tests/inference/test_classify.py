@@ -1,7 +1,6 @@
 """Naming pictures: the function against the network run by hand, and the command on all kinds of files."""
 import dataclasses
 import os
-import runpy
 
 import mxnet as mx
 import numpy as np
@@ -14,7 +13,7 @@ from resnest.gluon.data import Evaluation, with_normalization
 from resnest.gluon.data.transforms import MEAN, STD
 from resnest.gluon.inference import classify, explain_pictures, format_table
 from resnest.gluon.models import ResNet
-from tests.conftest import ROOT, TINY, assert_refused, randomize, read_json, script
+from tests.conftest import TINY, assert_refused, randomize, read_json, script, script_main
 
 NAMES = ['zero', 'one', 'two', 'three', 'four', 'five']
 
@@ -180,7 +179,7 @@ def test_names_that_cannot_be_shown(trained, photos, tmp_path):
     (('{a}', '--crop-size', '5'), '--crop-size must be at least 17')])
 def test_command_refuses(trained, photos, tmp_path, monkeypatch, words, wanted):
     monkeypatch.chdir(tmp_path)
-    main = runpy.run_path(str(ROOT / 'scripts/gluon/classify.py'))['main']
+    main = script_main('gluon/classify.py')
     words = [word.format(a=photos[0] / '0.png', p=trained[0]) for word in words]
     with pytest.raises(InputError, match=wanted):
         main([str(word) for word in (*WORDS, *words)])

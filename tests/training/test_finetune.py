@@ -1,5 +1,4 @@
 """Fine-tuning: frozen stages against finite differences and second runs, and whole runs of train.py."""
-import runpy
 import sys
 
 import mxnet as mx
@@ -13,7 +12,7 @@ from resnest.gluon.training import TrainConfig
 from resnest.gluon.training.distributed import Workers
 from resnest.gluon.training.finetune import STAGES, freeze
 from resnest.gluon.training.step import make_trainer
-from tests.conftest import ROOT, command, horovodrun, needs_horovod, randomize, script
+from tests.conftest import ROOT, command, horovodrun, needs_horovod, randomize, script, script_main
 from tests.test_commands import train_words
 
 STATISTICS = ('running_mean', 'running_var')
@@ -152,7 +151,7 @@ WORDS = ('--freeze', 'layer1', 'stem', '--backbone-lr-factor', 0.1, '--num-epoch
 def test_a_run_and_the_same_resumed(squares, published, tmp_path, capsys, monkeypatch):
     """The classifier is new; the checkpoint wins over the file, which may be gone; the end is the same to the bit."""
     monkeypatch.chdir(tmp_path)
-    main = runpy.run_path(str(ROOT / 'scripts/gluon/train.py'))['main']
+    main = script_main('gluon/train.py')
     (tmp_path / 'own.params').write_bytes(published.read_bytes())
     words = [str(word) for word in (*train_words(squares, 'whole'), *WORDS, '--resume-params', 'own.params')]
     assert main(words) == 0
