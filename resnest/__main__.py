@@ -1,7 +1,7 @@
 """``python -m resnest env`` and ``python -m resnest models [PATTERN]``."""
 import argparse
 
-from .errors import run_command
+from resnest.errors import run_command
 
 
 def main(argv=None):
@@ -13,10 +13,10 @@ def main(argv=None):
                         help="only names that match, such as 'resnest50*'")
     arguments = parser.parse_args(argv)
     if arguments.command == 'env':
-        from .environment import describe
+        from resnest.environment import describe
         print(describe())
     else:
-        from .gluon.models.complexity import table
+        from resnest.gluon.models.cost import table
         print(table(arguments.pattern))
 
 

@@ -1,7 +1,7 @@
 """Makes ``import mxnet`` work on today's Python and numpy, in every process of the environment.
 
 ``resnest-mxnet.pth`` imports this module when Python starts. All it does then is to put a finder
-in ``sys.meta_path``; the work (:func:`resnest.runtime.prepare_import`) is done when mxnet is
+in ``sys.meta_path``; the work (:func:`resnest.compatibility.prepare_import`) is done when mxnet is
 imported, so programs that never import mxnet pay nothing.
 """
 import sys
@@ -20,8 +20,8 @@ class _BeforeMXNet:
             execute = spec.loader.exec_module
 
             def prepare_and_execute(module):
-                from resnest import runtime
-                runtime.prepare_import()
+                from resnest.compatibility import prepare_import
+                prepare_import()
                 execute(module)
 
             spec.loader.exec_module = prepare_and_execute

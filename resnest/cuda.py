@@ -4,7 +4,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from .errors import InputError
+from resnest.errors import InputError
 
 __all__ = ['load_cuda_libraries', 'gpu_capabilities', 'check_gpus', 'installed']
 

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import __version__, runtime
-from .cuda import END_CAPABILITY, MIN_CAPABILITY
+from resnest import __version__, runtime
+from resnest.cuda import END_CAPABILITY, MIN_CAPABILITY
 
 __all__ = ['describe', 'missing', 'EXTRAS']
 

@@ -1,12 +1,12 @@
 """The errors that a user can put right, and the way a command ends on them."""
 import os
+import select
 import sys
 import time
 
-__all__ = ['InputError', 'MissingPackage', 'SharedError', 'run_command']
+from resnest import launchers
 
-# Set by horovodrun and mpirun in each process of a job.
-RANK = os.environ.get('HOROVOD_RANK', os.environ.get('OMPI_COMM_WORLD_RANK'))
+__all__ = ['InputError', 'MissingPackage', 'SharedError', 'run_command']
 
 
 class InputError(ValueError):
@@ -35,12 +35,14 @@ def run_command(main, *args, **kwargs):
         code = main(*args, **kwargs)
         sys.stdout.flush()
     except (InputError, MissingPackage) as error:
-        if isinstance(error, SharedError) and RANK not in (None, '0'):
+        if isinstance(error, SharedError) and launchers.rank():
             time.sleep(1)       # rank 0 has the word; a launcher stops all when the first one leaves
         else:
             print(f'error: {error}', file=sys.stderr)
         code = 2
     except BrokenPipeError:
+        if not _reader_has_gone(sys.stdout):
+            raise       # the pipe was another one: to a worker, to another rank
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())     # or Python complains once more at exit
         code = 141
     except OSError as error:
@@ -51,9 +53,15 @@ def run_command(main, *args, **kwargs):
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         code = 130
-    if code and RANK is not None:
-        # mxnet's and Horovod's own end of a process would bury the message when other workers are still there.
+    if code and launchers.started_by_launcher():
+        # mxnet's and Horovod's own end of a process would bury the message while other ranks are still there.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code or 0)
+
+
+def _reader_has_gone(stream):
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -8,11 +8,12 @@ import sys
 import warnings
 from pathlib import Path
 
-__all__ = ['set_threads', 'usable_cores', 'local_ranks']
+from resnest import launchers
+
+__all__ = ['set_threads', 'usable_cores']
 
 # The value that a parent process set by set_threads, as against one that the user chose.
 OURS = 'RESNEST_NUM_THREADS'
-LOCAL_SIZE = ('HOROVOD_LOCAL_SIZE', 'OMPI_COMM_WORLD_LOCAL_SIZE', 'MPI_LOCALNRANKS', 'MV2_COMM_WORLD_LOCAL_SIZE')
 
 
 def set_threads():
@@ -23,7 +24,7 @@ def set_threads():
     chosen = os.environ.get('OMP_NUM_THREADS', '').strip()
     if chosen and chosen != os.environ.get(OURS):
         return int(chosen) if chosen.isdigit() else usable_cores()
-    threads = max(1, usable_cores() // local_ranks())
+    threads = max(1, usable_cores() // launchers.local_size())
     if 'mxnet' not in sys.modules:
         os.environ['OMP_NUM_THREADS'] = os.environ[OURS] = str(threads)
         return threads
@@ -86,11 +87,3 @@ def _quota(folder):
         return [int(quota) / int(period)] if int(quota) > 0 else []
     except (OSError, ValueError):       # absent, unreadable or 'max'
         return []
-
-
-def local_ranks():
-    """Horovod processes on this machine, from the launcher's environment (1 without a launcher)."""
-    for variable in LOCAL_SIZE:
-        if os.environ.get(variable, '').isdigit():
-            return max(1, int(os.environ[variable]))
-    return 1

@@ -21,9 +21,10 @@ import numpy as np
 
 from resnest.gluon import get_model
 from resnest.gluon.data import write_shards
-from resnest.gluon.inference.class_names import imagenet_classes
-from tests.conftest import ROOT, encoded, randomize
-from tests.data import ilsvrc
+from resnest.gluon.tasks.classification.names import imagenet_classes
+
+from .conftest import ROOT, encoded, randomize
+from .data.preparing import ilsvrc
 
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 FENCE = re.compile(r'(?:^<!-- *(?P<mark>[^\n]*?) *-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```',
@@ -140,6 +141,6 @@ if not (len(sys.argv) > 1 and sys.argv[1].endswith('.py')):
     os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 sys.argv.pop(0)
 import resnest.gluon
-resnest.gluon.models.store.model_file = lambda spec, root: Path({folder!r}, spec.name + '-1000.params')
+resnest.gluon.models.weights.store.model_file = lambda spec, root: Path({folder!r}, spec.name + '-1000.params')
 runpy.run_path(sys.argv[0], run_name='__main__')
 '''

@@ -5,10 +5,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from resnest import threads
+from resnest import launchers
 
 ROOT = Path(__file__).resolve().parent.parent
-CLEAN = ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS', *threads.LOCAL_SIZE)
+CLEAN = ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS', *launchers.VARIABLES)
 
 
 def python(code, *options, path=(), **environ):

@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 
 from resnest.gluon.data import RecordSet, write_shards
-from tests.conftest import (
-    ROOT,
-    assert_refused,
-    command,
-    encoded,
-    horovodrun,
-    needs_horovod,
-    read_json,
-    script,
-    script_here,
-)
+
+from .conftest import ROOT, assert_refused, command, encoded, horovodrun, needs_horovod, read_json, script, script_here
 
 TRAIN = ('--model', 'resnest14', '--input-size', 32, '--crop-ratio', 1, '--augment', 'none', '--batch-size', 16,
          '--num-epochs', 3, '--warmup-epochs', 1, '--lr', 0.02, '--no-cuda')

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.conftest import HOROVODRUN, ROOT, command
-from tests.documents import BLOCKS, PAGES, World, blocks, commands, parse
+from .conftest import HOROVODRUN, ROOT, command
+from .documents import BLOCKS, PAGES, World, blocks, commands, parse
 
 # What a block's output must show, by a word of it, besides that it runs.
 WANTED = {
@@ -69,7 +69,7 @@ def test_snippets_run(program, world, tmp_path, monkeypatch, capsys):
     """Those of a page one after another, in one namespace."""
     world.furnish(tmp_path, ''.join(block.text for block in program))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('resnest.gluon.models.store.model_file', lambda spec, root: world.weights(spec.name))
+    monkeypatch.setattr('resnest.gluon.models.weights.store.model_file', lambda spec, root: world.weights(spec.name))
     names = {'__name__': '__main__'}
     for block in program:
         code = compile(block.text, str(block), 'exec')

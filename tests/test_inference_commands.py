@@ -6,7 +6,8 @@ import pytest
 
 from resnest.gluon import get_model
 from resnest.gluon.inference import optimize
-from tests.conftest import (
+
+from .conftest import (
     ROOT,
     assert_refused,
     command,
@@ -146,8 +147,8 @@ def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
 def test_benchmark_refuses_a_picture_before_it_times(words, wanted, tmp_path, monkeypatch):
     def timed(*_, **__):
         raise AssertionError('timed')
-    monkeypatch.setattr('resnest.gluon.inference.benchmark.compare', timed)
-    monkeypatch.setattr('resnest.gluon.data.throughput.measure_data', timed)
+    monkeypatch.setattr('resnest.gluon.speed.benchmark.compare', timed)
+    monkeypatch.setattr('resnest.gluon.speed.pipelines.measure_data', timed)
     assert_refused(script_here('gluon/benchmark.py', *words, cwd=tmp_path), wanted)
     assert list(tmp_path.iterdir()) == []
 

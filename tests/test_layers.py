@@ -1,5 +1,10 @@
-"""Imports point downwards only: scripts → training, inference → data, models → nn → runtime."""
+"""Imports point downwards only, between the rooms and between the rooms inside them; names stand for one thing each."""
 import ast
+import importlib
+import inspect
+import itertools
+import os
+import re
 import subprocess
 import sys
 
@@ -7,15 +12,39 @@ import pytest
 
 from tests.conftest import ROOT
 
-# What a room may import of the package, besides itself. resnest.errors and resnest.runtime are open to all.
+# What a room may import of the package, besides itself. What lies above: speed → tasks → training, inference.
+GROUND = {'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures', 'resnest.gluon.mxnet_private'}
+BELOW = {'resnest.gluon.nn', 'resnest.gluon.models', 'resnest.gluon.data'} | GROUND
 ALLOWED = {
-    'resnest.gluon.nn': set(),
-    'resnest.gluon.models': {'resnest.gluon.nn'},
-    'resnest.gluon.data': set(),
-    'resnest.gluon.training': {'resnest.gluon.nn', 'resnest.gluon.data'},
-    'resnest.gluon.inference': {'resnest.gluon.nn', 'resnest.gluon.models', 'resnest.gluon.data'},
     'resnest.gluon.device': set(),
+    'resnest.gluon.figures': set(),
+    'resnest.gluon.mxnet_private': set(),
+    'resnest.gluon.distributed': {'resnest.gluon.mxnet_private'},
+    'resnest.gluon.nn': GROUND,
+    'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
+    'resnest.gluon.data': GROUND,
+    'resnest.gluon.inference': BELOW,
+    'resnest.gluon.training': {'resnest.gluon.nn', 'resnest.gluon.data'} | GROUND,
+    'resnest.gluon.tasks.classification': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
+    'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training',
+                            'resnest.gluon.tasks.classification'} | BELOW,
 }
+# The rooms inside a room, each with those of them that it may import. Modules beside them (``''``) are above all of
+# them unless they are named here.
+INSIDE = {
+    'resnest.gluon.nn': {'native': set()},
+    'resnest.gluon.models': {'weights': set()},
+    'resnest.gluon.data': {'shards': set(), 'images': set(), 'preparing': {'images', 'shards'}},
+    'resnest.gluon.inference': {'passes': set(), 'int8': {'passes'}, 'optimized': {'passes', 'int8'},
+                                'export': {'passes', 'optimized'}},
+    'resnest.gluon.training': {'methods': set(), 'reporting': set(), 'run': {'methods', 'reporting'}},
+    'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set()},
+    'resnest.gluon.speed': {},
+}
+# Modules beside the inner rooms that those may import: plain facts, which import none of them.
+FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.variants', 'resnest.gluon.models.resnet',
+         'resnest.gluon.models.zoo', 'resnest.gluon.training.config', 'resnest.gluon.training.recipe',
+         'resnest.gluon.training.options'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 
@@ -46,6 +75,12 @@ def room(name):
     return next((candidate for candidate in ALLOWED if name == candidate or name.startswith(candidate + '.')), None)
 
 
+def inner_room(name):
+    """The room inside a room, ``''`` for a module that lies beside these rooms."""
+    rest = name[len(room(name)) + 1:].split('.')
+    return rest[0] if rest[0] in INSIDE.get(room(name), ()) else ''
+
+
 @pytest.mark.parametrize('path', SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_downwards(path):
     here = module_name(path)
@@ -55,12 +90,66 @@ def test_imports_point_downwards(path):
         if here in ('resnest.gluon', 'resnest.__main__', 'resnest.environment'):
             continue        # the front doors
         assert here not in FOUNDATION, f'{here} imports {name}'
+        if name == 'resnest.gluon':
+            name = 'resnest.gluon.models'       # its front door
+        assert room(here), f'{here} is in no room'
         assert room(name) in ALLOWED[room(here)] | {room(here)}, f'{here} imports {name}'
+        if room(name) == room(here) and inner_room(here) and name not in FACTS:
+            open_to = INSIDE[room(here)][inner_room(here)] | {inner_room(here)}
+            assert inner_room(name) in open_to, f'{here} imports {name}'
+
+
+def test_the_foundation_has_no_cycle():
+    """What must be settled before mxnet is imported: its modules import each other in one order only."""
+    graph = {module_name(path): {name for name in imports(path) if name in FOUNDATION and name != 'resnest'}
+             for path in (ROOT / 'resnest').glob('*.py')}
+    ordered = []
+    while graph.keys() - ordered:
+        free = [name for name in sorted(graph.keys() - ordered) if graph[name] <= {*ordered}]
+        assert free, f'a cycle among {sorted(graph.keys() - ordered)}'
+        ordered += free
+
+
+@pytest.mark.parametrize('package', sorted({module_name(path) for path in SOURCES if path.name == '__init__.py'}))
+def test_no_export_hides_a_module(package):
+    """``from room import name`` gives one thing: a module or what a module exports, never either."""
+    folder = ROOT.joinpath(*package.split('.'))
+    modules = {path.stem for path in folder.glob('*.py')} | {path.parent.name for path in folder.glob('*/__init__.py')}
+    door = importlib.import_module(package)
+    for name in modules & set(getattr(door, '__all__', ())):
+        assert inspect.ismodule(getattr(door, name)), f'{package}.{name} is a module and something else'
+    for path in folder.glob('*.py'):
+        defined = {getattr(node, 'name', None) for node in ast.parse(path.read_text()).body}
+        assert path.stem not in defined, f'{package}.{path.stem} bears the name of what it defines'
+
+
+@pytest.mark.parametrize('package', sorted({module_name(path) for path in SOURCES if path.name == '__init__.py'}))
+def test_rooms_are_small_and_names_apart(package):
+    names = sorted(path.stem for path in ROOT.joinpath(*package.split('.')).glob('*.py') if path.name != '__init__.py')
+    assert len(names) <= 14
+    for one, other in itertools.combinations(names, 2):
+        common = len(os.path.commonprefix([one, other]))
+        assert common < 5 or common < 0.6 * max(len(one), len(other)), f'{one} and {other} differ by an ending'
 
 
 def test_only_distributed_and_the_report_import_horovod():
     users = {module_name(path) for path in SOURCES for name in imports(path) if name.split('.')[0] == 'horovod'}
-    assert users - {'resnest.environment'} == {'resnest.gluon.training.distributed'}
+    assert users - {'resnest.environment'} == {'resnest.gluon.distributed'}
+
+
+def test_one_module_knows_the_private_names_of_mxnet():
+    """A private name is used where it is defined, and nowhere else."""
+    for path in SOURCES:
+        if path.name != 'mxnet_private.py':
+            tree = ast.parse(path.read_text())
+            own = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+                   and isinstance(node.value, ast.Name) and node.value.id in ('self', 'cls')}
+            own |= {getattr(node, 'name', None) for node in ast.walk(tree)}
+            for node in ast.walk(tree):
+                private = isinstance(node, ast.Attribute) and re.match('_[a-zA-Z]', node.attr)
+                assert not private or node.attr in own | {'_exit'}, f'{path}, line {node.lineno}: {node.attr}'
+                hidden = isinstance(node, ast.ImportFrom) and '._' in f'.{node.module}'
+                assert not hidden, f'{path}, line {node.lineno}: {node.module}'
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'scripts').rglob('*.py')), ids=lambda path: path.name)

@@ -4,9 +4,10 @@ import sys
 
 import pytest
 
-from resnest.gluon.inference.precision import NEEDED, cpu_flags
-from resnest.gluon.models.complexity import table
-from tests.conftest import HOROVODRUN, ROOT, command, read_json, script
+from resnest.gluon.inference.optimized.precision import NEEDED, cpu_flags
+from resnest.gluon.models.cost import table
+
+from .conftest import HOROVODRUN, ROOT, command, read_json, script
 
 README = (ROOT / 'README.md').read_text()
 

@@ -110,7 +110,7 @@ def test_numpy_names_compute_what_they_did():
         if hasattr(np, 'trapezoid'):        # the new name, of numpy 2
             vars(np).pop('trapz', None)
         kept = np.round_ = lambda x: 'kept'
-        from resnest.runtime import restore_numpy_names
+        from resnest.compatibility import restore_numpy_names
         restore_numpy_names()
         a = np.array([[3, 1], [2, 4]])
         assert np.float_ is np.float64 and np.NINF == -float('inf') and np.round_ is kept

@@ -3,7 +3,7 @@ from resnest.runtime import import_mxnet
 
 import_mxnet()      # threads and compatibility must be settled before mxnet is first imported
 
-from . import models, nn  # noqa: E402
-from .models import *  # noqa: E402,F403
+from resnest.gluon import models, nn  # noqa: E402
+from resnest.gluon.models import *  # noqa: E402,F403
 
 __all__ = ['models', 'nn', *models.__all__]

@@ -35,8 +35,8 @@ def main(arguments=None):
     if options.quality is not None and options.resize is None:
         raise InputError('--quality is the quality of --resize; give both')
 
-    from resnest.gluon.data.imagenet import find_source
-    from resnest.gluon.data.prepare import Options, check_prepared, prepare
+    from resnest.gluon.data.preparing.imagenet import find_source
+    from resnest.gluon.data.preparing.preparation import Options, check_prepared, prepare
     from resnest.threads import usable_cores
 
     start = time.perf_counter()

@@ -26,7 +26,7 @@ def main(arguments=None):
 
     import shlex
 
-    from resnest.gluon.training.ablation import chosen, format_rows, read_spec, train_rows
+    from resnest.gluon.tasks.classification.ablation.rows import chosen, format_rows, read_spec, train_rows
     from resnest.gluon.training.options import FIELDS, add_options
 
     train_options = argparse.ArgumentParser(prog='train.py')

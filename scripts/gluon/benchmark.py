@@ -44,10 +44,10 @@ def main(arguments=None):
     from tqdm import tqdm
 
     from resnest.gluon import list_models
-    from resnest.gluon.data.throughput import format_data, measure_data
-    from resnest.gluon.inference import require_figure
-    from resnest.gluon.inference.benchmark import compare, plan
-    from resnest.gluon.inference.speed_report import draw, drawable, format_table, machine
+    from resnest.gluon.figures import require_figure
+    from resnest.gluon.speed.benchmark import compare, plan
+    from resnest.gluon.speed.pipelines import format_data, measure_data
+    from resnest.gluon.speed.report import draw, drawable, format_table, machine
 
     if options.picture:
         require_figure(options.picture, '--picture')

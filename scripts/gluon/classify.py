@@ -43,8 +43,9 @@ def main(arguments=None):
     from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, find_pictures, interpolation_for, with_normalization
     from resnest.gluon.device import choose_device
-    from resnest.gluon.inference import class_names, classify, explain_pictures, format_table, require_figure
+    from resnest.gluon.figures import require_figure
     from resnest.gluon.models import SMALLEST_IMAGE, count_classes
+    from resnest.gluon.tasks.classification import class_names, classify, explain_pictures, format_table
 
     if options.crop_size is not None and options.crop_size < SMALLEST_IMAGE:
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {options.crop_size}')

@@ -13,7 +13,7 @@ def main(arguments=None):
                         help="format to write: Gluon's, or safetensors with timm's names; by DST's ending unless given")
     options = parser.parse_args(arguments)
 
-    from resnest.gluon.models.convert import convert
+    from resnest.gluon.models.weights.conversion import convert
 
     count, classes = convert(options.source, options.target, options.model, options.to)
     print(f'{options.target}: {options.model}, {count} arrays, {classes} classes')

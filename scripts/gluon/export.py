@@ -37,9 +37,9 @@ def main(arguments=None):
 
     from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, interpolation_for
-    from resnest.gluon.inference import calibration
-    from resnest.gluon.inference.export import export_symbol
-    from resnest.gluon.inference.onnx import export_onnx
+    from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
+    from resnest.gluon.inference.export.onnx_files import export_onnx
+    from resnest.gluon.inference.export.symbol_files import export_symbol
     from resnest.gluon.models import SMALLEST_IMAGE
 
     if options.image_size is not None and options.image_size < SMALLEST_IMAGE:
@@ -48,9 +48,8 @@ def main(arguments=None):
     size = options.image_size or spec.crop_size
     crop = Evaluation(size, spec.crop_ratio, interpolation_for(size))
     if options.precision != 'float32':
-        records, source = calibration.calibration_records(options.calibration, options.rec_dir,
-                                                          needed=options.precision == 'int8')
-        images = records and calibration.calibration_batches(records, crop, options.calibration_images)
+        records, source = calibration_records(options.calibration, options.rec_dir, needed=options.precision == 'int8')
+        images = records and calibration_batches(records, crop, options.calibration_images)
         print(f'comparing with float32 on images of {source}' if images else 'no images to compare with float32')
     network = get_model(options.model, classes=options.num_classes, pretrained=options.resume or True)
     if options.format == 'onnx':

@@ -43,8 +43,8 @@ def main(arguments=None):
 
     from tqdm import tqdm
 
-    from resnest.gluon.training.scaling_report import compare, forecast_rows, format_forecast, format_measured
-    from resnest.gluon.training.step_speed import measure_cases
+    from resnest.gluon.speed.scaling_report import compare, forecast_rows, format_forecast, format_measured
+    from resnest.gluon.speed.training_step import measure_cases
     from resnest.threads import usable_cores
 
     results = {}
@@ -64,15 +64,16 @@ def main(arguments=None):
 
 
 def measure_here(options):
-    from resnest.gluon.training import TrainConfig, distributed
+    from resnest.gluon import distributed
+    from resnest.gluon.training import TrainConfig
     workers = distributed.start()
 
     import mxnet as mx
 
     from resnest.gluon import get_model
     from resnest.gluon.nn import use_native
-    from resnest.gluon.training.step import Step
-    from resnest.gluon.training.step_speed import measure_worker
+    from resnest.gluon.speed.training_step import measure_worker
+    from resnest.gluon.training.run.step import Step
 
     config = TrainConfig(model=options.model, batch_size=options.batch_size, label_smoothing=0.1)
 

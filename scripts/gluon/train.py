@@ -7,7 +7,8 @@ from resnest.errors import InputError, SharedError, run_command
 
 
 def main(arguments=None):
-    from resnest.gluon.training import add_options, distributed, from_options, recipe
+    from resnest.gluon import distributed
+    from resnest.gluon.training import add_options, from_options, recipe
     parser = argparse.ArgumentParser(description=__doc__)
     add_options(parser)
     options = parser.parse_args(arguments)
@@ -33,8 +34,8 @@ def train(config, workers, print_config=False):
         training_transform,
     )
     from resnest.gluon.device import choose_device
-    from resnest.gluon.inference import evaluate
     from resnest.gluon.models import SMALLEST_IMAGE, find_variant, load_pretrained, override
+    from resnest.gluon.tasks.classification import evaluate
     from resnest.gluon.training import fit, load_first, recipe
 
     changes = config.model_options or {}

@@ -50,11 +50,12 @@ def main(arguments=None):
 
     from tqdm import tqdm
 
-    from resnest.gluon import get_model, list_models
+    from resnest.gluon import distributed, get_model, list_models
     from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, interpolation_for
     from resnest.gluon.device import choose_device
-    from resnest.gluon.inference import calibration, evaluate, verify
-    from resnest.gluon.training import distributed
+    from resnest.gluon.inference import calibration_images as calibration
+    from resnest.gluon.tasks.classification import evaluate
+    from resnest.gluon.tasks.classification import verification as verify
 
     workers = distributed.start()
     exported = verify.OnnxNet(file) if file else None

@@ -21,8 +21,9 @@ from resnest.gluon.data import (
     with_normalization,
     write_shards,
 )
-from resnest.gluon.data.transforms import crop, random_crop_box
-from tests.conftest import encoded
+from resnest.gluon.data.images.transforms import crop, random_crop_box
+
+from ..conftest import encoded
 
 
 @pytest.mark.parametrize('ranks', [1, 2, 4])

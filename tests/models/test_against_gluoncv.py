@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from resnest.gluon import get_model
-from tests.conftest import randomize, relative_error
+
+from ..conftest import randomize, relative_error
 
 gluoncv = pytest.importorskip('gluoncv.model_zoo', reason='gluoncv is an extra; make test installs it')
 

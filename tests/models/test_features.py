@@ -8,7 +8,8 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.models import VARIANTS, Features, ResNet
-from tests.conftest import TINY, randomize
+
+from ..conftest import TINY, randomize
 
 ALL = (0, 1, 2, 3, 4)
 
@@ -78,7 +79,7 @@ def test_names_are_those_of_the_checkpoint(name):
 def test_published_weights_load(file, tmp_path, monkeypatch):
     """pretrained=True, and Gluon's own load_parameters; what belongs to the children that are there must fit."""
     path, whole = file
-    monkeypatch.setattr('resnest.gluon.models.store.model_file', lambda spec, root: path)
+    monkeypatch.setattr('resnest.gluon.models.weights.store.model_file', lambda spec, root: path)
     x = mx.nd.ones((1, 3, 32, 32))
     wanted = by_hand(whole, x)[2]
     net = get_model('resnest14', True, features_only=True, out_indices=(2,))

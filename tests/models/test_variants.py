@@ -8,7 +8,8 @@ import pytest
 
 from resnest.gluon import get_model, list_models
 from resnest.gluon.models import VARIANTS
-from tests.conftest import ROOT, randomize, relative_error
+
+from ..conftest import ROOT, randomize, relative_error
 
 OFFICIAL = json.loads(gzip.decompress((ROOT / 'tests/expected/official_parameters.json.gz').read_bytes()))
 LARGE = {'resnest101', 'resnest200', 'resnest269'}

@@ -8,8 +8,10 @@ import pytest
 from resnest import gluon
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
-from resnest.gluon.models import store, variants
-from tests.conftest import randomize, relative_error
+from resnest.gluon.models import variants
+from resnest.gluon.models.weights import store
+
+from ..conftest import randomize, relative_error
 
 
 def test_one_function_a_name():

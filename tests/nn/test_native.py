@@ -10,7 +10,8 @@ import pytest
 
 from resnest.errors import InputError, MissingPackage
 from resnest.gluon.nn import SplitAttentionConv, native, use_native
-from tests.conftest import ROOT, randomize, relative_error
+
+from ..conftest import ROOT, randomize, relative_error
 
 compiled = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
                               reason='no C++ compiler to build the native operators with')

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from resnest.gluon.nn import SplitAttentionConv
-from tests.conftest import randomize, relative_error
+
+from ..conftest import randomize, relative_error
 
 IN, OUT, SIZE = 48, 24, 7
 

@@ -68,7 +68,8 @@ class Batches:
 
 
 def main():
-    from resnest.gluon.training import add_options, distributed, fit, from_options, recipe
+    from resnest.gluon import distributed
+    from resnest.gluon.training import add_options, fit, from_options, recipe
     parser = argparse.ArgumentParser()
     add_options(parser)
     parser.add_argument('--layers', default='bn')
@@ -84,9 +85,9 @@ def main():
     from mxnet.gluon import nn
 
     from resnest.gluon.data import training_batches
-    from resnest.gluon.inference import evaluate
     from resnest.gluon.models import ResNet, VariantSpec
-    from resnest.gluon.training import step
+    from resnest.gluon.tasks.classification import evaluate
+    from resnest.gluon.training.run import step
 
     def make():
         if options.layers == 'bn':

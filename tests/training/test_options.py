@@ -11,8 +11,9 @@ from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.training import TrainConfig, add_options, from_options, recipe
 from resnest.gluon.training.config import FIELDS
-from tests.conftest import ROOT, assert_refused, script, script_here
-from tests.training.runs import writer
+
+from ..conftest import ROOT, assert_refused, script, script_here
+from .runs import writer
 
 DOCUMENTED = ('--rec-train /data/train.rec --rec-val /data/val.rec --model resnest50 --lr 0.05 --num-epochs 270 '
               '--batch-size 128 --use-rec --dtype float32 --warmup-epochs 5 --last-gamma --no-wd --label-smoothing '

@@ -9,14 +9,7 @@ from resnest.errors import InputError
 from resnest.gluon.training import TrainConfig
 from resnest.gluon.training.config import FIELDS
 from resnest.gluon.training.options import check_values
-from resnest.gluon.training.recipe import (
-    check_batch,
-    check_device,
-    differences,
-    environment,
-    resolved,
-    to_yaml,
-)
+from resnest.gluon.training.recipe import check_batch, check_device, differences, environment, resolved, to_yaml
 
 
 def test_learning_rate_is_scaled_linearly():

@@ -12,7 +12,7 @@ from PIL import Image
 
 from resnest.errors import InputError
 
-from .transforms import decode
+from .images.transforms import decode
 
 __all__ = ['Loader']
 
@@ -27,7 +27,7 @@ class Loader:
     ----------
     records : RecordSet
     transform : callable
-        ``transform(image, rng)``, see :mod:`.transforms`.
+        ``transform(image, rng)``, see :mod:`.images.transforms`.
     batches : sequence of int arrays
         Sample indices of each batch.
     classes : int

@@ -1,7 +1,7 @@
 """The training and the validation records of a run, and the classes that they share."""
 from resnest.errors import InputError
 
-from .recordio import RecordSet
+from .shards.reader import RecordSet
 
 __all__ = ['open_pair']
 

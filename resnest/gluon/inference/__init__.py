@@ -1,13 +1,6 @@
-"""Use of a trained network."""
-from .class_names import class_names
-from .classify import classify, format_table
-from .evaluate import evaluate
-from .explain import explain
-from .explain_picture import explain_pictures
-from .figure import FIGURE_FORMATS, require_figure
-from .fold import fold
-from .optimize import optimize
-from .optimized import OptimizedNet, load
+"""Fast inference of any network: optimized graphs in three precisions, and files for other programs."""
+from .optimized.network import OptimizedNet, load
+from .optimized.optimization import optimize
+from .passes.folding import fold
 
-__all__ = ['FIGURE_FORMATS', 'OptimizedNet', 'class_names', 'classify', 'evaluate', 'explain', 'explain_pictures',
-           'fold', 'format_table', 'load', 'optimize', 'require_figure']
+__all__ = ['OptimizedNet', 'fold', 'load', 'optimize']

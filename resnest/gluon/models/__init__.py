@@ -1,11 +1,11 @@
 """The networks: a table of variants, the network they share, and the ways to make one."""
 from . import zoo
-from .complexity import complexity
+from .cost import complexity
 from .features import Features
-from .parameters import count_classes
 from .resnet import SMALLEST_IMAGE, ResNet
-from .store import load_pretrained
 from .variants import VARIANTS, VariantSpec, find_variant, override
+from .weights.parameters import count_classes
+from .weights.store import load_pretrained
 from .zoo import *  # noqa: F403
 
 __all__ = ['Features', 'ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity', 'count_classes',

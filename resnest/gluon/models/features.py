@@ -4,7 +4,9 @@ from operator import mul
 
 from mxnet.gluon import HybridBlock
 
-from ..nn import Bottleneck
+from resnest.gluon.mxnet_private import child_names
+from resnest.gluon.nn import Bottleneck
+
 from .resnet import DILATIONS
 
 __all__ = ['Features']
@@ -40,7 +42,7 @@ class Features(HybridBlock):
         self.channels = tuple(channels[index] for index in indices)
         stages = ('maxpool', *(f'layer{number}' for number in range(1, indices[-1] + 1))) if indices[-1] else ()
         kept = ('conv1', 'bn1', 'relu', *stages)
-        self.omitted = tuple(name for name in net._children if name not in kept)
+        self.omitted = tuple(name for name in child_names(net) if name not in kept)
         for name in kept:
             setattr(self, name, getattr(net, name))
 

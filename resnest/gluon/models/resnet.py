@@ -1,7 +1,7 @@
 """The network: deep stem, four stages of bottlenecks, classifier (ResNet-D, He et al., 2019, with Split-Attention)."""
 from mxnet.gluon import HybridBlock, nn
 
-from ..nn import Bottleneck
+from resnest.gluon.nn import Bottleneck
 
 __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE']
 

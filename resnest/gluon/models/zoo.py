@@ -4,8 +4,8 @@ import fnmatch
 
 from .features import Features
 from .resnet import ResNet
-from .store import ROOT, load_pretrained, purge
 from .variants import VARIANTS, find_variant
+from .weights.store import ROOT, load_pretrained, purge
 
 __all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
 

@@ -5,6 +5,8 @@ sample (section 3.1 of the paper allows it; a mask per channel would cost 15 % o
 """
 from mxnet.gluon import HybridBlock
 
+from resnest.gluon.mxnet_private import forget_trace
+
 __all__ = ['DropBlock', 'set_drop_probability']
 
 
@@ -71,7 +73,5 @@ def set_drop_probability(net, prob):
     if any(block.prob != prob for block in dropping):
         for block in dropping:
             block.prob = prob
-        for block in blocks:
-            if isinstance(block, HybridBlock):
-                block._clear_cached_op()    # the probability is a constant of the traced graph
+        forget_trace(net)
     return len(dropping)

@@ -8,7 +8,7 @@ from typing import Optional
 
 from resnest.errors import InputError
 
-from .finetune import STAGES
+from .methods.finetuning import STAGES
 
 __all__ = ['FIELDS', 'TrainConfig', 'field_type', 'option_of', 'problem']
 

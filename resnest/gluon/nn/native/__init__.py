@@ -1,13 +1,12 @@
 """The optional C++ operators for the CPU, compiled here and loaded as mxnet libraries.
 
 ``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_int8``
-the networks that :func:`resnest.gluon.inference.quantize` makes.
+the networks that :func:`resnest.gluon.inference.int8.quantization` makes.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
 network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.
 mxnet's extension interface: https://mxnet.apache.org/versions/1.9.1/api/python/docs/tutorials/extend/index.html
 """
-import ctypes
 import hashlib
 import os
 import platform
@@ -20,12 +19,9 @@ from pathlib import Path
 
 import mxnet as mx
 import numpy as np
-from mxnet.base import _LIB, check_call, mx_uint
-from mxnet.gluon import HybridBlock
-from mxnet.ndarray.register import _make_ndarray_function
-from mxnet.symbol.register import _make_symbol_function
 
 from resnest.errors import InputError, MissingPackage
+from resnest.gluon.mxnet_private import forget_trace, has_values, register_operators
 
 from ..split_attention import SplitAttentionConv
 
@@ -114,7 +110,7 @@ def load(compiling=True, name='split_attention'):
     if _failed.get(name) == path or not (compiling or path.exists()):
         return False
     try:
-        _register(build(name), LIBRARIES[name][0])
+        register_operators(build(name), LIBRARIES[name][0])
     except MissingPackage:
         _failed[name] = path
     except (InputError, OSError, mx.MXNetError) as error:
@@ -123,19 +119,6 @@ def load(compiling=True, name='split_attention'):
     else:
         _loaded.add(name)
     return name in _loaded
-
-
-def _register(path, operators):
-    """What ``mx.library.load`` does, for our operators alone: it makes the functions of all operators again (1 s)."""
-    check_call(_LIB.MXLoadLib(ctypes.c_char_p(str(path).encode()), mx_uint(0)))
-    for name in operators:
-        handle = mx.base.OpHandle()
-        check_call(_LIB.NNGetOpHandle(mx.base.c_str(name), ctypes.byref(handle)))
-        for module, make in ((mx.nd, _make_ndarray_function), (mx.sym, _make_symbol_function)):
-            function = make(handle, name, name)
-            function.__module__ = module.op.__name__
-            setattr(module, name, function)
-            setattr(module.op, name, function)
 
 
 def available():
@@ -163,14 +146,13 @@ def use_native(net, native=True):
     def visit(block):
         if isinstance(block, SplitAttentionConv):
             block.native = native
-        if isinstance(block, HybridBlock):
-            block._clear_cached_op()    # the choice is a constant of the traced graph
 
     net.apply(visit)
+    forget_trace(net)
     return native
 
 
 def _suits(param):
     if np.dtype(param.dtype) != np.float32:
         return False
-    return param._data is None or all(ctx.device_type == 'cpu' for ctx in param.list_ctx())
+    return not has_values(param) or all(ctx.device_type == 'cpu' for ctx in param.list_ctx())

@@ -1,0 +1,25 @@
+"""Loose images in one folder a class, with the interface of the shards."""
+from .class_folders import list_split
+
+__all__ = ['FolderSet']
+
+
+class FolderSet:
+    """``records[i]`` is ``(encoded image: bytes, label: int)``, by the rules of :mod:`.class_folders`.
+
+    ``root`` holds a folder a class, or a folder ``split`` that does. Raises InputError for what those rules refuse, and
+    for an image that cannot be read.
+    """
+
+    def __init__(self, root, split):
+        self.classes, self._samples = list_split(root, split)
+
+    def __len__(self):
+        return len(self._samples)
+
+    def __getitem__(self, index):
+        return self._samples.read(index), self._samples.labels[index]
+
+    def where(self, index):
+        """Path of an image, for messages."""
+        return self._samples.where(index)

@@ -1,0 +1,147 @@
+"""From an encoded image to a uint8 array: the evaluation crop, and the training augmentation.
+
+A transform takes ``(image: PIL.Image, rng: numpy Generator)`` and returns a uint8 array ``(size, size, 3)``.
+Normalization is the network's first operator, on the device (:func:`with_normalization`).
+"""
+import io
+import math
+
+import numpy as np
+from mxnet.gluon import nn
+from mxnet.gluon.data.vision import transforms
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from resnest.errors import InputError
+
+from .auto_augment import AutoAugment, RandAugment
+from .colour import jitter_and_light
+
+__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'decode', 'interpolation_for', 'normalization',
+           'training_transform', 'with_normalization']
+
+# Of the ImageNet training set, on a scale of 0 to 1 (RGB).
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
+AUGMENTATIONS = ('standard', 'autoaugment', 'randaugment', 'none')
+
+
+def decode(data, where):
+    """The image of encoded bytes, not decoded yet; raises InputError that names ``where``."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
+    try:
+        return Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:
+        raise InputError(f'{where}: not a readable image (of no format that Pillow knows)') from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f'{where}: not a readable image ({error})') from None
+
+
+def with_normalization(net, dtype='float32'):
+    """``net`` behind the operators that take uint8 ``(N, H, W, 3)`` to the values that it was trained on."""
+    whole = nn.HybridSequential()
+    whole.add(normalization())
+    if dtype != 'float32':
+        whole.add(transforms.Cast(dtype))
+    whole.add(net)
+    return whole
+
+
+def normalization():
+    """A block from uint8 ``(N, H, W, 3)`` to normalized float32 ``(N, 3, H, W)``."""
+    block = nn.HybridSequential()
+    block.add(transforms.ToTensor(), transforms.Normalize(MEAN, STD))
+    block.hybridize()
+    return block
+
+
+def interpolation_for(size):
+    """The filter for a crop of ``size`` pixels: bicubic above 256 (section 5.1), as in the table of variants."""
+    return 'bicubic' if size > 256 else 'bilinear'
+
+
+def training_transform(name, size, interpolation='bilinear', evaluation=None):
+    """The transform of an augmentation of :data:`AUGMENTATIONS`; ``'none'`` is the ``evaluation`` crop."""
+    if name == 'none':
+        return evaluation
+    policy = {'standard': None, 'autoaugment': AutoAugment(), 'randaugment': RandAugment()}[name]
+    return Training(size, interpolation, policy)
+
+
+class Evaluation:
+    """Resize the short edge to ``size / ratio`` and take the central ``size`` × ``size``."""
+
+    def __init__(self, size, ratio=0.875, interpolation='bilinear'):
+        if size < 1:
+            raise InputError(f'the image size must be at least 1 px, got {size}')
+        if not 0 < ratio <= 1:
+            raise InputError(f'the crop ratio must be above 0 and at most 1, got {ratio}')
+        self.size = size
+        self.ratio = ratio
+        self.filter = FILTERS[interpolation]
+
+    def __call__(self, image, rng=None):
+        width, height = image.size
+        short = max(self.size, int(self.size / self.ratio))
+        scale = short / min(width, height)
+        new_width, new_height = max(short, int(width * scale)), max(short, int(height * scale))
+        left, top = (new_width - self.size) // 2, (new_height - self.size) // 2
+        # One resampling of the region that the crop will show, instead of the whole picture and then a crop.
+        x, y = width / new_width, height / new_height
+        box = (left * x, top * y, (left + self.size) * x, (top + self.size) * y)
+        return np.asarray(crop(image, box, self.size, self.filter))
+
+
+class Training:
+    """Random resized crop, mirror, policy, colour jitter 0.4 and PCA lighting 0.1 (sections 4.1 and 5.1).
+
+    The crop has 8 to 100 % of the area and an aspect of 3/4 to 4/3 (Szegedy et al., 2015). The policy works on
+    the crop, as Cubuk et al. do it.
+    """
+
+    def __init__(self, size, interpolation='bilinear', policy=None):
+        if size < 1:
+            raise InputError(f'the image size must be at least 1 px, got {size}')
+        self.size = size
+        self.filter = FILTERS[interpolation]
+        self.policy = policy
+
+    def __call__(self, image, rng):
+        image = crop(image, random_crop_box(*image.size, rng), self.size, self.filter)
+        if rng.random() < 0.5:
+            image = image.transpose(Image.FLIP_LEFT_RIGHT)
+        if self.policy:
+            image = self.policy(image, rng)
+        return np.asarray(jitter_and_light(image, rng))
+
+
+def crop(image, box, size, interpolation):
+    """``box`` of an image, resampled to ``size`` × ``size`` RGB.
+
+    A JPEG whose box is at least twice as large is decoded at a half, a quarter or an eighth of its size.
+    """
+    width, height = image.size
+    least = min(box[2] - box[0], box[3] - box[1])
+    if image.format == 'JPEG' and least >= 2 * size:
+        image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
+        x, y = image.size[0] / width, image.size[1] / height
+        box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+    if image.mode.startswith('I'):      # 16 bits a pixel, which Pillow would clip to white
+        image = Image.fromarray((np.asarray(image) // 257).astype('uint8'))
+    if image.mode != 'RGB':
+        image = image.convert('RGB')
+    return image.resize((size, size), interpolation, box)
+
+
+def random_crop_box(width, height, rng, scale=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
+    """``(left, top, right, bottom)`` of a random crop; the central square where ten draws do not fit."""
+    for _ in range(10):
+        area = width * height * rng.uniform(*scale)
+        ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
+            return left, top, left + w, top + h
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side

@@ -1,0 +1,247 @@
+"""From a :class:`Source` to shards in a shuffled order, by several processes; a run that was stopped goes on.
+
+What a shard holds follows from the seed, the options and the source alone, so the bytes do not depend on the
+number of processes, nor on how often the run was stopped. A journal beside the shards notes each finished one;
+the manifest replaces it at the end.
+"""
+import errno
+import os
+import sys
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Optional
+
+import numpy as np
+import PIL
+from tqdm import tqdm
+
+from resnest import __version__
+from resnest.errors import InputError
+
+from ..shards.writer import check_shard, shard_name, shard_range, write_shard
+from .journal import Journal, check_folder, finished_manifest
+from .reencoding import BadImage, check, shrink
+from .workers import in_processes
+
+__all__ = ['Options', 'prepare', 'check_prepared']
+
+IMAGES_A_SHARD = 10_000
+SPLIT_NUMBER = {'train': 0, 'val': 1}
+OVERHEAD = 64           # bytes of framing, header and index a record, at most
+
+
+@dataclass(frozen=True)
+class Options:
+    """What decides the bytes of the shards, beside source and seed.
+
+    ``num_shards`` are those of the training set (one per 10,000 images unless given; val has as many images a shard);
+    ``resize`` re-encodes to JPEGs of that short edge in pixels, of ``quality`` 1 to 100; ``raw`` writes folders of
+    images too; ``check_images`` decodes each image; ``skip_bad`` leaves out those that cannot be decoded.
+    """
+    num_shards: Optional[int] = None
+    resize: Optional[int] = None
+    quality: int = 95
+    raw: bool = False
+    check_images: bool = False
+    skip_bad: bool = False
+
+    def __post_init__(self):
+        for name, value, last in (('num-shards', self.num_shards, 99_999), ('resize', self.resize, 65_500),
+                                  ('quality', self.quality, 100)):
+            if value is not None and not 1 <= value <= last:
+                raise InputError(f'--{name} must be from 1 to {last}, got {value}')
+
+
+def prepare(source, target, options, seed=0, workers=1):
+    """Write ``target/rec`` and return its manifest (a dict); goes on where an earlier run with the same source,
+    seed and options was stopped. Raises InputError, after which ``target/rec`` holds whole files only."""
+    if workers < 1 or seed < 0:
+        raise InputError(f'--num-workers must be at least 1 and --seed at least 0, got {workers} and {seed}')
+    plan = _Plan(source, Path(target).expanduser(), options, seed)
+    try:
+        with Journal(plan.folder, plan.facts, source.modified, plan.shards) as journal:
+            if not options.skip_bad:
+                journal.forget(lambda result: result['skipped'])
+            tasks = [task for task in plan.tasks if plan.shards[task] not in journal.finished]
+            plan.check_space(tasks)
+            bad = _write_all(plan, tasks, workers, journal)
+            if bad:
+                raise InputError(f'{bad[0]}: one of {len(bad)} images that cannot be decoded; replace them in the '
+                                 f'source, or leave them out with --skip-bad')
+            return journal.publish(_manifest(plan, source, journal.finished))
+    except OSError as error:
+        raise plan.refusal(error) from None
+
+
+def _write_all(plan, tasks, workers, journal):
+    """Write shards and note them in the journal; lines about the bad images of those that were given up."""
+    bad = []
+    total = sum(len(plan.order(*task)) for task in tasks)
+    with tqdm(total=total, desc='prepare', unit=' images', mininterval=0.5) as bar, \
+            closing(in_processes(plan.write, tasks, workers, bar.update)) as results:
+        try:
+            for _, result in results:
+                whole = 'file' in result
+                for item in result['skipped']:
+                    line = '{file}: {member}: {reason}'.format(**item)
+                    bar.write(f'{"left out" if whole else "bad image"}: {line}', file=sys.stderr)
+                    if not whole:
+                        bad.append(line)
+                if whole:
+                    journal.add(result)
+        except KeyboardInterrupt:
+            bar.write(f'{len(journal.finished)} of {len(plan.shards)} shards are finished; the same command goes on '
+                      f'from there', file=sys.stderr)
+            raise
+    return bad
+
+
+class _Plan:
+    """Which image goes into which shard, and the work of writing one."""
+
+    def __init__(self, source, target, options, seed):
+        self.source, self.target, self.options = source, target, options
+        self.folder = target / 'rec'
+        if options.raw and source.kind == 'image folder':
+            raise InputError('--raw writes a folder of images, which --image-folder is already; leave it out')
+        for split, samples in source.splits.items():
+            if options.raw and samples.path.resolve() == (target / split).resolve():
+                raise InputError(f'--raw would write into {samples.path}, which is read; choose another --target-dir')
+            if not samples.packed and samples.path.resolve() in self.folder.resolve().parents:
+                raise InputError(f'{self.folder}: would lie among the images of {samples.path}, as if it were a class; '
+                                 f'choose another --target-dir')
+        train = len(source.splits['train'])
+        shards = options.num_shards or max(1, round(train / IMAGES_A_SHARD))
+        if shards > train:
+            raise InputError(f'--num-shards {shards}, but there are only {train} training images; use fewer')
+        self.counts = {split: max(1, min(len(samples), round(shards * len(samples) / train)))
+                       for split, samples in source.splits.items()}
+        self.tasks = [(split, shard) for split, count in self.counts.items() for shard in range(count)]
+        self.shards = {task: shard_name(*task, self.counts[task[0]]) for task in self.tasks}
+        self.orders = {split: np.random.default_rng((seed, SPLIT_NUMBER[split])).permutation(len(samples))
+                       for split, samples in source.splits.items()}
+        chosen = {**asdict(options), 'num_shards': self.counts,
+                  'check_images': options.check_images or options.skip_bad}
+        del chosen['skip_bad']          # what it left out is in the manifest
+        if options.resize is None:
+            del chosen['quality']
+        files = {split: samples.path.name for split, samples in source.splits.items()}
+        self.facts = {'seed': seed, 'options': chosen, 'source': {
+            'kind': source.kind, 'files': files,
+            'images': {split: len(samples) for split, samples in source.splits.items()},
+            'bytes': {split: samples.bytes() for split, samples in source.splits.items()},
+            'index_sha256': {split: samples.digest() for split, samples in source.splits.items()}}}
+
+    def order(self, split, shard):
+        """Indices of a shard's images, in order."""
+        return self.orders[split][slice(*shard_range(len(self.orders[split]), shard, self.counts[split]))]
+
+    def needed(self, tasks):
+        """Bytes that shards will take on the disk; an estimate where images are re-encoded."""
+        total = sum(self.source.splits[split].bytes(order) + OVERHEAD * len(order)
+                    for split, shard in tasks for order in [self.order(split, shard)])
+        return total * (2 if self.options.raw else 1)
+
+    def check_space(self, tasks):
+        needed, free = self.needed(tasks), _free(self.folder)
+        if self.options.resize is None and needed > free:
+            raise InputError(f'{self.folder}: {_size(needed)} are needed, {_size(free)} are free; make room and run '
+                             f'again, or choose another --target-dir')
+
+    def refusal(self, error, path=None):
+        """The InputError for an OSError while writing."""
+        name = error.filename or path or self.folder
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return InputError(f'{name}: {error.strerror}; what is finished is kept: run again')
+        return InputError(f'{name}: {error.strerror}: all shards need about {_size(self.needed(self.tasks))}, '
+                          f'{_size(_free(self.folder))} are free; what is finished is kept: make room and run again')
+
+    def write(self, task, count):
+        """Write one shard; called in a worker process. Its manifest entry, and what was left out."""
+        path, skipped = self.folder / self.shards[task], []
+        try:
+            entry = write_shard(path, self.records(task, skipped, count))
+        except _Bad:
+            return {'skipped': skipped}
+        except OSError as error:
+            raise self.refusal(error, path) from None
+        return {**entry, 'skipped': skipped}
+
+    def records(self, task, skipped, count):
+        """Yield (id, label, encoded image); what cannot be decoded goes into ``skipped``."""
+        options, samples, shard = self.options, self.source.splits[task[0]], self.shards[task]
+        for index in self.order(*task).tolist():
+            image = original = samples.read(index)
+            try:
+                if options.resize:
+                    image = shrink(original, options.resize, options.quality)
+                elif options.check_images or options.skip_bad:
+                    check(original)
+            except BadImage as error:
+                skipped.append({'shard': shard, 'file': samples.path.name, 'member': samples.name(index),
+                                'reason': str(error)})
+            else:
+                if options.raw:
+                    self.write_raw(task[0], samples, index, original)
+                if options.skip_bad or not skipped:
+                    yield index, samples.labels[index], image
+            count(1)
+        if skipped and not options.skip_bad:
+            raise _Bad
+
+    def write_raw(self, split, samples, index, data):
+        inside = PurePosixPath(samples.name(index))
+        below = PurePosixPath(*inside.parts[1:]) if split == 'train' else inside.name     # train: <class>/…/<image>
+        path = self.target / split / self.source.classes[samples.labels[index]] / below
+        part = path.with_name(f'.{index}.part')     # a name may be as long as names can be
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(data)
+            os.replace(part, path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+class _Bad(Exception):
+    """A shard holds images that cannot be decoded."""
+
+
+def _manifest(plan, source, finished):
+    splits, skipped = {}, []
+    for split, count in plan.counts.items():
+        results = [finished[plan.shards[split, shard]] for shard in range(count)]
+        shards = [{key: result[key] for key in ('file', 'records', 'bytes', 'sha256')} for result in results]
+        splits[split] = {'records': sum(entry['records'] for entry in shards), 'shards': shards}
+        skipped += [item for result in results for item in result['skipped']]
+    empty = [split for split, entry in splits.items() if not entry['records']]
+    if empty:
+        raise InputError(f'{source.splits[empty[0]].path}: no image of it can be decoded')
+    return {'classes': source.classes, 'words': source.words, 'splits': splits, 'skipped': skipped, **plan.facts,
+            'versions': {'resnest': __version__, 'numpy': np.__version__, 'pillow': PIL.__version__}}
+
+
+def check_prepared(target, workers=1):
+    """Re-read the shards of ``target/rec`` and return their manifest; raises InputError that names what differs."""
+    folder = Path(target).expanduser() / 'rec'
+    manifest = finished_manifest(folder)
+    entries = [entry for split in manifest['splits'].values() for entry in split['shards']]
+    differences = check_folder(folder, {entry['file'] for entry in entries})
+    with tqdm(total=sum(entry['records'] for entry in entries), desc='check', unit=' images') as bar:
+        for _, found in in_processes(lambda entry, count: check_shard(folder, entry, count), entries, workers,
+                                     bar.update):
+            differences += found
+    if differences:
+        raise InputError('; '.join(sorted(differences)) + '. Delete what is named and prepare again with the same '
+                         'options: only that is written anew')
+    return manifest
+
+
+def _free(folder):
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize
+
+
+def _size(count):
+    return f'{count / 1e9:.1f} GB' if count >= 1e8 else f'{count / 1e6:.1f} MB'

@@ -1,0 +1,1 @@
+"""RecordIO shards: their format, and how they are read, written and described."""

@@ -1,0 +1,69 @@
+"""The images by which int8 learns its ranges and a report tells what a precision changes: training images.
+
+Never those that accuracy is then told of.
+"""
+from pathlib import Path
+
+import numpy as np
+
+from resnest.errors import InputError
+from resnest.gluon.data import Loader, RecordSet, find_pictures
+
+__all__ = ['calibration_batches', 'calibration_records']
+
+
+def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
+    """The images to calibrate with, and their description.
+
+    Parameters
+    ----------
+    source : str
+        A folder of images, at any depth, or shards; the training images beside the verified ones unless given.
+    rec_dir, data_dir : str
+        What is verified.
+
+    needed : bool
+        Whether to raise InputError where there are none, instead of returning ``(None, None)``.
+    """
+    if source:
+        folder = Path(source).expanduser()
+        shards = not folder.is_dir() or any(folder.glob('*.rec'))
+        return RecordSet(source, 'train') if shards else Pictures(folder), str(source)
+    if rec_dir and Path(rec_dir).is_dir() and any(Path(rec_dir).glob('train-*.rec')):
+        return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
+    if data_dir and Path(data_dir, 'train').is_dir():
+        return Pictures(Path(data_dir, 'train')), str(Path(data_dir, 'train'))
+    if not needed:
+        return None, None
+    raise InputError(f'{rec_dir or data_dir or "int8"}: no training images to calibrate int8 with; give '
+                     f'--calibration a folder of images, or shards')
+
+
+def calibration_batches(records, transform, count=128, batch_size=32, workers=2):
+    """``count`` images, evenly taken from all, as batches ``(uint8 (n, size, size, 3), labels)``.
+
+    Raises InputError for a count below 1.
+    """
+    if count < 1:
+        raise InputError(f'the number of calibration images must be at least 1, got {count}')
+    count = min(count, len(records))
+    picked = np.arange(count) * len(records) // count
+    batches = [picked[start:start + batch_size] for start in range(0, count, batch_size)]
+    return Loader(records, transform, batches, classes=2 ** 31, workers=workers)
+
+
+class Pictures:
+    """The images of a folder, at any depth, with the interface of the shards; nobody asks for their labels."""
+
+    def __init__(self, folder):
+        self._paths = find_pictures([folder])
+
+    def __len__(self):
+        return len(self._paths)
+
+    def __getitem__(self, index):
+        return self._paths[index].read_bytes(), 0
+
+    def where(self, index):
+        """Path of an image, for messages."""
+        return str(self._paths[index])

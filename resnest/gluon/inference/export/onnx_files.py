@@ -1,0 +1,131 @@
+"""ONNX: a network written as a file that onnxruntime is known to run with the same logits, and such a file run.
+
+The file takes what the network takes: ``data``, float32 RGB ``(N, 3, H, W)``, divided by 255, less ImageNet's mean and
+divided by its standard deviation (both are in the file's metadata). It gives ``logits`` ``(N, classes)``.
+"""
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError
+from resnest.files import replacing
+from resnest.gluon.data.images.transforms import MEAN, STD, interpolation_for
+from resnest.gluon.mxnet_private import onnx_graph_maker
+from resnest.runtime import import_extra, set_threads
+
+from ..passes.folding import fold
+from ..passes.tracing import trace
+
+__all__ = ['OPSET', 'OnnxNet', 'export_onnx']
+
+OPSET = 13
+IR_VERSION = 7      # the oldest with this opset: older runtimes read the file too
+
+
+def export_onnx(net, path, size=224, tolerance=1e-4):
+    """Write ``net`` to ``path`` as ONNX, opset 13, normalizations folded, with free batch, height and width.
+
+    Before the file bears its name, onnx's checker has passed it, and onnxruntime has computed the logits of ``net`` for
+    batches of 1 and 3, at ``size`` px and at another height.
+
+    Parameters
+    ----------
+    net : ResNet
+        With its parameters loaded, float32, on the CPU.
+    path : str or Path
+    size : int
+        Image side in pixels.
+    tolerance : float
+        Largest difference of a logit, relative to the largest logit.
+
+    Returns the largest relative difference that was seen. Raises InputError where it is above ``tolerance`` and for a
+    network that ONNX cannot express, MissingPackage without the extra ``export``.
+    """
+    onnx = import_extra('onnx', 'export')
+    import_extra('onnxruntime', 'export')
+    model = _convert(net, path, size, onnx)
+    with replacing(path) as part:
+        part.write_bytes(model.SerializeToString())
+        onnx.checker.check_model(str(part), full_check=True)
+        exported, rng = OnnxNet(part), np.random.default_rng(0)
+        difference = 0.0
+        for count, height in ((1, size), (3, size), (2, size + 32)):
+            x = mx.nd.array(rng.normal(size=(count, net.in_channels, height, size)))
+            wanted, found = net(x).asnumpy(), exported(x).asnumpy()
+            difference = max(difference, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
+            if not difference <= tolerance:     # NaN too
+                raise InputError(f"{path}: not written: onnxruntime's logits differ by {difference:.1e} of the largest "
+                                 f'(batch {count}, {height} x {size} px), more than {tolerance:.0e}')
+    return difference
+
+
+def _convert(net, path, size, onnx):
+    """The ModelProto."""
+    symbol, args, aux = fold(*trace(net))
+    try:
+        graph = onnx_graph_maker().create_onnx_graph_proto(
+            symbol, {**args, **aux}, [(1, net.in_channels, size, size)], [onnx.TensorProto.FLOAT], opset_version=OPSET,
+            dynamic=True, dynamic_input_shapes=[('N', net.in_channels, 'H', 'W')])
+    except AttributeError as error:     # an operator without a converter
+        raise InputError(f'{path}: this network cannot be written as ONNX: {error}') from None
+    _tidy(graph, net.fc.weight.shape[0], onnx)
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=IR_VERSION,
+                                   producer_name='resnest')
+    spec = net.spec
+    onnx.helper.set_model_props(model, {
+        'model': spec.name, 'image_size': str(size), 'interpolation': interpolation_for(size),
+        'crop_ratio': str(spec.crop_ratio), 'mean': str(MEAN), 'std': str(STD), 'layout': 'RGB, NCHW'})
+    return model
+
+
+def _tidy(graph, classes, onnx):
+    """Weights out of the inputs, what nothing reads out of the weights, the output named."""
+    weights = {weight.name for weight in graph.initializer}
+    read = {name for node in graph.node for name in node.input}
+    for field, wanted in ((graph.input, lambda item: item.name not in weights),
+                          (graph.initializer, lambda item: item.name in read)):
+        kept = [item for item in field if wanted(item)]
+        del field[:]
+        field.extend(kept)
+    last, = graph.output
+    for node in graph.node:
+        node.output[:] = ['logits' if name == last.name else name for name in node.output]
+    last.CopyFrom(onnx.helper.make_tensor_value_info('logits', onnx.TensorProto.FLOAT, ['N', classes]))
+
+
+class OnnxNet:
+    """An exported file, run by onnxruntime with as many threads as mxnet has: float32 ``(N, C, H, W)`` to logits.
+
+    Raises InputError for a file that is missing or that onnxruntime cannot read, and for an image that does not suit.
+    """
+
+    def __init__(self, path):
+        runtime = import_extra('onnxruntime', 'export')
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = set_threads()
+        options.log_severity_level = 3
+        self.path = path
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+        except Exception as error:      # onnxruntime's errors have no base of their own
+            raise InputError(f'{path}: onnxruntime cannot load it: {_first_line(error)}; export it again') from None
+        self._input = self._session.get_inputs()[0].name
+
+    @property
+    def metadata(self):
+        """What export_onnx wrote beside the weights: a dict of strings."""
+        return self._session.get_modelmeta().custom_metadata_map
+
+    def __call__(self, x):
+        """Logits of an NDArray, an NDArray."""
+        return mx.nd.from_numpy(self.run(x.asnumpy()), zero_copy=False)
+
+    def run(self, x):
+        """The same in NumPy."""
+        try:
+            return self._session.run(None, {self._input: x})[0]
+        except Exception as error:
+            raise InputError(f'{self.path}: onnxruntime cannot run it on {x.shape}: {_first_line(error)}') from None
+
+
+def _first_line(error):
+    return str(error).strip().partition('\n')[0]

@@ -1,0 +1,41 @@
+"""A network as mxnet's symbol and parameter files, read back and compared before it counts as done."""
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError
+from resnest.gluon.data import normalization
+
+from ..optimized.network import load, remove
+from ..optimized.optimization import optimize
+
+__all__ = ['export_symbol']
+
+
+def export_symbol(net, prefix, size=224, precision='float32', calibration=None, native=None,
+                  calibration_mode='naive'):
+    """Optimize ``net`` and write ``prefix-symbol.json``, ``prefix-0000.params`` and ``prefix.json``.
+
+    The files take normalized float32 ``(N, 3, H, W)``, as the network does.
+
+    Parameters
+    ----------
+    net : ResNet
+        With its parameters loaded, on the CPU.
+    prefix : str or Path
+    size : int
+        Image side in pixels.
+    precision, native, calibration_mode
+        See :func:`resnest.gluon.inference.optimize`.
+    calibration : iterable of (uint8 ``(n, size, size, 3)``, labels)
+
+    Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits.
+    """
+    normalize = normalization()
+    batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
+    example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))
+    made = optimize(net, example, precision, batches, calibration_mode, native)
+    made.export(prefix)
+    if not np.array_equal(load(prefix)(example).asnumpy(), made(example).asnumpy()):
+        remove(prefix)
+        raise InputError(f'{prefix}: the exported files give other logits than the network; export it again')
+    return made

@@ -1,0 +1,130 @@
+"""A network made as fast as mxnet's oneDNN runs it on a CPU."""
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError
+from resnest.gluon.nn import native as native_operators
+
+from ..int8.quantization import quantize
+from ..int8.ranges import MODES
+from ..passes.bfloat16 import to_bfloat16
+from ..passes.folding import fold
+from ..passes.rewriting import pool_early, slice_splits
+from ..passes.tracing import trace
+from .network import OptimizedNet
+from .precision import require_cpu
+
+__all__ = ['optimize']
+
+BACKEND = 'MKLDNN'      # oneDNN's name in mxnet 1.9
+
+
+def optimize(net, example, precision='float32', calibration=None, calibration_mode='naive', native=None,
+             agreement=0.995):
+    """Make ``net`` ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
+
+    Normalizations are folded into the convolutions, which oneDNN runs together with the ReLU and the sum after them;
+    split attention is rewritten (:mod:`..passes.rewriting`); memory is allocated once. In bfloat16 the attention's
+    small layers and the classifier stay in float32.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        With its parameters loaded; also one that :func:`resnest.gluon.data.with_normalization` returns.
+    example : NDArray
+        A batch: float32 ``(N, C, H, W)``, or uint8 ``(N, H, W, C)`` behind the normalization.
+    precision : 'float32', 'bfloat16' or 'int8'
+    calibration : iterable
+        Batches like the example, or pairs (batch, labels). int8 learns its ranges from them; in every precision the
+        report says for how many of these images the first class is the one of ``net``.
+    calibration_mode : 'naive' or 'entropy'
+        How int8 finds its ranges.
+    agreement : float
+        int8 leaves layers in float32 until the first class is that of ``net`` for this share of the calibration images;
+        0 leaves none. Take images that the network was not trained on: it is too sure of the others.
+    native : bool
+        Whether to use the native operators; by default for int8, where they can be loaded.
+
+    Returns an :class:`OptimizedNet`. Raises InputError for a precision that is unknown or that this CPU lacks, for an
+    example that does not suit the network, for logits that are not finite, for a calibration that is empty or does not
+    suit it, and where the native operators are asked for and not there.
+    """
+    require_cpu(precision)
+    if calibration_mode not in MODES:
+        raise InputError(f"unknown calibration mode '{calibration_mode}'; choose from {', '.join(MODES)}")
+    wanted = _logits(net, example)
+    if not np.isfinite(wanted).all():       # int8 would turn them into numbers
+        raise InputError("the network's output is not finite in float32; these weights are of no use")
+    batches = None if calibration is None else _batches(calibration, example)
+    native = _native(native, precision)
+    symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
+    report = {}
+    if not (native and precision == 'int8'):    # which puts one operator in the place of all that
+        symbol = slice_splits(pool_early(symbol))
+    if precision == 'int8':
+        symbol, args, aux, report = quantize(symbol, args, aux, batches, calibration_mode, native, agreement)
+    else:
+        if precision == 'bfloat16':
+            symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
+        symbol = symbol.get_backend_symbol(BACKEND)
+    native = bool(native_operators.needed(symbol.tojson()))
+    report['native_operators'] = native
+    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, native, report)
+    made.report['largest_difference'] = _difference(made(example).asnumpy(), wanted)
+    if batches:
+        made.report.update(_agreement(net, made, batches))
+    return made
+
+
+def _native(wanted, precision):
+    """Whether to use the native operators."""
+    names = ('split_attention', 'split_attention_int8') if precision == 'int8' else ('split_attention',)
+    if wanted is None:
+        wanted = precision == 'int8' and all(native_operators.load(name=name) for name in names)
+    elif wanted and not all(native_operators.load(name=name) for name in names):
+        raise InputError('the native operators are not there: python -m resnest.gluon.nn.native builds them')
+    return bool(wanted)
+
+
+def _agreement(net, made, batches):
+    """On how many images of ``batches`` both have the same first class, for the report."""
+    same = total = 0
+    for batch in batches:
+        pairs = zip(_logits(net, batch).argmax(axis=1), made(batch).asnumpy().argmax(axis=1))
+        same += sum(a == b for a, b in pairs)
+        total += len(batch)
+    return {'calibration_images': total, 'same_top1': int(same), 'top1_agreement': same / total}
+
+
+def _logits(net, x):
+    """The logits of the network as it is, NumPy."""
+    if not isinstance(x, mx.nd.NDArray):
+        raise InputError(f'the example must be an NDArray, got {type(x).__name__}')
+    try:
+        with mx.autograd.pause():
+            return net(x).asnumpy()
+    except (mx.MXNetError, RuntimeError, ValueError, AssertionError) as error:
+        lines = [line for line in str(error).splitlines() if line.strip()] or ['no message']
+        raise InputError(f'the network cannot take the example {x.shape} of {np.dtype(x.dtype).name}: {lines[-1]}') \
+            from error
+
+
+def _difference(found, wanted):
+    """Largest difference of a logit, relative to the largest logit."""
+    return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny))
+
+
+def _batches(calibration, example):
+    """The images of ``calibration`` as a list of batches like ``example``."""
+    batches = []
+    for number, item in enumerate(calibration):
+        images = item[0] if isinstance(item, (tuple, list)) else item
+        shape = tuple(getattr(images, 'shape', ()))
+        if shape[1:] != example.shape[1:]:
+            raise InputError(f'calibration batch {number} has images of {shape[1:]}, '
+                             f'the example of {example.shape[1:]}')
+        if shape[0]:
+            batches.append(mx.nd.array(images, dtype=example.dtype))
+    if not batches:
+        raise InputError('the calibration set is empty')
+    return batches

@@ -1,0 +1,1 @@
+"""Passes over mxnet symbols: each takes a graph and gives a faster one with the same outputs."""

@@ -1,0 +1,67 @@
+"""A folded symbol in bfloat16, but for what needs float32: the attention, its products, and the classifier.
+
+bfloat16 has float32's range and 8 bits of precision; products are added in float32 (oneDNN's "bf16" kernels,
+https://oneapi-src.github.io/oneDNN/dev_guide_training_bf16.html). mxnet's own conversion (contrib.amp) would break up
+the fusions, because it takes activations and sums for float32 operators.
+"""
+import json
+
+import mxnet as mx
+
+from .graph import Node, from_symbol, to_symbol, vectors, walk
+
+__all__ = ['to_bfloat16']
+
+FOLLOWERS = ('Activation', 'elemwise_add', 'Pooling')   # what oneDNN computes on a convolution's output as it is
+CODE = '12'     # of bfloat16 in a symbol's JSON
+
+
+def to_bfloat16(symbol, args):
+    """Convolutions of feature maps, and what follows them, in bfloat16; everything else stays in float32.
+
+    Parameters
+    ----------
+    symbol : Symbol
+        Without normalizations (see :func:`resnest.gluon.inference.passes.folding`); its output stays float32.
+    args : dict of NDArray
+
+    Returns ``(symbol, args, kept)``: the layers in ``kept`` have float32 weights.
+    """
+    outputs = from_symbol(symbol)
+    single = vectors(outputs)
+    low, casts, kept = set(), {}, []
+    args = dict(args)
+    for node in walk(outputs):
+        data = [entry for entry in node.inputs if entry[0].op != 'null' or entry[0].name == 'data']
+        if id(node) not in single and (
+                node.op == 'Convolution' or node.op in FOLLOWERS and all(id(child) in low for child, _ in data)):
+            low.add(id(node))
+            node.inputs = [_cast(entry, 'bfloat16', low, casts, args) for entry in node.inputs]
+        else:
+            node.inputs = [_cast(entry, 'float32', low, casts, args) for entry in node.inputs]
+            kept += [child.name for child, _ in node.inputs if child.name in args and child.name.endswith('weight')]
+    outputs = [_cast(entry, 'float32', low, casts, args) for entry in outputs]
+    return to_symbol(outputs), args, kept
+
+
+def _cast(entry, dtype, low, casts, args):
+    """``entry`` in ``dtype``: itself, a parameter that is converted once and for all, or a conversion in the graph."""
+    node, number = entry
+    if node.name in args and node.op == 'null':
+        if dtype == 'bfloat16':
+            args[node.name] = _converted(args[node.name])
+            node.attrs['__dtype__'] = CODE
+        return entry
+    if (id(node) in low) == (dtype == 'bfloat16'):
+        return entry
+    key = id(node), number, dtype
+    if key not in casts:
+        casts[key] = Node('amp_cast', f'{node.name}_{number}_{dtype}', {'dtype': dtype}, [entry])
+    return casts[key], 0
+
+
+def _converted(value):
+    # The Python functions know no type of this name; a symbol does.
+    symbol = json.loads(mx.sym.amp_cast(mx.sym.var('x'), dtype='float16').tojson())
+    symbol['nodes'][-1]['attrs']['dtype'] = 'bfloat16'
+    return mx.nd.CachedOp(mx.sym.load_json(json.dumps(symbol)))(value)

@@ -1,0 +1,63 @@
+"""A network as a symbol for inference, with the official names, while the network itself stays as it is."""
+import contextlib
+
+import mxnet as mx
+
+from resnest.errors import InputError
+from resnest.gluon.mxnet_private import structural_parameters
+from resnest.gluon.nn import DropBlock, SplitAttentionConv
+
+from .graph import from_symbol, to_symbol, walk
+
+__all__ = ['trace']
+
+
+def trace(net, dtype='float32', native=False):
+    """The symbol of ``net`` in inference, and copies of its parameters.
+
+    Parameters
+    ----------
+    net : HybridBlock
+        With values for all parameters.
+    dtype : str
+        Of the input, ``data``.
+    native : bool
+        Whether split attention is to be the native operators; they must be loaded.
+
+    Returns ``(symbol, args, aux)``: the parameters by the names under which ``net.save_parameters`` writes them
+    (``layer1.0.conv2.fc1.weight``), on the CPU. Raises InputError where a parameter has no value.
+    """
+    names = {param.name: name for name, param in structural_parameters(net).items()}
+    with _inference_form(net, native), mx.autograd.pause():
+        symbol = net(mx.sym.var('data', dtype=dtype))
+    try:
+        values = {name: param.data(param.list_ctx()[0]).copyto(mx.cpu())
+                  for name, param in net.collect_params().items() if name in symbol.list_inputs()}
+    except RuntimeError:
+        raise InputError('the network has parameters without values: load or initialize them first') from None
+    outputs = from_symbol(symbol)
+    for node in walk(outputs):
+        if node.op == 'null':
+            node.name = names.get(node.name, node.name)
+    symbol = to_symbol(outputs)
+    values = {names[name]: value for name, value in values.items()}
+    return (symbol, {name: values[name] for name in symbol.list_arguments() if name != 'data'},
+            {name: values[name] for name in symbol.list_auxiliary_states()})
+
+
+@contextlib.contextmanager
+def _inference_form(net, native):
+    """``net`` without DropBlock and with or without the native operators, while the context lasts."""
+    blocks = []
+    net.apply(blocks.append)
+    settings = [(block, name, value) for block in blocks
+                for kind, name, value in ((DropBlock, 'prob', 0), (SplitAttentionConv, 'native', native))
+                if isinstance(block, kind)]
+    before = [getattr(block, name) for block, name, _ in settings]
+    try:
+        for block, name, value in settings:
+            setattr(block, name, value)
+        yield
+    finally:
+        for (block, name, _), value in zip(settings, before):
+            setattr(block, name, value)

@@ -1,0 +1,1 @@
+"""Weights: downloaded, read, converted, and loaded into networks."""

@@ -1,0 +1,119 @@
+"""Weights of the ResNeSt project's PyTorch code and of timm to Gluon's names, and back.
+
+Both write PyTorch's names, which differ from Gluon's in the normalizations alone: ``weight`` and ``bias`` are
+Gluon's ``gamma`` and ``beta``, ``conv2.bn0`` is ``conv2.bn``, and ``num_batches_tracked`` has no counterpart. The
+layouts are the same: the channels of a split-attention convolution are radix-major, those of its second dense
+layer cardinal-major.
+"""
+from pathlib import Path
+
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError
+from resnest.files import replace_file, save_arrays
+from resnest.gluon.mxnet_private import structural_parameters
+
+from ..zoo import get_model
+from .parameters import read_parameters
+from .tensor_files import read_tensors, safetensors_bytes
+
+__all__ = ['TIMM', 'convert', 'to_gluon', 'to_pytorch']
+
+# timm's name → ours
+TIMM = {'resnest14d': 'resnest14', 'resnest26d': 'resnest26', 'resnest50d': 'resnest50', 'resnest101e': 'resnest101',
+        'resnest200e': 'resnest200', 'resnest269e': 'resnest269', 'resnest50d_4s2x40d': 'resnest50_fast_4s2x40d',
+        'resnest50d_1s4x24d': 'resnest50_fast_1s4x24d'}
+FORMATS = ('params', 'safetensors')
+GLUON_MAGIC = (0x112).to_bytes(8, 'little')
+
+
+def convert(source, target, model, to=None):
+    """Convert a file of weights; returns ``(number of arrays, classes)``.
+
+    Parameters
+    ----------
+    source : str or Path
+        PyTorch ``.pth``, ``.safetensors`` or Gluon ``.params``, told apart by their content.
+    target : str or Path
+        File to write; complete or not there at all.
+    model : str
+        The network, by our name or timm's.
+    to : {'params', 'safetensors'}
+        Format of the target: Gluon's, or safetensors with timm's names; by its ending unless given.
+
+    Raises InputError for a file that cannot be read, is not of this network, or has names left over; the
+    number of classes and of image channels may be any.
+    """
+    source, target = Path(source).expanduser(), Path(target).expanduser()
+    to = to or target.suffix[1:]
+    if to not in FORMATS:
+        raise InputError(f'{target}: the ending tells no format; use .params or .safetensors, or --to')
+    arrays = to_gluon(_read(source), model, source)
+    if to == 'params':
+        save_arrays(target, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
+    else:
+        replace_file(target, safetensors_bytes(to_pytorch(arrays)))
+    return len(arrays), arrays['fc.bias'].shape[0]
+
+
+def to_gluon(arrays, model, source='the weights'):
+    """PyTorch's names, or Gluon's, to Gluon's: ``{name: float32 array}`` in the order of the network ``model``.
+
+    Raises InputError, which begins with ``source``, with a list of the names that are missing or left over and of
+    the shapes that differ.
+    """
+    model = TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
+    weight, bias = arrays.get('conv1.0.weight'), arrays.get('fc.bias')
+    if weight is None or weight.ndim != 4 or bias is None or bias.ndim != 1 or not len(bias) or not weight.shape[1]:
+        raise InputError(f'{source}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '
+                         f'{_listed(list(arrays))}')
+    net = get_model(model, classes=len(bias), in_channels=weight.shape[1])
+    wanted = {name: param.shape for name, param in structural_parameters(net).items()}
+    theirs = wanted if 'bn1.gamma' in arrays else {pytorch_name(name): shape for name, shape in wanted.items()}
+    ignored = {f'{name.rpartition(".")[0]}.num_batches_tracked' for name in theirs if name.endswith('.running_mean')}
+    missing = [name for name in theirs if name not in arrays]
+    extra = [name for name in arrays if name not in theirs and name not in ignored]
+    shapes = [f'{name} {arrays[name].shape} instead of {shape}' for name, shape in theirs.items()
+              if name in arrays and arrays[name].shape != shape]
+    problems = [f'{what} {_listed(names)}' for what, names in (('missing:', missing), ('left over:', extra),
+                                                               ('of another shape:', shapes)) if names]
+    kinds = [f'{name} {arrays[name].dtype}' for name in theirs if name in arrays and arrays[name].dtype.kind != 'f']
+    if kinds:
+        problems.append(f'not floating-point: {_listed(kinds)}')
+    if problems:
+        raise InputError(f'{source}: not of {model}; ' + '; '.join(problems))
+    return {ours: np.ascontiguousarray(arrays[name], '<f4') for ours, name in zip(wanted, theirs)}
+
+
+def to_pytorch(arrays):
+    """Gluon's names to PyTorch's, as timm reads them with ``strict=True``: with ``num_batches_tracked``, zero."""
+    renamed = {}
+    for name, array in arrays.items():
+        renamed[pytorch_name(name)] = array
+        if name.endswith('.running_var'):
+            renamed[pytorch_name(name).replace('running_var', 'num_batches_tracked')] = np.zeros((), '<i8')
+    return renamed
+
+
+def pytorch_name(name):
+    """``layer1.0.conv2.bn.gamma`` → ``layer1.0.conv2.bn0.weight``."""
+    head, _, last = name.rpartition('.')
+    if head.endswith('.conv2.bn'):
+        head += '0'
+    last = {'gamma': 'weight', 'beta': 'bias'}.get(last, last)
+    return f'{head}.{last}'
+
+
+def _read(path):
+    """The arrays of a file in any of the three formats."""
+    if not path.is_file():
+        raise InputError(f'{path}: no such file')
+    with open(path, 'rb') as opened:
+        if opened.read(8) != GLUON_MAGIC:
+            return read_tensors(path)
+    return {name: array.asnumpy() for name, array in read_parameters(path).items()}
+
+
+def _listed(names, most=8):
+    return ', '.join(names[:most]) + (f' … ({len(names)} in all)' if len(names) > most else '')

@@ -1,0 +1,158 @@
+"""Published weights: found in a folder, or downloaded there once, checked (sha1) and unpacked.
+
+The folder is ``root``; while that has its default it is ``$RESNEST_HOME``, ``$MXNET_HOME/models`` or
+``~/.mxnet/models``, the first that is set. ``$RESNEST_MIRROR`` takes the place of the release page: the
+http(s) URL of a folder, or its path. A ``.params`` file or the ``.zip`` of the release that lies in the folder
+is used without any network.
+"""
+import hashlib
+import logging
+import os
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+
+from resnest.errors import InputError
+from resnest.files import replacing
+
+from ..variants import VARIANTS
+from .downloading import download, locked
+from .parameters import load_parameters
+
+__all__ = ['ROOT', 'URL', 'load_pretrained', 'model_file', 'purge']
+
+URL = 'https://github.com/zhanghang1989/ResNeSt/releases/download/weights_step2/{file}.zip'
+ROOT = '~/.mxnet/models'
+LOG = logging.getLogger(__name__)
+
+
+def load_pretrained(net, spec, pretrained, root=ROOT, ctx=None, other_classes=False):
+    """Load the published weights (``pretrained=True``) or those of a file (its path) into ``net``.
+
+    A network with another number of classes than the published one keeps its classifier, newly initialized; a file
+    given by its path has to fit unless ``other_classes``. Returns whether the classifier is new.
+    """
+    if isinstance(pretrained, (str, os.PathLike)):
+        return load_parameters(net, pretrained, ctx, other_classes)
+    return load_parameters(net, model_file(spec, root), ctx, other_classes=True)
+
+
+def model_file(spec, root=ROOT):
+    """Path of the published weights of ``spec`` under ``root``, fetched and checked if they are not there.
+
+    Raises InputError, in one line that names the URL, the file and the folder, where they cannot be had. A
+    damaged file is named (logging, as a warning) and fetched again once.
+    """
+    if spec.sha1 is None:
+        raise InputError(f'no weights are published for {spec.name}; train it, or pass the path of a .params file')
+    folder = _folder(root)
+    path = folder / f'{spec.file}.params'
+    if path.is_file() and _sha1(path) == spec.sha1:
+        return path
+    url = _url(spec)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / f'{spec.file}.zip.part') as archive:
+            if not (path.is_file() and _sha1(path) == spec.sha1):       # nobody fetched it while we waited
+                _obtain(spec, path, url, archive)
+    except InputError as error:
+        damaged = f'{path} is {_appearance(path)}, and ' if path.is_file() else ''
+        raise InputError(f'{damaged}cannot get {path.name} from {url} ({error}); put the file, or its .zip, '
+                         f'into {folder}, or pass its path') from None
+    except OSError as error:
+        raise InputError(f'cannot get {path.name} into {folder}: {error.strerror or error}; choose another folder '
+                         'with root= or RESNEST_HOME, or make room') from None
+    return path
+
+
+def purge(root=ROOT):
+    """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
+    files = [_folder(root) / f'{spec.file}{ending}' for spec in VARIANTS.values() if spec.sha1
+             for ending in ('.params', '.zip', '.zip.part', '.params.part')]
+    found = [path for path in files if path.is_file()]
+    for path in found:
+        path.unlink()
+    return found
+
+
+def _folder(root):
+    if str(root) == ROOT:
+        home = os.environ.get('MXNET_HOME')
+        root = os.environ.get('RESNEST_HOME') or (os.path.join(home, 'models') if home else ROOT)
+    return Path(root).expanduser()
+
+
+def _url(spec):
+    """Where the archive comes from: a URL, or a path."""
+    mirror = os.environ.get('RESNEST_MIRROR', '').rstrip('/')
+    return f'{mirror.replace("file://", "", 1)}/{spec.file}.zip' if mirror else URL.format(file=spec.file)
+
+
+def _obtain(spec, path, url, archive):
+    """Make ``path`` from a file that lies there or on a mirror's path, otherwise from the network."""
+    online = url.startswith(('http://', 'https://'))
+    if path.is_file():
+        LOG.warning('%s: %s, its sha1 is not %s; getting it again', path, _appearance(path), spec.sha1)
+    sources = [path.with_suffix('.zip')]
+    if not online:
+        mirrored = Path(url).expanduser()
+        sources += [mirrored.with_suffix('.params'), mirrored]
+    for source in sources:
+        if source.is_file() and source != path:
+            problem = _unpack(source, path, spec.sha1)
+            if not problem:
+                return
+            LOG.warning('%s: %s', source, problem)
+    if not online:
+        raise InputError('there is no such file, or a damaged one')
+    for _ in range(2):
+        download(url, archive, path.name)
+        problem = _unpack(archive.name, path, spec.sha1)
+        archive.truncate(0)
+        if not problem:
+            return
+        LOG.warning('%s: %s', url, problem)
+    raise InputError(f'{problem}, twice')
+
+
+class _Damaged(Exception):
+    """Weights that are not the published ones."""
+
+
+def _unpack(source, path, sha1):
+    """Put the parameters of an archive, or of a plain file, to ``path``; returns what is wrong, None if all is well.
+
+    Only the member of exactly that name is read, and written to ``path``: no member can choose where it goes.
+    """
+    source = Path(source)
+    try:
+        with replacing(path) as part:
+            if source.suffix == '.params':
+                shutil.copyfile(source, part)
+            else:
+                with zipfile.ZipFile(source) as opened, opened.open(path.name) as member, open(part, 'wb') as target:
+                    shutil.copyfileobj(member, target)
+            if _sha1(part) != sha1:
+                raise _Damaged(f'{_appearance(part)}, the sha1 of {path.name} is not {sha1}')
+        return None
+    except _Damaged as error:
+        return str(error)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
+        return f'{_appearance(source)}, not a whole zip archive'
+    except KeyError:
+        return f'the archive has no {path.name}'
+
+
+def _appearance(path):
+    """What a file that is not the wanted one seems to be."""
+    with open(path, 'rb') as opened:
+        return 'a web page' if opened.read(512).lstrip().startswith(b'<') else 'damaged'
+
+
+def _sha1(path):
+    digest = hashlib.sha1(usedforsecurity=False)
+    with open(path, 'rb') as opened:
+        while piece := opened.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()

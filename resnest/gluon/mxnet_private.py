@@ -1,0 +1,111 @@
+"""The private names of mxnet that this package uses, all in one place; known to be right for mxnet 1.9.1.
+
+What mxnet offers in public is used where it is needed. What is here has no public counterpart; another version of
+mxnet may have it under another name or not at all.
+"""
+import ctypes
+
+import mxnet as mx
+from mxnet.base import _LIB, check_call, mx_uint
+from mxnet.gluon import HybridBlock
+from mxnet.ndarray.register import _make_ndarray_function
+from mxnet.symbol.register import _make_symbol_function
+
+__all__ = ['child_names', 'forget_trace', 'freeze_statistics', 'has_values', 'load_value', 'make_optimizer_states',
+           'observe_outputs', 'onnx_graph_maker', 'optimizer_indices', 'optimizer_states', 'pending_average',
+           'register_operators', 'structural_parameters']
+
+
+def structural_parameters(net):
+    """``{name: Parameter}`` by the names under which ``net.save_parameters`` writes them: ``layer1.0.conv1.weight``."""
+    return net._collect_params_with_prefix()
+
+
+def child_names(net):
+    """Names of a block's children, in their order."""
+    return list(net._children)
+
+
+def has_values(param):
+    """Whether a parameter has been initialized or loaded."""
+    return param._data is not None
+
+
+def load_value(param, value, ctx):
+    """Give a parameter, initialized or not, the value ``value`` (NDArray), cast to its type, on ``ctx``."""
+    param._load_init(value, ctx, cast_dtype=True)
+
+
+def forget_trace(net):
+    """Have ``net`` and all hybridized blocks in it traced anew when they are next called: what is a constant of the
+    traced graph may have changed."""
+    net.apply(lambda block: block._clear_cached_op() if isinstance(block, HybridBlock) else None)
+
+
+def freeze_statistics(batch_norm):
+    """Have a ``BatchNorm`` normalize by its running statistics, and keep them, in training too."""
+    batch_norm._kwargs['use_global_stats'] = True
+
+
+def optimizer_states(trainer):
+    """``[(Parameter, arrays)]`` of a Trainer's first device: what its optimizer keeps for each parameter so far."""
+    return [(trainer._params[index], _arrays(state)) for index, state in trainer._updaters[0].states.items()]
+
+
+def make_optimizer_states(trainer):
+    """``[(Parameter, arrays)]`` as :func:`optimizer_states`, new, for every parameter that is trained."""
+    updater, made = trainer._updaters[0], []
+    for index, param in enumerate(trainer._params):
+        if param.grad_req != 'null':
+            state = updater.optimizer.create_state_multi_precision(index, param.data())
+            updater.states[index], updater.states_synced[index] = state, True
+            made.append((param, _arrays(state)))
+    return made
+
+
+def optimizer_indices(trainer):
+    """``{Parameter: index}``: the numbers by which mxnet itself tells the states of parameters apart."""
+    return {param: index for index, param in enumerate(trainer._params)}
+
+
+def _arrays(state):
+    """The momentum, if any, and float32 weights beside float16 ones."""
+    return [part for part in (state if isinstance(state, tuple) else (state,)) if part is not None]
+
+
+def pending_average(trainer):
+    """The factor by which Horovod's DistributedTrainer has still to multiply the summed gradients; 1 otherwise."""
+    return trainer._scale
+
+
+def observe_outputs(cached_op, watch):
+    """Have ``watch(name, array)`` called with each node's outputs as ``cached_op`` computes them.
+
+    The output of a node ``conv0`` is called ``conv0_output``.
+    """
+    def seen(name, operator, handle):
+        node, _, output = name.decode().rpartition('_')
+        if output == '0':       # operators of a library number their outputs
+            output = 'output'
+        watch(f'{node}_{output}', mx.nd.NDArray(ctypes.cast(handle, mx.base.NDArrayHandle), writable=False))
+
+    cached_op._register_op_hook(seen)
+
+
+def onnx_graph_maker():
+    """The maker of ONNX graphs behind ``mxnet.onnx.export_model``, which itself always takes onnx's newest opset."""
+    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+    return MXNetGraph()
+
+
+def register_operators(path, operators):
+    """What ``mx.library.load`` does, for the named operators alone; it takes 1 s to make all functions again."""
+    check_call(_LIB.MXLoadLib(ctypes.c_char_p(str(path).encode()), mx_uint(0)))
+    for name in operators:
+        handle = mx.base.OpHandle()
+        check_call(_LIB.NNGetOpHandle(mx.base.c_str(name), ctypes.byref(handle)))
+        for module, make in ((mx.nd, _make_ndarray_function), (mx.sym, _make_symbol_function)):
+            function = make(handle, name, name)
+            function.__module__ = module.op.__name__
+            setattr(module, name, function)
+            setattr(module.op, name, function)

@@ -1,0 +1,177 @@
+"""Speed side by side: each contender in fresh processes, in turn, and ratios between them (table 2 of the paper)."""
+import json
+import os
+import statistics
+import tempfile
+from pathlib import Path
+
+from resnest.errors import InputError, MissingPackage
+from resnest.gluon.data import RecordSet
+from resnest.gluon.inference.optimized.precision import require_cpu
+from resnest.gluon.models import complexity, get_model
+from resnest.gluon.models.resnet import SMALLEST_IMAGE
+from resnest.gluon.nn import native
+from resnest.runtime import installed, usable_cores
+
+from .fresh_process import run_fresh
+
+__all__ = ['IMPLEMENTATIONS', 'compare', 'plan', 'ratio']
+
+CONTENDER = Path(__file__).with_name('contender.py')
+IMPLEMENTATIONS = ('ours', 'gluoncv', 'onnxruntime')
+GLUONCV_MODELS = ('resnest50', 'resnest101', 'resnest200', 'resnest269')
+GLUONCV_DEFAULT = 'gluoncv, default threads'
+BASELINES = {'ratio_to_gluoncv': 'gluoncv', 'ratio_to_our_float32': 'ours'}
+
+
+def plan(models, precisions=('float32',), modes=('inference',), implementations=None, batch_size=16, image_size=None,
+         rec_dir=None):
+    """The contenders, as a list of their settings.
+
+    Ours runs in every precision, optimized; gluoncv's network, and onnxruntime on our exported file, in float32.
+    gluoncv's runs with as many threads as ours, and with mxnet's default. A training step is forward, backward and
+    update, with DropBlock on for ours and off for gluoncv's; ours takes part a second time with the native operators
+    where they are compiled.
+
+    Parameters
+    ----------
+    models : list of str
+    precisions : sequence of 'float32', 'bfloat16', 'int8'
+    modes : sequence of 'inference', 'training'
+    implementations : sequence of str
+        Of :data:`IMPLEMENTATIONS`; those that are installed unless given.
+    batch_size : int
+    image_size : int
+        Side in pixels; each model's own crop size unless given.
+    rec_dir : str
+        Shards: inference is timed a second time on batches that are decoded from them.
+
+    Raises InputError for an unknown model or precision, sizes that no network takes and shards that are not there,
+    MissingPackage for an implementation that is asked for and not installed.
+    """
+    if batch_size < 1:
+        raise InputError(f'the batch size must be at least 1, got {batch_size}')
+    if image_size is not None and image_size < SMALLEST_IMAGE:
+        raise InputError(f'the image size must be at least {SMALLEST_IMAGE} px, got {image_size}')
+    for precision in precisions:
+        require_cpu(precision)
+    extras = {'gluoncv': 'transfer', 'onnxruntime': 'export'}
+    for name in implementations or ():
+        if name in extras and not installed(name):
+            raise MissingPackage(f"{name}, to compare with, is not installed: pip install 'resnest[{extras[name]}]'")
+    taking = [name for name in IMPLEMENTATIONS
+              if (name in implementations if implementations else name not in extras or installed(name))]
+    if rec_dir:
+        RecordSet(rec_dir, 'val')
+    contenders = []
+    for model in models:
+        spec = get_model(model).spec
+        size = image_size or spec.crop_size
+        parameters, macs = complexity(model, size)
+        for mode in modes:
+            for data in (None, rec_dir) if rec_dir and mode == 'inference' else (None,):
+                contenders += [
+                    {'model': model, 'implementation': implementation, 'precision': precision, 'mode': mode,
+                     'data': 'records' if data else 'memory', 'rec_dir': data, 'threads': threads,
+                     'batch_size': batch_size, 'image_size': size, 'crop_ratio': spec.crop_ratio,
+                     'parameters': parameters, 'macs': macs}
+                    for implementation, precision, threads in _implementations(model, mode, precisions, taking)]
+    return contenders
+
+
+def _implementations(model, mode, precisions, taking):
+    """``(implementation, precision, threads)`` of the contenders of one model."""
+    cores = usable_cores()
+    if 'ours' in taking:
+        for precision in precisions if mode == 'inference' else ('float32',):
+            yield 'ours', precision, cores
+        if mode == 'training' and native.available():
+            yield 'ours, native', 'float32', cores
+    if 'gluoncv' in taking and model in GLUONCV_MODELS:
+        yield 'gluoncv', 'float32', cores
+        yield GLUONCV_DEFAULT, 'float32', 'default'
+    if 'onnxruntime' in taking and mode == 'inference':
+        yield 'onnxruntime', 'float32', cores
+
+
+def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None):
+    """Time the contenders of :func:`plan`; returns a list of dicts, one a contender.
+
+    A model's contenders run in turn, ``rounds`` times, each time in a fresh process that takes two batches to warm up
+    and then ``steps`` timed ones (at least three; no more after ``seconds``). The figures are medians over the rounds,
+    and a ratio comes with its least and most over the rounds, each of which compares two neighbours.
+
+    Raises InputError, which names the contender, where one fails. ``progress`` is called after each process, ``keep``
+    with the results so far after each model.
+    """
+    if rounds < 1 or steps < 1:
+        raise InputError('rounds and steps must be at least 1')
+    results = []
+    for model in dict.fromkeys(settings['model'] for settings in contenders):
+        mine = [settings for settings in contenders if settings['model'] == model]
+        runs = [[] for _ in mine]
+        with tempfile.TemporaryDirectory(prefix='resnest-benchmark-') as folder:
+            files = {}
+            for _ in range(rounds):
+                for settings, found in zip(mine, runs):
+                    prepared = _prepared(settings, files, folder)
+                    found.append(_run({**settings, 'files': prepared, 'warmup': 2, 'steps': steps, 'seconds': seconds}))
+                    if progress:
+                        progress()
+        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio')]
+        measured = [{**{key: settings[key] for key in keys}, **_figures(found, settings['batch_size'])}
+                    for settings, found in zip(mine, runs)]
+        results += [{**result, **_ratios(result, measured)} for result in measured]
+        if keep:
+            keep(results)
+    return results
+
+
+def _prepared(settings, files, folder):
+    """The exported files of a contender, made when they are first asked for; None where it needs none."""
+    if settings['mode'] == 'training' or settings['implementation'].startswith('gluoncv'):
+        return None
+    key = settings['implementation'], settings['precision']
+    if key not in files:
+        path = str(Path(folder, '-'.join(key)))
+        _run({**settings, 'prepare': True, 'files': path})
+        files[key] = path
+    return files[key]
+
+
+def _run(settings):
+    """What a fresh process prints about a contender."""
+    environment = {key: value for key, value in os.environ.items()
+                   if key not in ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS')}
+    if settings['threads'] != 'default':
+        environment['OMP_NUM_THREADS'] = str(settings['threads'])
+    printed = run_fresh(f"{settings['implementation']} {settings['model']} {settings['precision']} failed", CONTENDER,
+                        json.dumps(settings), env=environment)
+    return json.loads(printed.splitlines()[-1]) if not settings.get('prepare') else None
+
+
+def _figures(runs, batch_size):
+    rates = [batch_size / statistics.median(run['seconds']) for run in runs]
+    seconds = sorted(second for run in runs for second in run['seconds'])
+    return {'images_per_second': statistics.median(rates), 'images_per_second_rounds': rates,
+            'latency_ms_median': 1e3 * statistics.median(seconds),
+            'latency_ms_p90': 1e3 * seconds[min(len(seconds) - 1, int(0.9 * len(seconds)))],
+            'peak_memory_mb': max(run['peak_memory_mb'] for run in runs),
+            'native_operators': runs[0]['native_operators']}
+
+
+def _ratios(result, measured):
+    """To gluoncv's network with the same threads, and to ours in float32, where they were measured on the same."""
+    ratios = {}
+    for name, baseline in BASELINES.items():
+        other = next((one for one in measured if one['implementation'] == baseline and one['precision'] == 'float32' and
+                      all(one[key] == result[key] for key in ('mode', 'data', 'image_size'))), None)
+        if other and other is not result:
+            ratios[name] = dict(zip(('median', 'least', 'most'), ratio(result, other)))
+    return ratios
+
+
+def ratio(ours, theirs):
+    """``(median, least, most)`` of the ratio of images per second, round by round."""
+    ratios = [a / b for a, b in zip(ours['images_per_second_rounds'], theirs['images_per_second_rounds'])]
+    return statistics.median(ratios), min(ratios), max(ratios)

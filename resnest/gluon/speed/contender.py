@@ -1,0 +1,141 @@
+"""One contender of the benchmark, alone in its process: gets a network, times it, prints one line of JSON.
+
+Run by path (``python contender.py SETTINGS``), so that gluoncv's contender imports mxnet before resnest.gluon does and
+really has mxnet's default number of threads. With ``"prepare": true`` it writes the files that ours then reads.
+"""
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+__all__ = []
+
+
+def prepare(settings):
+    """Write the optimized network, or the ONNX file, to ``settings['files']``; weights and images are random."""
+    net, mx = our_network(settings)
+    if settings['implementation'] == 'onnxruntime':
+        from resnest.gluon.inference.export.onnx_files import export_onnx
+        export_onnx(net, settings['files'], settings['image_size'])
+        return
+    from resnest.gluon.inference.optimized.optimization import optimize
+    x = images(mx, settings)
+    native = False if settings['precision'] == 'float32' else None
+    calibration = [x] if settings['precision'] == 'int8' else None
+    # Random weights agree with nothing: every layer in int8.
+    optimize(net, x, settings['precision'], calibration, native=native, agreement=0).export(settings['files'])
+
+
+def our_network(settings):
+    from resnest.gluon.models import get_model
+    net = get_model(settings['model'], **({'dropblock_prob': 0.1} if settings['mode'] == 'training' else {}))
+    import mxnet as mx
+    initialize(net, mx)
+    return net, mx
+
+
+def initialize(net, mx):
+    """Random weights; the last scale of each block is small, or the sum of many blocks would overflow."""
+    from resnest.gluon.mxnet_private import structural_parameters
+    net.initialize(mx.init.MSRAPrelu())
+    for name, param in structural_parameters(net).items():
+        if name.endswith('bn3.gamma'):
+            param.set_data(0.2 * param.data())
+
+
+def images(mx, settings):
+    size = settings['image_size']
+    return mx.nd.random.normal(shape=(settings['batch_size'], 3, size, size))
+
+
+def gluoncv_network(settings):
+    """gluoncv's network, its DropBlock off, which would take half of its training speed."""
+    import mxnet as mx
+    from gluoncv.model_zoo import get_model
+    from gluoncv.nn.dropblock import set_drop_prob
+    net = get_model(settings['model'])
+    net.apply(lambda block: set_drop_prob(0, block))
+    initialize(net, mx)
+    return net, mx
+
+
+def inference(settings):
+    """A function from a batch to its logits, mxnet, and whether the native operators take part."""
+    if settings['implementation'].startswith('gluoncv'):
+        net, mx = gluoncv_network(settings)
+        net.hybridize(static_alloc=True, static_shape=True)
+        return lambda x: net(x).wait_to_read(), mx, False
+    if settings['implementation'] == 'onnxruntime':
+        from resnest.gluon.inference.export.onnx_files import OnnxNet
+        net, native = OnnxNet(settings['files']), False
+    else:
+        from resnest.gluon.inference.optimized.network import load
+        net = load(settings['files'])
+        native = net.native
+    import mxnet as mx
+    return lambda x: net(x).wait_to_read(), mx, native
+
+
+def training(settings):
+    """A function that takes one step on a batch, mxnet, and whether the native operators take part."""
+    net, mx = (gluoncv_network if settings['implementation'].startswith('gluoncv') else our_network)(settings)
+    native = settings['implementation'] == 'ours, native'
+    if native:
+        from resnest.errors import InputError
+        from resnest.gluon.nn import use_native
+        if not use_native(net):
+            raise InputError('the native operators are not there')
+    net.hybridize(static_alloc=True, static_shape=True)
+    labels = mx.nd.zeros(settings['batch_size'])
+    loss_of = mx.gluon.loss.SoftmaxCrossEntropyLoss()
+    loss_of.hybridize()
+    trainer = mx.gluon.Trainer(net.collect_params(), 'nag', {'learning_rate': 1e-3, 'momentum': 0.9, 'wd': 1e-4})
+
+    def step(x):
+        with mx.autograd.record():
+            loss = loss_of(net(x), labels)
+        loss.backward()
+        trainer.step(len(x))
+        mx.nd.waitall()
+
+    return step, mx, native
+
+
+def batches(mx, settings):
+    """The same random batch again and again, or decoded and normalized records."""
+    if not settings['rec_dir']:
+        x = images(mx, settings)
+        x.wait_to_read()
+        while True:
+            yield x
+    from resnest.gluon.data import Evaluation, Loader, RecordSet, interpolation_for, normalization, training_batches
+    records, normalize = RecordSet(settings['rec_dir'], 'val'), normalization()
+    size = settings['image_size']
+    crop = Evaluation(size, settings['crop_ratio'], interpolation_for(size))
+    while True:
+        for pixels, _ in Loader(records, crop, training_batches(len(records), settings['batch_size']), 2 ** 31):
+            yield normalize(mx.nd.array(pixels, dtype='uint8'))
+
+
+def main(settings):
+    if settings.get('prepare'):
+        prepare(settings)
+        return
+    step, mx, native = (training if settings['mode'] == 'training' else inference)(settings)
+    ahead = batches(mx, settings)
+    for _ in range(settings['warmup']):
+        step(next(ahead))
+    seconds = []
+    while len(seconds) < settings['steps'] and (len(seconds) < 3 or sum(seconds) < settings['seconds']):
+        start = time.perf_counter()
+        step(next(ahead))
+        seconds.append(time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({'seconds': seconds, 'peak_memory_mb': round(peak), 'native_operators': native}))
+
+
+if __name__ == '__main__':
+    sys.path[0] = str(Path(__file__).resolve().parents[3])      # this folder's onnx.py is not onnx
+    from resnest.errors import run_command
+    run_command(main, json.loads(sys.argv[1]))

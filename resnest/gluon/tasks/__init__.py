@@ -1,0 +1,1 @@
+"""The tasks, one room each; no task imports another."""

@@ -1,0 +1,1 @@
+"""Ablations: many training runs that differ in a few options each."""

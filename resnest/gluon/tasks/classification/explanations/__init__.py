@@ -1,0 +1,1 @@
+"""Where a network looked, and which splits it listened to."""

@@ -1,0 +1,113 @@
+"""Where a network looked, and which splits it listened to.
+
+Where: Grad-CAM (Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391, section 3). Which: the weights that
+Split-Attention gave its splits (Zhang et al., 2020, section 3.1).
+"""
+from typing import NamedTuple
+
+import mxnet as mx
+import numpy as np
+from mxnet import autograd
+from mxnet.gluon import SymbolBlock
+
+from resnest.gluon.nn import SplitAttentionConv
+
+__all__ = ['Attention', 'Explanation', 'explain', 'grad_cam']
+
+LEAST_MAP = 4       # positions a side; on a smaller map nothing can be located
+STAGES = (1, 2, 3, 4)
+
+
+class Attention(NamedTuple):
+    """Of one block: its stage, and the weights ``(radix, channels)`` of the splits."""
+    stage: int
+    weights: np.ndarray
+
+
+class Explanation(NamedTuple):
+    """Of one picture: its class and the probability of it, the map ``(h, w)`` from 0 to 1, the stage that the map is
+    of, and the :class:`Attention` of each block in turn (none with radix 0)."""
+    label: int
+    probability: float
+    cam: np.ndarray
+    stage: int
+    attention: list
+
+
+def explain(net, x, labels=None, stage=None):
+    """Explain the classes that a network gives to pictures.
+
+    Parameters
+    ----------
+    net : ResNet
+        Hybridized or not, with native operators or without; it is left as it is.
+    x : NDArray
+        Normalized pictures, ``(N, in_channels, H, W)``.
+    labels : list of int
+        Classes to explain, the likeliest unless given.
+    stage : {1, 2, 3, 4}
+        Whose output to map. The last unless given, or for small pictures the last whose map is 4 × 4 or larger.
+
+    Returns a list of :class:`Explanation`.
+    """
+    maps, scores, attention = _look_inside(net, x)
+    if stage is None:
+        stage = max((number for number in STAGES if min(maps[number].shape[2:]) >= LEAST_MAP), default=1)
+    scores = scores.asnumpy().astype('float64')
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    labels = scores.argmax(axis=1) if labels is None else labels
+    cams = grad_cam(net, maps[stage], labels, stage)
+    return [Explanation(int(label), float(shares[n, label]), cams[n] / (cams[n].max() or 1), stage,
+                        [Attention(number, weights[n]) for number, weights in attention])
+            for n, label in enumerate(labels)]
+
+
+def grad_cam(net, features, labels, stage=4):
+    """The sum of the feature maps, each times the mean gradient of the class's logit over it, where positive.
+
+    ``features`` is the output ``(N, C, h, w)`` of a stage, ``labels`` holds N classes; returns ``(N, h, w)``, NumPy.
+
+    Only what follows the stage is recorded. In MXNet 1.9.1 gradients in inference mode are wrong below the max
+    pooling of the stem, which no stage is.
+    """
+    above = mx.sym.var('features', dtype='float32')
+    out = above
+    for number in STAGES[stage:]:
+        out = getattr(net, f'layer{number}')(out)
+    out = net.fc(net.flat(net.avgpool(out)))
+    head = SymbolBlock(out, above, params=net.collect_params())
+    features = features.copy()
+    features.attach_grad()
+    with autograd.record(train_mode=False):
+        chosen = mx.nd.pick(head(features), mx.nd.array(labels, ctx=features.context)).sum()
+    gradient, = autograd.grad(chosen, [features], train_mode=False)
+    weights = gradient.asnumpy().astype('float64').mean(axis=(2, 3), keepdims=True)
+    return np.maximum((weights * features.asnumpy()).sum(axis=1), 0)
+
+
+def _look_inside(net, x):
+    """``({stage: its output}, logits, [(stage, attention (N, radix, C)) for each block])`` in inference mode.
+
+    The network is traced with a symbol and hooks, so that whatever it is hybridized for stays untouched.
+    """
+    weights, outputs, hooks = [], {}, []
+    for stage in STAGES:
+        layer = getattr(net, f'layer{stage}')
+        hooks.append(layer.register_forward_hook(lambda _, __, out, stage=stage: outputs.update({stage: out})))
+        for conv in (block.conv2 for block in layer):
+            if isinstance(conv, SplitAttentionConv):
+                hooks.append(conv.fc2.register_forward_hook(
+                    lambda _, __, out, stage=stage, conv=conv: weights.append((stage, conv.attention(mx.sym, out)))))
+    try:
+        data = mx.sym.var('data', dtype='float32')
+        logits = net(data)
+    finally:
+        for hook in hooks:
+            hook.detach()
+    inside = [outputs[stage] for stage in STAGES] + [logits] + [symbol for _, symbol in weights]
+    found = SymbolBlock(inside, data, params=net.collect_params())(x)
+    maps, scores, attention = dict(zip(STAGES, found)), found[len(STAGES)], found[len(STAGES) + 1:]
+    radix = net.spec.radix
+    return maps, scores, [(stage, np.reshape(array.asnumpy(), (len(x), radix, -1)))
+                          for (stage, _), array in zip(weights, attention)]

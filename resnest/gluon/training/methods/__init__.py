@@ -1,0 +1,1 @@
+"""Methods that any task can train by: schedules, averaged weights, fine-tuning."""

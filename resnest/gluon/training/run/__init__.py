@@ -1,0 +1,1 @@
+"""One run: the loop, its steps, its checkpoints, and what interrupts it."""

@@ -1,0 +1,155 @@
+"""Folders of images: one set of rules, whether they are prepared or read as they are."""
+import os
+
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet
+from resnest.gluon.data.images.class_folders import IMAGE_SUFFIXES, image_folder, images_below
+from resnest.gluon.data.preparing.imagenet import find_source
+from resnest.gluon.data.preparing.preparation import Options, prepare
+
+from ...conftest import encoded
+
+
+def picture(number):
+    return encoded(np.full((5, 5, 3), number, dtype=np.uint8))
+
+
+def fill(root, *names):
+    """Write a picture to each name; its grey is the place of the name."""
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(picture(number))
+    return root
+
+
+def prepared(root):
+    source = image_folder(root)
+    samples = source.splits[list(source.splits)[-1]]
+    return source.classes, [(samples.name(i), samples.read(i), samples.labels[i]) for i in range(len(samples))]
+
+
+def read(root):
+    records = FolderSet(root, 'val')
+    folder = root / 'val' if (root / 'val').is_dir() else root
+    return records.classes, [(os.path.relpath(records.where(i), folder), *records[i]) for i in range(len(records))]
+
+
+BOTH = pytest.mark.parametrize('listed', [prepared, read])
+
+
+@BOTH
+def test_what_is_an_image_and_which_class_it_has(tmp_path, listed):
+    """Nested, hidden, of unknown suffix, with a suffix in upper case, and not in alphabetical order on the disk."""
+    names = ['b/2.PNG', 'b/10.Jpeg', 'a/z.jpg', 'a/deep/er/x.JPEG', 'a/deep/y.webp', 'Z/1.tiff']
+    fill(tmp_path, *names)
+    hidden = ['b/.3.png', 'b/.git/4.png', '.cache/5.png', 'b/6.txt', 'b/png', 'b/7.png.part', '.DS_Store', 'readme.txt']
+    fill(tmp_path, *hidden)
+    classes, found = listed(tmp_path)
+    assert classes == ['Z', 'a', 'b']
+    wanted = ['Z/1.tiff', 'a/z.jpg', 'a/deep/y.webp', 'a/deep/er/x.JPEG', 'b/10.Jpeg', 'b/2.PNG']
+    assert found == [(name, picture(names.index(name)), classes.index(name[0])) for name in wanted]
+
+
+@BOTH
+def test_every_suffix(tmp_path, listed):
+    names = [f'{label}/x{number}{suffix}' for label in 'ab' for number, suffix in enumerate(IMAGE_SUFFIXES)]
+    assert sorted(name for name, _, _ in listed(fill(tmp_path, *names))[1]) == sorted(names)
+
+
+@BOTH
+def test_train_tells_the_classes_of_val(tmp_path, listed):
+    """A class without validation images does not shift the labels of the others."""
+    fill(tmp_path, 'train/a/1.png', 'train/b/1.png', 'train/c/1.png', 'val/c/1.png', 'val/a/1.png')
+    assert listed(tmp_path) == (['a', 'b', 'c'], [('a/1.png', picture(4), 0), ('c/1.png', picture(3), 2)])
+
+
+@BOTH
+def test_linked_classes_and_images_are_read(tmp_path, listed):
+    fill(tmp_path / 'disk', 'x/1.png')
+    fill(tmp_path / 'in', 'a/1.png')
+    (tmp_path / 'in/b').symlink_to(tmp_path / 'disk/x')
+    (tmp_path / 'in/a/2.png').symlink_to(tmp_path / 'disk/x/1.png')
+    assert [name for name, _, _ in listed(tmp_path / 'in')[1]] == ['a/1.png', 'a/2.png', 'b/1.png']
+
+
+@BOTH
+@pytest.mark.parametrize('names, wanted', [
+    (['train/a/1.jpg', 'train/b/1.jpg', 'val/1.JPEG', 'val/2.jpg'], r'val: flat: 1\.JPEG and 1 more .* label 0'),
+    (['ILSVRC2012_val_00000001.JPEG'], 'flat'), (['a/1.jpg', 'b/1.jpg', '3.jpg'], r'flat: 3\.jpg and 0 more'),
+    (['train/a/1.jpg', 'train/b/1.jpg', 'val/all/1.jpg'], 'val/all: a class that .*train does not have'),
+    (['a/1.jpg', 'b/x.txt'], r'b: a class without images \(\.jpeg'), (['a/1.jpg', 'b/.hidden/1.jpg'], 'b: a class'),
+    (['train/a/1.jpg', 'train/b/1.jpg', 'val/a/1.jpg', 'val/b/.1.jpg'], 'val/b: a class without images'),
+    (['x.txt'], 'no class folders'), (['.a/1.jpg', '.b/1.jpg'], 'no class folders'),
+    (['images/1.jpg', 'images/2.jpg'], 'images is the only folder, so every image would get label 0')])
+def test_refused(tmp_path, listed, names, wanted):
+    with pytest.raises(InputError, match=wanted):
+        listed(fill(tmp_path, *names))
+
+
+@BOTH
+def test_links_in_a_circle_and_special_files(tmp_path, listed):
+    fill(tmp_path, 'a/1.png', 'b/1.png')
+    (tmp_path / 'a/again').symlink_to(tmp_path)
+    with pytest.raises(InputError, match='a/again/a: a link that leads back|a/again: a link that leads back'):
+        listed(tmp_path)
+    (tmp_path / 'a/again').unlink()
+    os.mkfifo(tmp_path / 'a/pipe.png')          # reading it would wait for ever
+    with pytest.raises(InputError, match=r'a/pipe\.png: not a plain file'):
+        listed(tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
+    fill(tmp_path, 'a/1.png', 'b/in/1.png')
+    real = os.scandir
+
+    def scandir(folder):
+        if str(folder).endswith('b/in'):
+            raise PermissionError(13, 'Permission denied', folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, 'scandir', scandir)
+    with pytest.raises(InputError, match='b/in: cannot be listed: Permission denied'):
+        list(images_below(tmp_path / 'b'))
+
+
+def test_missing_folders(tmp_path):
+    with pytest.raises(InputError, match='nothing: no such folder'):
+        FolderSet(tmp_path / 'nothing', 'val')
+    fill(tmp_path, 'train/a/1.png', 'train/b/1.png')
+    with pytest.raises(InputError, match=r'val: missing, but there is .*train'):
+        FolderSet(tmp_path, 'val')
+
+
+def test_a_folder_a_class_alone_is_all_training_data(tmp_path):
+    manifest = prepare(find_source('.', fill(tmp_path / 'in', 'cat/x.png', 'dog/inner/x.png')), tmp_path, Options())
+    assert (manifest['classes'], list(manifest['splits'])) == (['cat', 'dog'], ['train'])
+    records = RecordSet(tmp_path / 'rec', 'train')
+    assert sorted(records[i] for i in range(2)) == [(picture(0), 0), (picture(1), 1)]
+
+
+def test_shards_do_not_go_among_the_images(tmp_path):
+    """They would be taken for a class by the next run, which is to go on."""
+    fill(tmp_path, 'cat/x.png', 'dog/x.png')
+    for target in (tmp_path, tmp_path / 'dog', tmp_path / 'new'):
+        with pytest.raises(InputError, match='would lie among the images'):
+            prepare(image_folder(tmp_path), target, Options())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['cat', 'dog']
+    fill(tmp_path / 'both', 'train/cat/x.png', 'train/dog/x.png')
+    prepare(image_folder(tmp_path / 'both'), tmp_path / 'both', Options())
+
+
+def test_the_loader_reads_folders_as_it_reads_shards(tmp_path):
+    fill(tmp_path / 'val', 'a/0.PNG', 'b/0.PNG', 'b/1.PNG')
+    for root in (tmp_path, tmp_path / 'val'):
+        (images, labels), = Loader(FolderSet(root, 'val'), Evaluation(5, 1.0), [np.arange(3)], 2, workers=1)
+        assert (labels.tolist(), images[:, 0, 0, 0].tolist()) == ([0, 1, 1], [0, 1, 2])
+    (tmp_path / 'val/b/bad.jpg').write_text('no image')
+    records = FolderSet(tmp_path, 'val')
+    with pytest.raises(InputError, match=r'val/b/bad\.jpg: not a readable image'):
+        list(Loader(records, Evaluation(5), [np.arange(4)], 2, workers=1))
+    (tmp_path / 'val/b/0.PNG').unlink()
+    with pytest.raises(InputError, match=r'val/b/0\.PNG: cannot be read: No such file'):
+        list(Loader(records, Evaluation(5), [np.arange(4)], 2, workers=1))

@@ -1,0 +1,49 @@
+"""The colour matrix against the operations one by one."""
+import itertools
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnest.gluon.data.images.colour import EIGENVALUES, EIGENVECTORS, color_matrix, jitter_and_light
+
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def one_by_one(x, steps):
+    for kind, factor in steps:
+        if kind == 'brightness':
+            x = factor * x
+        elif kind == 'contrast':
+            x = factor * x + (1 - factor) * (x @ LUMA).mean()
+        elif kind == 'saturation':
+            x = factor * x + (1 - factor) * (x @ LUMA)[..., None]
+        else:
+            x = x + EIGENVECTORS @ (factor * EIGENVALUES)
+    return x
+
+
+@pytest.mark.parametrize('order', list(itertools.permutations(['brightness', 'contrast', 'saturation'])))
+def test_matrix_equals_the_sequence(order):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (9, 11, 3))
+    steps = [(kind, rng.uniform(0.6, 1.4)) for kind in order] + [('lighting', rng.normal(0, 0.1, 3))]
+    matrix = color_matrix(steps, x.mean(axis=(0, 1)))
+    np.testing.assert_allclose(x @ matrix[:, :3].T + matrix[:, 3], one_by_one(x, steps), rtol=1e-9)
+
+
+def test_eigenvectors_are_orthonormal():
+    np.testing.assert_allclose(EIGENVECTORS @ EIGENVECTORS.T, np.eye(3), atol=1e-3)
+
+
+def test_jitter_stays_in_its_range():
+    grey = Image.new('RGB', (8, 8), (100, 100, 100))
+    values = np.array([np.asarray(jitter_and_light(grey, np.random.default_rng(seed), lighting=0.0))[0, 0]
+                       for seed in range(300)])
+    assert (values == values[:, :1]).all()      # saturation and contrast leave a grey picture grey
+    assert 60 <= values.min() < 65
+    assert 135 < values.max() <= 140
+    lit = np.array([np.asarray(jitter_and_light(grey, np.random.default_rng(seed), jitter=0.0))[0, 0]
+                    for seed in range(2000)]).astype(float)
+    wanted = EIGENVECTORS @ np.diag((0.1 * EIGENVALUES) ** 2) @ EIGENVECTORS.T
+    np.testing.assert_allclose(np.cov(lit.T), wanted, atol=2.5)

@@ -1,0 +1,160 @@
+"""Pictures of every kind against the same picture as plain RGB."""
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnest.errors import InputError
+from resnest.gluon.data import Evaluation, find_pictures, read_picture
+from resnest.gluon.data.images.pictures import upright
+
+# Smooth, so that JPEG keeps it: red grows to the right, green downwards.
+ROWS, COLUMNS = np.mgrid[0:40, 0:60]
+PIXELS = np.stack([4 * COLUMNS, 6 * ROWS, np.full_like(ROWS, 60)], axis=2).astype('uint8')
+GREY = (4 * COLUMNS).astype('uint8')
+# How a viewer's picture is stored, by its EXIF orientation (EXIF 2.3, table 6).
+STORED = {1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
+          5: lambda p: p.swapaxes(0, 1), 6: lambda p: p.swapaxes(0, 1)[::-1], 7: lambda p: p.swapaxes(0, 1)[::-1, ::-1],
+          8: lambda p: p.swapaxes(0, 1)[:, ::-1]}
+
+
+def whole(image, rng=None):
+    return np.asarray(image.convert('RGB'))
+
+
+def turned(orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    image = Image.fromarray(np.ascontiguousarray(STORED[orientation](PIXELS)))
+    image.save(buffer, kind, exif=exif, **({'quality': 95} if kind == 'JPEG' else {}))
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize('orientation', STORED)
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'TIFF', 'WEBP'])
+def test_exif_orientation(orientation, kind, tmp_path):
+    (tmp_path / 'a').write_bytes(turned(orientation, kind))
+    found = read_picture(tmp_path / 'a', whole)
+    assert found.shape == PIXELS.shape
+    assert np.abs(found.astype(int) - PIXELS).mean() < 4      # another orientation is off by 60 and more
+
+
+def test_the_pipeline_of_imagenet_does_not_turn():
+    image = Image.open(io.BytesIO(turned(6, 'PNG')))
+    assert Evaluation(40)(image)[0, :, 1].astype(int).std() > 20        # green still grows to the right
+    assert Evaluation(40)(upright(image))[0, :, 1].astype(int).std() < 3
+
+
+def test_a_damaged_exif_block_is_passed_over(tmp_path):
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, 'JPEG', exif=b'Exif\0\0' + b'garbage' * 9)
+    (tmp_path / 'a.jpg').write_bytes(buffer.getvalue())
+    assert read_picture(tmp_path / 'a.jpg', whole).shape == PIXELS.shape
+
+
+ALPHA = np.where(COLUMNS < 30, 255, np.where(COLUMNS < 45, 128, 0)).astype('uint8')
+OVER_WHITE = PIXELS * (ALPHA / 255)[..., None] + 255 * (1 - ALPHA / 255)[..., None]
+GREY_OVER_WHITE = GREY * (ALPHA / 255) + 255 * (1 - ALPHA / 255)
+
+
+def palette(transparent):
+    values = np.where(COLUMNS < 30, 1, 2).astype('uint8')
+    image = Image.frombytes('P', (60, 40), values.tobytes())
+    image.putpalette([0, 0, 0, 200, 100, 50, 10, 20, 30])
+    if transparent:
+        image.info['transparency'] = 2
+    right = (255, 255, 255) if transparent else (10, 20, 30)
+    return image, np.where((COLUMNS < 30)[..., None], (200, 100, 50), right)
+
+
+def of(array, mode=None):
+    image = Image.fromarray(np.ascontiguousarray(array))
+    return image.convert(mode) if mode else image
+
+
+def three(grey):
+    return np.repeat(np.asarray(grey)[..., None], 3, axis=2)
+
+
+CASES = {
+    'jpeg': (of(PIXELS), 'JPEG', PIXELS), 'png': (of(PIXELS), 'PNG', PIXELS), 'bmp': (of(PIXELS), 'BMP', PIXELS),
+    'webp': (of(PIXELS), 'WEBP', PIXELS), 'ppm': (of(PIXELS), 'PPM', PIXELS), 'gif': (of(PIXELS), 'GIF', PIXELS),
+    'jpeg grey': (of(GREY), 'JPEG', three(GREY)), 'png grey': (of(GREY), 'PNG', three(GREY)),
+    'jpeg cmyk': (of(PIXELS, 'CMYK'), 'JPEG', PIXELS), 'tiff cmyk': (of(PIXELS, 'CMYK'), 'TIFF', PIXELS),
+    'png 1 bit': (of((COLUMNS < 30) * np.uint8(255), '1'), 'PNG', three((COLUMNS < 30) * 255)),
+    'png 16 bit': (of(GREY.astype('uint16') * 257), 'PNG', three(GREY)),
+    'tiff 16 bit': (of(GREY.astype('uint16') * 257), 'TIFF', three(GREY)),
+    'tiff 32 bit': (of(GREY.astype('int32') * 257), 'TIFF', three(GREY)),
+    'tiff float': (of((GREY / 255).astype('float32')), 'TIFF', three(GREY)),
+    'tiff float to 255': (of(GREY.astype('float32')), 'TIFF', three(GREY)),
+    'png rgba': (of(np.dstack([PIXELS, ALPHA])), 'PNG', OVER_WHITE),
+    'webp rgba': (of(np.dstack([PIXELS, ALPHA])), 'WEBP', OVER_WHITE),
+    'png la': (of(np.dstack([GREY, ALPHA])), 'PNG', three(GREY_OVER_WHITE)),
+    'png palette': (*palette(False)[:1], 'PNG', palette(False)[1]),
+    'png palette transparent': (*palette(True)[:1], 'PNG', palette(True)[1]),
+    'gif transparent': (*palette(True)[:1], 'GIF', palette(True)[1]),
+}
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_formats_and_modes(name, tmp_path):
+    image, kind, wanted = CASES[name]
+    image.save(tmp_path / 'a', kind, **({'quality': 95} if kind in ('JPEG', 'WEBP') else {}))
+    found = read_picture(tmp_path / 'a', whole)
+    assert found.dtype == np.uint8
+    assert found.shape == (40, 60, 3)
+    assert np.abs(found - np.asarray(wanted, float)).mean() < 5
+    assert read_picture(tmp_path / 'a', Evaluation(32)).shape == (32, 32, 3)
+
+
+def test_plain_pictures_give_the_pixels_that_verifying_sees(tmp_path):
+    """A large JPEG is decoded at a fraction of its size, in both."""
+    Image.fromarray(PIXELS).resize((600, 400)).save(tmp_path / 'a.jpg')
+    wanted = Evaluation(32)(Image.open(tmp_path / 'a.jpg'))
+    np.testing.assert_array_equal(read_picture(tmp_path / 'a.jpg', Evaluation(32)), wanted)
+
+
+def spoil(tmp_path, kind):
+    Image.fromarray(PIXELS).resize((300, 200)).save(tmp_path / 'good', kind)
+    data = (tmp_path / 'good').read_bytes()
+    return data[:len(data) // 2]
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'BMP', 'WEBP', 'TIFF', 'GIF'])
+def test_truncated(tmp_path, kind):
+    path = tmp_path / f'cut.{kind.lower()}'
+    path.write_bytes(spoil(tmp_path, kind))
+    with pytest.raises(InputError) as caught:
+        read_picture(path, Evaluation(32))
+    assert str(caught.value).startswith(f'{path}: ')
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('content', [b'', b'holiday photos, 2019\n', b'<html></html>', b'\xff\xd8\xff'])
+def test_no_pictures(tmp_path, content):
+    (tmp_path / 'a.jpg').write_bytes(content)
+    with pytest.raises(InputError, match=r'a\.jpg: not a readable image') as caught:
+        read_picture(tmp_path / 'a.jpg', whole)
+    assert 'BytesIO' not in str(caught.value)
+
+
+def test_find_pictures(tmp_path):
+    for name in ('b.JPG', 'a.png', 'deep/er/c.webp', 'notes.txt', 'deep/.hidden'):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b'')
+    inside = [tmp_path / name for name in ('a.png', 'b.JPG', 'deep/er/c.webp')]
+    for name in ('.trash/d.png', 'deep/._c.webp'):        # as other systems leave them
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b'')
+    assert find_pictures([tmp_path]) == inside
+    assert find_pictures([tmp_path / 'notes.txt', str(tmp_path)]) == [tmp_path / 'notes.txt', *inside]
+    with pytest.raises(InputError, match='nowhere.jpg: no such file'):
+        find_pictures([tmp_path / 'nowhere.jpg'])
+    (tmp_path / 'deep/er/up').symlink_to(tmp_path / 'deep')
+    with pytest.raises(InputError, match='deep/er/up: a link that leads back'):
+        find_pictures([tmp_path])
+    (tmp_path / 'empty').mkdir()
+    with pytest.raises(InputError, match='empty: no pictures'):
+        find_pictures([tmp_path / 'empty'])

@@ -1,0 +1,347 @@
+"""The store of published weights, against a web server on loopback."""
+import dataclasses
+import hashlib
+import io
+import logging
+import multiprocessing
+import time
+import zipfile
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon import get_model, list_models, purge
+from resnest.gluon.models import VARIANTS, VariantSpec
+from resnest.gluon.models.weights import downloading, store
+
+from ...conftest import TINY, randomize
+from . import server as act
+
+WEIGHTS = np.random.default_rng(0).bytes(600_000)       # the store does not look into the file
+SPEC = VariantSpec('resnest50', (3, 4, 6, 3), sha1=hashlib.sha1(WEIGHTS).hexdigest())
+NAME = f'{SPEC.file}.params'
+FORK = multiprocessing.get_context('fork')
+
+
+def archive(*members):
+    """A zip of (name, data) pairs, stored without compression as random weights are."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w') as opened:
+        for name, data in members:
+            opened.writestr(name, data)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    running = act.Server(archive((NAME, WEIGHTS)))
+    monkeypatch.setattr(store, 'URL', running.url + '/{file}.zip')
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    for name in ('RESNEST_HOME', 'RESNEST_MIRROR', 'MXNET_HOME'):
+        monkeypatch.delenv(name, raising=False)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def home(tmp_path):
+    """The folder; what lies beside it must stay as it is."""
+    (tmp_path / 'beside').write_text('')
+    folder = tmp_path / 'home'
+    yield folder
+    assert {path.name for path in tmp_path.iterdir()} <= {'beside', 'home', 'mirror'}
+    for path in folder.glob('*.params'):
+        assert path.read_bytes() == WEIGHTS     # nothing half-written ever has the name
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def went_on_at(asked, arrived):
+    """Whether a request asked for what comes after the bytes that have arrived, but for one piece."""
+    return arrived - downloading.PIECE < int(asked[len('bytes='):-1]) <= arrived
+
+
+def refused(home, *wanted):
+    """model_file raises one line with all of this in it; returns it."""
+    with pytest.raises(InputError) as caught:
+        store.model_file(SPEC, home)
+    message = str(caught.value)
+    assert '\n' not in message
+    for text in (NAME, str(home), *wanted):
+        assert text in message
+    return message
+
+
+@pytest.mark.parametrize('behaviour', [act.whole, act.slow, act.without_range, act.moved])
+def test_whole(server, home, behaviour):
+    server.acts = [behaviour]
+    path = store.model_file(SPEC, home)
+    assert path == home / NAME
+    assert path.read_bytes() == WEIGHTS
+    assert names(home) == [NAME]
+    asked = len(server.asked)
+    assert store.model_file(SPEC, home) == path
+    assert len(server.asked) == asked      # found locally: no network at all
+
+
+def test_a_connection_that_breaks_off_is_taken_up_again(server, home):
+    server.acts = [act.cut, act.cut, act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert len(server.asked) == 3
+    assert went_on_at(server.asked[1], len(server.data) // 2)
+    assert int(server.asked[2][6:-1]) > int(server.asked[1][6:-1])
+    assert names(home) == [NAME]
+
+
+def test_a_server_that_is_silent_is_asked_again(server, home, monkeypatch):
+    monkeypatch.setattr(downloading, 'TIMEOUT', (1, 0.3))
+    server.acts = [act.stall, act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert len(server.asked) == 2
+    assert went_on_at(server.asked[1], len(server.data) // 2)
+
+
+def test_a_later_call_goes_on(server, home):
+    server.acts = [act.cut, act.status(503)]
+    refused(home, server.url, 'HTTP 503')
+    assert names(home) == [f'{SPEC.file}.zip.part']
+    server.acts = [act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert went_on_at(server.asked[-1], len(server.data) // 2)
+    assert names(home) == [NAME]
+
+
+def test_a_broken_download_from_a_server_without_ranges_starts_again(server, home):
+    server.acts = [act.cut_without_range, act.without_range]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert len(server.asked) == 2
+
+
+def test_truncated_again_and_again(server, home):
+    server.acts = [act.cut_without_range]
+    refused(home, 'broke off', 'run it again to go on')
+    assert len(server.asked) == 2       # the second brought nothing more
+    assert names(home) == [f'{SPEC.file}.zip.part']
+
+
+@pytest.mark.parametrize('rest', [0, 100])
+def test_a_partial_file_that_is_whole_or_too_long(server, home, rest):
+    home.mkdir()
+    (home / f'{SPEC.file}.zip.part').write_bytes(server.data + bytes(rest))
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert server.asked == [f'bytes={len(server.data) + rest}-'] + [None] * (rest > 0)
+
+
+@pytest.mark.parametrize('behaviour, wanted', [
+    (act.page, 'a web page, not a whole zip archive'),
+    (act.spoilt, 'damaged, not a whole zip archive')])
+def test_a_bad_answer_is_named_and_fetched_again_once(server, home, caplog, behaviour, wanted):
+    server.acts = [behaviour, act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert wanted in caplog.text
+    assert server.asked == [None, None]
+    (home / NAME).unlink()
+    server.acts, server.asked = [behaviour], []
+    refused(home, server.url, wanted)
+    assert server.asked == [None, None]
+    assert names(home) == []
+
+
+@pytest.mark.parametrize('members, wanted', [
+    ([(NAME, WEIGHTS[:-1] + b'?')], f'the sha1 of {NAME} is not {SPEC.sha1}'),
+    ([('other.params', WEIGHTS)], f'the archive has no {NAME}'),
+    ([('../' + NAME, WEIGHTS)], f'the archive has no {NAME}'),
+    ([], f'the archive has no {NAME}')])
+def test_an_archive_of_other_things(server, home, members, wanted):
+    server.data = archive(*members)
+    refused(home, wanted)
+    assert len(server.asked) == 2
+    assert names(home) == []
+
+
+def test_no_other_member_is_taken(server, home):
+    server.data = archive(('../beside', b'gone'), ('/' + NAME, b''), ('more.params', b''), (NAME, WEIGHTS))
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert names(home) == [NAME]
+    assert (home.parent / 'beside').read_text() == ''
+
+
+@pytest.mark.parametrize('behaviour, wanted', [(act.status(404), 'HTTP 404 Not Found'), (act.in_circles, 'redirects'),
+                                               (act.status(403), 'HTTP 403 Forbidden'), (act.status(500), 'HTTP 500')])
+def test_refusals(server, home, behaviour, wanted):
+    server.acts = [behaviour]
+    refused(home, f'{server.url}/{SPEC.file}.zip', wanted)
+    assert names(home) == []
+
+
+def test_offline_names_url_file_and_folder(server, home):
+    server.close()
+    refused(home, f'{server.url}/{SPEC.file}.zip', 'Connection refused', f'into {home}')
+    assert names(home) == []
+
+
+def test_a_damaged_file_without_a_network(server, home, tmp_path):
+    server.close()
+    folder = tmp_path / 'mirror'        # not `home`, where every .params file has to be whole
+    folder.mkdir()
+    (folder / NAME).write_bytes(act.PAGE)
+    refused(folder, f'{folder / NAME} is a web page, and cannot get', 'Connection refused')
+    assert names(folder) == [NAME]
+
+
+@pytest.mark.parametrize('name, data', [(NAME, WEIGHTS), (f'{SPEC.file}.zip', archive((NAME, WEIGHTS)))],
+                         ids=['params', 'zip'])
+def test_a_file_placed_in_the_folder_is_used(server, home, name, data):
+    home.mkdir()
+    (home / name).write_bytes(data)
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert server.asked == []
+
+
+@pytest.mark.parametrize('name', [NAME, f'{SPEC.file}.zip'])
+@pytest.mark.parametrize('data', [WEIGHTS[:-5], act.PAGE, b''], ids=['truncated', 'web page', 'empty'])
+def test_a_damaged_file_in_the_folder_is_named_and_replaced(server, home, caplog, name, data):
+    home.mkdir()
+    (home / name).write_bytes(data)
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert server.asked == [None]
+    assert caplog.text.count(f"{home / name}: {'a web page' if data == act.PAGE else 'damaged'}") == 1
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+
+
+def fetch(home, barrier):
+    barrier.wait()
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+
+
+def test_eight_processes_at_once_fetch_once(server, home):
+    server.acts = [act.slow]
+    barrier = FORK.Barrier(8)
+    processes = [FORK.Process(target=fetch, args=(home, barrier)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 8
+    assert server.asked == [None]
+    assert names(home) == [NAME]
+
+
+def test_a_killed_process_leaves_what_the_next_goes_on_with(server, home):
+    server.acts = [act.stall, act.whole]
+    process = FORK.Process(target=store.model_file, args=(SPEC, home))
+    process.start()
+    part = home / f'{SPEC.file}.zip.part'
+    deadline = time.time() + 30
+    while not (part.exists() and part.stat().st_size) and time.time() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.join(10)
+    arrived = part.stat().st_size
+    assert names(home) == [part.name]
+    assert 0 < arrived <= len(server.data) // 2
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert server.asked == [None, f'bytes={arrived}-']
+
+
+@pytest.mark.parametrize('slash', ['', '/'])
+def test_a_mirror_on_the_web(server, home, monkeypatch, slash):
+    monkeypatch.setenv('RESNEST_MIRROR', server.url + slash)
+    monkeypatch.setattr(store, 'URL', 'http://127.0.0.1:9/{file}.zip')
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize('name, data', [(NAME, WEIGHTS), (f'{SPEC.file}.zip', archive((NAME, WEIGHTS)))],
+                         ids=['params', 'zip'])
+@pytest.mark.parametrize('scheme', ['', 'file://'])
+def test_a_mirror_on_a_path(server, home, monkeypatch, scheme, name, data):
+    mirror = home.with_name('mirror')
+    mirror.mkdir()
+    monkeypatch.setenv('RESNEST_MIRROR', f'{scheme}{mirror}')
+    refused(home, str(mirror), 'no such file')
+    (mirror / name).write_bytes(data)
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert names(home) == [NAME]
+    assert names(mirror) == [name]
+    assert server.asked == []
+
+
+def test_the_environment_names_the_folder(server, home, monkeypatch):
+    monkeypatch.setenv('MXNET_HOME', str(home))
+    assert store.model_file(SPEC) == home / 'models' / NAME
+    monkeypatch.setenv('RESNEST_HOME', str(home / 'weights'))
+    assert store.model_file(SPEC) == home / 'weights' / NAME
+    assert store.model_file(SPEC, home / 'given') == home / 'given' / NAME
+
+
+def test_a_folder_that_cannot_be_made(server, home):
+    home.write_text('a file')
+    refused(home, 'File exists', 'RESNEST_HOME')
+    assert server.asked == []
+
+
+def test_purge_removes_what_was_downloaded_and_nothing_else(server, home):
+    home.mkdir()
+    official = VARIANTS['resnest50'].file
+    mine = ['mine.params', f'{official}-tuned.params', 'resnest50.params']
+    for name in [*mine, f'{official}.params', f'{official}.zip.part']:
+        (home / name).write_bytes(WEIGHTS)
+    assert purge(home) == [home / f'{official}.params', home / f'{official}.zip.part']
+    assert names(home) == sorted(mine)
+    assert purge(home / 'nowhere') == []
+
+
+def test_list_models_pretrained():
+    assert list_models(pretrained=True) == [name for name in list_models() if name not in ('resnest14', 'resnest26')]
+    assert list_models('*fast_1s*', pretrained=True) == list_models('*fast_1s*')
+    assert list_models('resnest14', True) == []
+
+
+@pytest.fixture
+def official(server, monkeypatch, tmp_path):
+    """A small network takes the place of resnest50, with 'published' weights for 1000 classes."""
+    path = tmp_path / 'made.params'
+    spec = dataclasses.replace(TINY, name='resnest50')
+    monkeypatch.setitem(VARIANTS, 'resnest50', spec)
+    net = randomize(get_model('resnest50'))
+    net.save_parameters(str(path))
+    spec = dataclasses.replace(spec, sha1=hashlib.sha1(path.read_bytes()).hexdigest())
+    monkeypatch.setitem(VARIANTS, 'resnest50', spec)
+    server.data = archive((f'{spec.file}.params', path.read_bytes()))
+    path.unlink()
+    return net
+
+
+def test_pretrained_from_the_server_then_without_it(official, server, tmp_path):
+    x = mx.nd.ones((1, 3, 32, 32))
+    for _ in range(2):
+        net = get_model('resnest50', pretrained=True, root=tmp_path)
+        np.testing.assert_array_equal(net(x).asnumpy(), official(x).asnumpy())
+        server.close()
+    assert len(server.asked) == 1
+
+
+def test_other_classes_get_a_new_classifier(official, server, tmp_path):
+    devices = [mx.cpu(0), mx.cpu(1)]
+    net = get_model('resnest50', pretrained=True, root=tmp_path, classes=7, ctx=devices)
+    for name, param in net._collect_params_with_prefix().items():
+        assert param.list_ctx() == devices
+        if name.startswith('fc.'):
+            assert param.shape[0] == 7
+        else:
+            wanted = official._collect_params_with_prefix()[name].data().asnumpy()
+            np.testing.assert_array_equal(param.data(devices[1]).asnumpy(), wanted)
+    logits = net(mx.nd.ones((1, 3, 32, 32))).asnumpy()
+    assert logits.shape == (1, 7)
+    assert np.ptp(logits) > 0
+    with pytest.raises(InputError, match='made for 1000 classes'):
+        get_model('resnest50', pretrained=next(tmp_path.glob('*.params')), classes=7)
+
+
+def test_pretrained_does_not_hide_other_differences(official, tmp_path):
+    with pytest.raises(InputError, match='conv1.0.weight'):
+        get_model('resnest50', pretrained=True, root=tmp_path, classes=7, in_channels=4)

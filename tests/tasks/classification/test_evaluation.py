@@ -1,0 +1,38 @@
+"""Counts of correct samples against sorting, ties and NaN included."""
+import mxnet as mx
+import numpy as np
+import pytest
+
+from resnest.gluon.tasks.classification.evaluation import count_correct, evaluate
+
+
+@pytest.mark.parametrize('classes', [2, 4, 5, 6, 1000])
+def test_counts_equal_sorting(classes):
+    rng = np.random.default_rng(classes)
+    logits, labels = rng.normal(size=(200, classes)).astype('float32'), rng.integers(0, classes, 200)
+    order = np.argsort(-logits, axis=1)
+    wanted = sum(order[:, 0] == labels), sum(label in row[:5] for label, row in zip(labels, order))
+    assert count_correct(logits, labels) == wanted
+
+
+def test_equal_logits_and_nan_are_no_success():
+    logits = np.array([[1, 1, 1, 1, 1, 1, 1], [np.nan] * 7, [0, 9, np.nan, 0, 0, 0, 0]])
+    assert count_correct(logits, np.array([0, 3, 1])) == (0, 1)
+
+
+def test_evaluate_adds_the_batches():
+    rng = np.random.default_rng(0)
+    batches = [(rng.integers(0, 255, (n, 2, 2, 3), dtype=np.uint8), rng.integers(0, 7, n)) for n in (4, 4, 3)]
+    weights = mx.nd.array(rng.normal(size=(12, 7)))
+    seen = []
+    found = evaluate(lambda x: mx.nd.dot(x.astype('float32').reshape((0, -1)), weights), batches, mx.cpu(), seen.append)
+    logits = np.concatenate([images.reshape(len(images), -1) @ weights.asnumpy() for images, _ in batches])
+    labels = np.concatenate([labels for _, labels in batches])
+    assert (found['correct1'], found['correct5']) == count_correct(logits, labels)
+    assert (found['seen'], seen) == (11, [4, 4, 3])
+    assert (found['images_per_second'] > 0, found['nonfinite']) == (True, 0)
+
+
+def test_evaluate_nothing():
+    assert evaluate(None, [], mx.cpu()) == {'correct1': 0, 'correct5': 0, 'seen': 0, 'nonfinite': 0,
+                                            'images_per_second': None}

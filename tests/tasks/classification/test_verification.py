@@ -1,0 +1,109 @@
+"""The picked images, the calibration images, and the figures."""
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon.data import Evaluation, RecordSet
+from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
+from resnest.gluon.tasks.classification.verification import (
+    OnnxNet,
+    onnx_engine,
+    picked_batches,
+    result,
+    result_line,
+    settle,
+)
+
+from ...conftest import encoded
+
+
+@pytest.mark.parametrize('count, limit, ranks', [(37, None, 1), (37, 10, 1), (37, 10, 3), (5, 50, 2), (3, 2, 4)])
+def test_each_picked_image_comes_once_over_the_ranks(count, limit, ranks):
+    batches = [batch for rank in range(ranks) for batch in picked_batches(count, limit, 4, rank, ranks)]
+    assert max(map(len, batches)) <= 4
+    found = sorted(np.concatenate(batches).tolist())
+    wanted = min(limit or count, count)
+    assert len(set(found)) == len(found) == wanted
+    gaps = np.diff([*found, count])
+    assert gaps.max() - gaps.min() <= 1         # evenly over all, since the classes may come in order
+    assert 0 <= found[0] < found[-1] < count or wanted == 1
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(InputError, match='--limit must be at least 1, got 0'):
+        picked_batches(5, 0, 4)
+
+
+def test_figures():
+    found = result([3, 4, 8, 0], 12.34, 'x.params', model='m', engine='gluon', precision='int8')
+    assert (found['top1'], found['top5'], found['seen']) == (37.5, 50, 8)
+    assert result_line(found) == 'm: top-1 37.50 %  top-5 50.00 %  of 8 images, 12.3 images/s (gluon, int8)'
+    with pytest.raises(InputError, match='x.params: .* not finite for 2 of 8 images'):
+        result([3, 4, 8, 2], None, 'x.params')
+
+
+@pytest.fixture
+def relu_file(tmp_path):
+    """A function that writes a file of one ReLU with the given metadata, and opens it."""
+    onnx = pytest.importorskip('onnx')
+    pytest.importorskip('onnxruntime')
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ('data', 'y')]
+    graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['data'], ['y'])], 'g', values[:1], values[1:])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)], ir_version=7)
+
+    def write(**metadata):
+        onnx.helper.set_model_props(model, metadata)
+        onnx.save(model, str(tmp_path / 'x.onnx'))
+        return OnnxNet(tmp_path / 'x.onnx')
+    return write
+
+
+@pytest.mark.parametrize('given, metadata, wanted', [
+    ({}, {}, ('resnest50', 224, 0.875)),
+    ({}, dict(model='resnest269', image_size='64', crop_ratio='0.5'), ('resnest269', 64, 0.5)),
+    ({}, dict(model='resnest269'), ('resnest269', 416, 0.928)),
+    ({}, dict(model='yolo', image_size='[64, 64]', crop_ratio=''), ('resnest50', 224, 0.875)),
+    ({}, dict(model='yolo', image_size='64', crop_ratio='0.5'), ('resnest50', 64, 0.5)),
+    (dict(model='resnest101'), dict(model='resnest269', image_size='64'), ('resnest101', 64, 0.875)),
+    (dict(size=32, ratio=1.0), dict(model='resnest14', image_size='64', crop_ratio='0.5'), ('resnest14', 32, 1.0)),
+])
+def test_the_exported_file_tells_what_is_not_given(relu_file, given, metadata, wanted):
+    assert settle(**given, exported=relu_file(**metadata)) == wanted
+
+
+def test_a_file_that_is_no_classifier_is_refused(relu_file):
+    with pytest.raises(InputError, match=r'x.onnx: its output is \(1, 3, 32, 32\), not \(N, classes\)'):
+        onnx_engine(relu_file(), 3, 32)
+
+
+def test_calibration_takes_training_images(squares, tmp_path):
+    records, source = calibration_records(rec_dir=str(squares))
+    assert [path.name[:5] for path in records.files] == ['train'] * 3
+    assert 'training shards' in source
+    batches = list(calibration_batches(records, Evaluation(16), 10, batch_size=4))
+    assert [images.shape for images, _ in batches] == [(4, 16, 16, 3), (4, 16, 16, 3), (2, 16, 16, 3)]
+    train = RecordSet(squares, 'train')
+    assert [label for _, labels in batches for label in labels] == [train[i * 96 // 10][1] for i in range(10)]
+    assert len(list(calibration_batches(records, Evaluation(16), 1000, batch_size=100))[0][1]) == 96
+
+
+def test_calibration_takes_a_folder_of_images(tmp_path):
+    colours = {'b.png': 200, 'sub/a.png': 10, 'sub/deep/c.png': 90}
+    for name, value in colours.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(encoded(np.full((20, 30, 3), value, dtype=np.uint8)))
+    (tmp_path / 'notes.txt').write_text('no image')
+    records, source = calibration_records(str(tmp_path))
+    (images, _), = calibration_batches(records, Evaluation(16))
+    assert (sorted(images[:, 0, 0, 0]), source) == ([10, 90, 200], str(tmp_path))
+
+
+def test_calibration_never_takes_the_verified_images(squares, tmp_path):
+    for settings in (dict(rec_dir=str(squares / 'val-00000-of-00003.rec')), dict(data_dir=str(tmp_path)), {}):
+        with pytest.raises(InputError, match='no training images to calibrate int8 with'):
+            calibration_records(**settings)
+    assert calibration_records(rec_dir=str(squares / 'val-00000-of-00003.rec'), needed=False) == (None, None)
+    with pytest.raises(InputError, match='no pictures'):
+        calibration_records(str(tmp_path))
+    with pytest.raises(InputError, match='at least 1, got 0'):
+        calibration_batches(RecordSet(squares, 'train'), Evaluation(16), 0)

@@ -1,0 +1,168 @@
+"""What a run shows and writes."""
+import io
+import json
+import os
+import re
+import struct
+import sys
+
+import pytest
+from PIL import Image
+
+from resnest.errors import InputError, MissingPackage
+from resnest.gluon.training.reporting import monitor as module
+from resnest.gluon.training.reporting.monitor import Monitor
+from resnest.gluon.training.reporting.tensorboard import EventWriter
+
+
+def row(epoch, **extra):
+    return {'epoch': epoch, 'loss': 1 / epoch, 'lr': 0.1, 'train_top1': 50.0, 'images_per_second': 200.0,
+            'waiting': 0.02, 'top1': 40.0 + epoch, 'top5': 90.0, 'time': 1000.0 + epoch, **extra}
+
+
+def run(monitor, epochs, first=0, total=5):
+    for epoch in range(first, epochs):
+        monitor.begin(epoch, total, 2)
+        monitor.advance(2)
+        monitor.end(row(epoch + 1))
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / 'log.jsonl').read_text().splitlines()]
+
+
+def points(folder):
+    """(tag, step, value, time) of all event files: each record is length, crc, bytes, crc."""
+    events = pytest.importorskip('tensorboardX.proto.event_pb2')
+    found = []
+    for path in sorted(folder.glob('events.out.tfevents.*')):
+        data, place = path.read_bytes(), 0
+        while place < len(data):
+            (length,) = struct.unpack_from('<Q', data, place)
+            event = events.Event.FromString(data[place + 12:place + 12 + length])
+            found += [(value.tag, event.step, value.simple_value, event.wall_time) for value in event.summary.value]
+            place += length + 16
+        assert place == len(data)
+    return found
+
+
+def test_one_line_an_epoch_where_there_is_no_terminal(tmp_path, capsys):
+    run(Monitor(tmp_path), 3)
+    out, err = capsys.readouterr()
+    lines = [line for line in out.splitlines() if not line.startswith('note')]
+    assert [line[:9] for line in lines] == ['epoch   1', 'epoch   2', 'epoch   3']
+    assert err == ''
+    assert '  loss 0.5000  lr 0.1  train 50.00 %  val 42.00 %  200 images/s  waiting 2%  left 00:00' in lines[1]
+    assert [each['epoch'] for each in log(tmp_path)] == [1, 2, 3]
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+    def time(self):
+        return self.now
+
+
+def test_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
+    """From the middle of an epoch: 6 of 10 steps are left in this epoch and 20 in the two to come."""
+    clock = Clock()
+    monkeypatch.setattr(module, 'time', clock)
+    monkeypatch.setenv('COLUMNS', '200')
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, 'stderr', stream)
+    monitor = Monitor(tmp_path, seconds=100.0)
+    monitor.begin(7, 10, 10, done=4)
+    clock.now = 8.0
+    monitor.advance(2, images=64, waited=2.0, loss='1.500', lr='0.1')
+    monitor._bar.refresh()
+    shown = stream.getvalue().split('\r')[-1]
+    assert re.search(r'epoch 8/10: +60%.*6/10', shown)
+    # 2 steps took 8 s: 24 steps are left.
+    assert 'loss=1.500, lr=0.1, images/s=8, waiting=25%, left=01:36' in shown
+    clock.now = 10.0
+    monitor.advance(4)
+    monitor.end(row(8))
+    assert 'left 00:33' in capsys.readouterr().out      # 20 steps at 10 s for 6
+    assert monitor.seconds() == 110.0
+
+
+def test_other_ranks_write_nothing(tmp_path, capsys):
+    monitor = Monitor(tmp_path / 'new', active=False)
+    run(monitor, 2)
+    monitor.curves()
+    monitor.summary(top1=1.0)
+    assert not (tmp_path / 'new').exists()
+    assert capsys.readouterr() == ('', '')
+
+
+def test_curves_and_summary(tmp_path):
+    monitor = Monitor(tmp_path / 'new')
+    run(monitor, 3)
+    monitor.curves()
+    with Image.open(tmp_path / 'new/curves.png') as image:
+        assert min(image.size) > 300
+    monitor.summary(top1=43.0)
+    summary = json.loads((tmp_path / 'new/summary.json').read_text())
+    assert summary['top1'] == 43.0
+    assert summary['seconds'] >= 0
+    assert not list((tmp_path / 'new').glob('*.part'))
+
+
+def test_events_hold_each_epoch_once_after_a_resume(tmp_path):
+    pytest.importorskip('tensorboardX')
+    run(Monitor(tmp_path), 4)                       # killed; the checkpoint knows two epochs
+    run(Monitor(tmp_path, rows=[row(1), row(2)]), 5, first=2)
+    found = points(tmp_path / 'tensorboard')
+    assert len(found) == len({point[:2] for point in found}) == 5 * 7
+    for epoch in range(1, 6):
+        assert ('top1/validation', epoch, 40.0 + epoch, 1000.0 + epoch) in found
+        assert ('loss/train', epoch, pytest.approx(1 / epoch), 1000.0 + epoch) in found
+    assert [each['epoch'] for each in log(tmp_path)] == [1, 2, 3, 4, 5]
+
+
+def test_events_are_whole_again_after_an_error(tmp_path, monkeypatch, capsys):
+    pytest.importorskip('tensorboardX')
+    monitor = Monitor(tmp_path)
+    run(monitor, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(EventWriter, 'write', lambda self, rows: os.stat('/nothing'))
+        run(monitor, 3, first=2)
+    assert 'tensorboard was not written: FileNotFoundError' in capsys.readouterr().out
+    run(monitor, 4, first=3)
+    assert sorted(point[1] for point in points(tmp_path / 'tensorboard') if point[0] == 'loss/train') == [1, 2, 3, 4]
+
+
+def test_a_missing_package_is_told_once(tmp_path, monkeypatch, capsys):
+    def missing(folder):
+        raise MissingPackage("tensorboardX is not installed: pip install 'resnest[demo]'")
+    monkeypatch.setattr(module, 'EventWriter', missing)
+    run(Monitor(tmp_path), 3)
+    assert capsys.readouterr().out.count("note: no tensorboard/: tensorboardX is not installed") == 1
+    assert len(log(tmp_path)) == 3
+
+
+def test_training_goes_on_when_nothing_can_be_written(tmp_path, monkeypatch, capsys):
+    def full(path, data):
+        raise OSError(28, 'No space left on device')
+    monitor = Monitor(tmp_path)
+    run(monitor, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, 'replace_file', full)
+        run(monitor, 2, first=1)
+        monitor.summary(top1=1.0)
+    out = capsys.readouterr().out
+    assert 'log.jsonl was not written: OSError: [Errno 28] No space left' in out
+    assert 'summary.json was not written' in out
+    assert len(log(tmp_path)) == 1
+    run(monitor, 3, first=2)
+    assert [each['epoch'] for each in log(tmp_path)] == [1, 2, 3]
+
+
+def test_a_folder_that_cannot_be_written_is_told_at_once():
+    with pytest.raises(InputError, match='/dev/null/x: cannot be written to'):
+        Monitor('/dev/null/x')

@@ -1,0 +1,79 @@
+"""Bad numbers, dead workers and full disks."""
+import resource
+import subprocess
+
+import pytest
+
+from resnest.gluon.training.run import checkpoint
+
+from ...conftest import assert_refused, needs_horovod
+from ..runs import little_run, log, program
+
+WORDS = ('--batch-size', 16, '--lr', 0.02, '--num-epochs', 2, '--warmup-epochs', 1, '--save-steps', 2, '--mixup')
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_before_the_update(tmp_path):
+    result = little_run(tmp_path / 'run', *WORDS, '--poison', 1, 17)
+    assert_refused(result, 'the loss is nan in epoch 2, learning rate', ' 17 ', '--skip-nonfinite')
+    whole = little_run(tmp_path / 'whole', *WORDS)
+    assert whole.returncode == 0, whole.stderr
+    path, data, damaged = checkpoint.newest(tmp_path / 'run')
+    assert not damaged
+    found, state = checkpoint.load(data, path)
+    assert (state['epoch'], len(state['rows'])) == (1, 1)
+    assert log(tmp_path / 'run') == log(tmp_path / 'whole')[:1]
+
+
+def test_steps_that_are_left_out(tmp_path):
+    result = little_run(tmp_path, *WORDS, '--poison', 0, 17, '--skip-nonfinite', 1)
+    assert result.returncode == 0, result.stderr
+    assert 'left out (1 of 1)' in result.stdout
+    assert all(0 < row['loss'] < 100 for row in log(tmp_path))
+    assert all(0 <= row['top1'] <= 100 for row in log(tmp_path))        # the running statistics are finite
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_one_worker_s_loss_stops_all(tmp_path):
+    result = little_run(tmp_path / 'run', *WORDS, '--poison', 0, 17, '--batch-size', 8, ranks=2)
+    printed = result.stdout + result.stderr
+    assert printed.count('the loss is nan in epoch 1') == 1
+    assert 'Traceback' not in ''.join(line for line in printed.splitlines() if line.startswith('['))
+    result = little_run(tmp_path / 'on', *WORDS, '--poison', 0, 17, '--batch-size', 8, '--skip-nonfinite', 1, ranks=2)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+@needs_horovod
+@pytest.mark.parametrize('rank', [0, 1])
+def test_a_worker_that_dies_is_named(tmp_path, rank):
+    result = little_run(tmp_path, *WORDS, '--die', rank, 0, 1, '--batch-size', 8, ranks=2, timeout=60)
+    printed = result.stdout + result.stderr
+    assert result.returncode != 0
+    assert f'error: worker {rank} (process ' in printed
+    assert f'this is worker {1 - rank}' in printed
+
+
+def test_a_full_disk_costs_no_training(small_disk):
+    disk = small_disk('600k')
+    (disk / 'other').write_bytes(bytes(540_000))
+    result = little_run(disk / 'run', *WORDS, '--layers', 'plain', '--keep', 100)
+    assert result.returncode == 0, result.stderr
+    assert 'was not written: No space left on device' in result.stdout
+    assert 'epoch   2' in result.stdout
+    for path in checkpoint.found(disk / 'run'):
+        checkpoint.load(path.read_bytes(), path)
+    assert not list(disk.rglob('*.part'))
+    assert 'Exception ignored' not in result.stderr
+
+
+def test_a_file_that_cannot_grow_leaves_the_old_checkpoint(tmp_path):
+    """The same where no disk can be mounted: files of more than 200 kB are refused, which all checkpoints are."""
+    result = subprocess.run([str(word) for word in program(tmp_path, *WORDS)], capture_output=True, text=True,
+                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)))
+    assert result.returncode == 0, result.stderr
+    assert 'checkpoint was not written: File too large' in result.stdout
+    assert 'best.params was not written: an incomplete file' in result.stdout
+    assert 'Exception ignored' not in result.stderr
+    assert not checkpoint.found(tmp_path)
+    assert len(log(tmp_path)) == 2
