@@ -1,6 +1,6 @@
 """Images per second of the input pipelines: ours beside mxnet's DataLoader and ImageRecordIter.
 
-Each contender runs in fresh processes, in turn with the others (``python -m resnest.gluon.data.throughput SETTINGS``
+Each contender runs in fresh processes, in turn with the others (``python -m resnest.gluon.speed.pipelines SETTINGS``
 is one of them), on the same shards and with the same augmentations where it can do them.
 """
 import json
