@@ -73,7 +73,7 @@ def same_file(path, opened):
 
 def _open(path):
     safely = os.O_NOFOLLOW | os.O_NONBLOCK
-    opened = open(path, 'a+b', opener=lambda name, flags: os.open(name, flags | safely, 0o644))
+    opened = open(path, 'a+b', opener=lambda name, flags: os.open(name, flags | safely, 0o644))  # noqa: SIM115
     if not os.path.isfile(opened.fileno()):
         opened.close()
         raise OSError(errno.EINVAL, 'is no plain file; remove it', str(path))

@@ -80,7 +80,7 @@ def run_door(door, seed, cases):
 def serve(door, seed, first, cases, pipe):
     """Run the cases from ``first`` on and tell of each."""
     os.setpgrp()
-    sys.stdin = open(os.devnull)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     warnings.simplefilter('ignore')
     module = importlib.import_module(f'tests.fuzz.{door}')
     for case in range(first, cases):

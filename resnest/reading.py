@@ -1,0 +1,167 @@
+"""Files that somebody else wrote, read with care: plain files of a bounded size, and JSON and YAML of a bounded shape.
+
+Every text that the package reads comes through here: manifests, recipes, specs, class names, summaries.
+"""
+import json
+import os
+import re
+import stat
+
+import yaml
+
+from resnest.errors import InputError
+
+__all__ = ['LARGEST', 'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes', 'read_json', 'read_text',
+           'read_yaml']
+
+LARGEST = 64 << 20      # bytes of a text that is read as a whole
+DEEPEST = 100           # brackets within brackets
+LONGEST_NUMBER = 20     # digits
+
+
+def one_line(value, most=200):
+    """A value, such as part of a file, as it may stand in a message: printable, on one line, cut where it is long."""
+    text = value if isinstance(value, str) else str(value)
+    text = ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return text if len(text) <= most else f'{text[:most - 1]}…'
+
+
+def open_plain(path):
+    """Open a file for reading, as bytes; raises InputError, that names it, for what is no plain file.
+
+    A pipe, a device or a terminal would never end, or wait for someone who writes to it. Links are followed.
+    """
+    try:
+        opened = open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    except (OSError, ValueError) as error:      # ValueError: a name with a zero byte
+        reason = getattr(error, 'strerror', None) or error
+        raise InputError(f'{one_line(path)}: cannot be read: {reason}') from None
+    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+        opened.close()
+        raise InputError(f'{one_line(path)}: no plain file; give one')
+    return opened
+
+
+def read_bytes(path, most=LARGEST):
+    """The bytes of a plain file; raises InputError where it cannot be read or is larger than ``most`` bytes."""
+    with open_plain(path) as opened:
+        size = os.fstat(opened.fileno()).st_size
+        if size > most:
+            raise InputError(f'{one_line(path)}: {size} bytes, but such a file has at most {most}')
+        try:
+            data = opened.read(most + 1)
+        except OSError as error:
+            raise InputError(f'{one_line(path)}: cannot be read: {error.strerror}') from None
+    if len(data) > most:        # it tells no size, as those of /proc
+        raise InputError(f'{one_line(path)}: longer than {most} bytes')
+    return data
+
+
+def read_text(path, most=LARGEST):
+    """The text (UTF-8, with or without a byte order mark) of a plain file; raises InputError where it is none."""
+    try:
+        return read_bytes(path, most).decode('utf-8-sig')
+    except UnicodeDecodeError as error:
+        raise InputError(f'{one_line(path)}: no text in UTF-8 (byte {error.start}); save it as UTF-8') from None
+
+
+def read_json(path, most=LARGEST):
+    """The value in a JSON file; raises InputError as :func:`parse_json`."""
+    return parse_json(read_text(path, most), path)
+
+
+def parse_json(text, where):
+    """The value of a JSON text; raises InputError that names ``where`` for anything else.
+
+    Refused too: NaN and infinity, which JSON does not have, whole numbers of more than 20 digits, texts that UTF-8
+    cannot write, and values nested more than 100 deep.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_int=_integer)
+        _check(value, text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'{one_line(where)}: not JSON: {one_line(error)}') from None
+    return value
+
+
+def read_yaml(path, most=1 << 20):
+    """The value in a YAML file; raises InputError as :func:`parse_yaml`."""
+    return parse_yaml(read_text(path, most), path)
+
+
+def parse_yaml(text, where):
+    """The value of a YAML text, of JSON's types alone: a date is a text, and 1:30 no number in base 60.
+
+    Raises InputError that names ``where``, and the line, for anything else; for what :func:`parse_json` refuses; for
+    aliases, by which a short text becomes a huge value; and for a key that is no text or that stands there twice.
+    """
+    try:
+        value = yaml.load(text, _Loader)
+        _check(value, text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, 'problem_mark', None)
+        line = f', line {mark.line + 1}' if mark else ''
+        problem = one_line(getattr(error, 'problem', None) or error)
+        raise InputError(f'{one_line(where)}{line}: not YAML: {problem}') from None
+    return value
+
+
+def _refuse(name):
+    raise ValueError(f'{name} is no number')
+
+
+def _integer(text):
+    if len(text) > LONGEST_NUMBER:
+        raise ValueError(f'a number of {len(text)} digits')
+    return int(text)
+
+
+def _check(value, text):
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [child for each in level if isinstance(each, (dict, list))
+                 for child in (each.values() if isinstance(each, dict) else each)]
+    if any(isinstance(each, (dict, list)) for each in level):
+        raise ValueError('nested too deeply')
+    if '\\' in text:
+        json.dumps(value, ensure_ascii=False).encode()
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML with JSON's types."""
+
+    depth = 0
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((':bool', ':null'))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()}
+    yaml_constructors = {tag: make for tag, make in yaml.SafeLoader.yaml_constructors.items()
+                         if tag is None or tag.endswith((':bool', ':null', ':str', ':seq', ':map'))}
+
+    def compose_node(self, parent, index):
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, 'an alias (*name) is not understood', event.start_mark)
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise yaml.constructor.ConstructorError(None, None, 'nested too deeply', event.start_mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node, deep=False):
+        known = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            problem = ('a key must be a text' if not isinstance(key, yaml.ScalarNode) else
+                       f'the key {key.value} stands there twice' if key.value in known else None)
+            if problem:
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            known.add(key.value)
+        return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
+
+    def construct_number(self, node):
+        return _integer(node.value) if node.tag.endswith(':int') else float(node.value)
+
+
+for tag, pattern in (('int', r'[-+]?[0-9]+$'), ('float', r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$')):
+    _Loader.add_implicit_resolver(f'tag:yaml.org,2002:{tag}', re.compile(pattern), list('-+.0123456789'))
+    _Loader.add_constructor(f'tag:yaml.org,2002:{tag}', _Loader.construct_number)
