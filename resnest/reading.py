@@ -35,7 +35,7 @@ def open_plain(path):
         opened = open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     except (OSError, ValueError) as error:      # ValueError: a name with a zero byte
         reason = getattr(error, 'strerror', None) or error
-        raise InputError(f'{one_line(path)}: cannot be read: {reason}') from None
+        raise InputError(f'{one_line(path)}: {reason}') from None
     if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
         opened.close()
         raise InputError(f'{one_line(path)}: no plain file; give one')

@@ -1,4 +1,4 @@
-"""Prepare the digits, train resnest14 on them with two workers, verify the saved file and explain what it sees.
+"""Prepare the digits, train resnest14 on them with two ranks, verify the saved file and explain what it sees.
 
 A minute and a half on two cores.
 """

@@ -78,7 +78,7 @@ def test_two_ranks_train_together(squares, tmp_path, words):
                      *train_words(squares, tmp_path, '--num-epochs', 2, *words))
     assert result.returncode == 0, result.stdout + result.stderr
     summary = read_json(tmp_path / 'summary.json')
-    assert (summary['workers'], summary['global_batch_size'], summary['seen']) == (2, 32, 37)
+    assert (summary['ranks'], summary['global_batch_size'], summary['seen']) == (2, 32, 37)
     assert result.stdout.count('epoch   2') == 1        # only rank 0 writes
 
 

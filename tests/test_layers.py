@@ -44,7 +44,7 @@ INSIDE = {
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
 FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.variants', 'resnest.gluon.models.resnet',
          'resnest.gluon.models.zoo', 'resnest.gluon.training.config', 'resnest.gluon.training.recipe',
-         'resnest.gluon.training.options'}
+         'resnest.gluon.training.options', 'resnest.gluon.tasks.classification.config'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

@@ -13,38 +13,38 @@ from resnest import launchers
 from resnest.errors import InputError, SharedError
 from resnest.gluon.mxnet_private import structural_parameters
 
-__all__ = ['STATISTICS', 'Workers', 'start', 'tell_lost_worker']
+__all__ = ['Job', 'STATISTICS', 'start', 'tell_lost_rank']
 
-# How the names of BatchNorm's running statistics end: each worker has its own.
+# How the names of BatchNorm's running statistics end: each rank has its own.
 STATISTICS = ('running_mean', 'running_var')
 
 
 def start():
     """Join the job that a launcher started, otherwise be alone; raises InputError where Horovod is missing."""
     if not launchers.started_by_launcher():
-        return Workers(None)
+        return Job(None)
     try:
         import horovod.mxnet as horovod
     except ImportError as error:
         raise InputError(f'this process was started as one of several, but Horovod cannot be imported ({error}); '
                          f'run make setup, or start a single process') from None
     if not mx.context.num_gpus():
-        # Its own, 1 ms, takes a third of a core from the workers that compute on it.
+        # Its own, 1 ms, takes a third of a core from the ranks that compute on it.
         os.environ.setdefault('HOROVOD_CYCLE_TIME', '5')
     horovod.init()
-    return Workers(horovod)
+    return Job(horovod)
 
 
 @contextlib.contextmanager
-def tell_lost_worker(workers, remedy='start again'):
-    """Turn what MXNet says when another worker has gone into an InputError that names it, and what to do."""
-    processes = workers.processes()
+def tell_lost_rank(job, remedy='start again'):
+    """Turn what MXNet says when another rank has gone into an InputError that names it, and what to do."""
+    processes = job.processes()
     try:
         yield
     except mx.MXNetError as error:
-        if workers.size == 1 or not any(sign in str(error) for sign in LOST):
+        if job.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise InputError(f'{_describe_lost(processes, workers.rank)}; {remedy}') from None
+        raise InputError(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
 
 
 # What Horovod and Gloo say then.
@@ -58,10 +58,10 @@ def _describe_lost(processes, rank):
     while time.monotonic() < deadline:      # the connection may close before the process has gone
         gone = [other for other, (host, pid) in enumerate(processes) if host == here and not _alive(pid)]
         if gone:
-            names = ' and '.join(f'worker {other} (process {processes[other][1]})' for other in gone)
-            return f'{names} died; this is worker {rank}'
+            names = ' and '.join(f'rank {other} (process {processes[other][1]})' for other in gone)
+            return f'{names} died; this is rank {rank}'
         time.sleep(0.1)
-    return f'another worker stopped, and its own message or the last of the launcher names it; this is worker {rank}'
+    return f'another rank stopped, and its own message or the last of the launcher names it; this is rank {rank}'
 
 
 def _alive(pid):
@@ -71,10 +71,10 @@ def _alive(pid):
         return False
 
 
-class Workers:
-    """The processes that train together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` here.
+class Job:
+    """The ranks that work together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` on this machine.
 
-    Every method but :meth:`trainer` is a meeting: all workers call it, in the same order.
+    Every method but :meth:`trainer` is collective: all ranks call it, in the same order.
     """
 
     def __init__(self, horovod):
@@ -85,18 +85,18 @@ class Workers:
         self.local_size = horovod.local_size() if horovod else 1
 
     def trainer(self, params, optimizer, fp16_compression=False):
-        """A Trainer that averages gradients over the workers, after a broadcast of rank 0's parameters."""
+        """A Trainer that averages gradients over the ranks, after a broadcast of rank 0's parameters."""
         if self.size == 1:
             return mx.gluon.Trainer(params, optimizer, kvstore=None)
         self._horovod.broadcast_parameters(params, root_rank=0)
         if not fp16_compression:
             return self._horovod.DistributedTrainer(params, optimizer)
-        # Divided before they are added: the sum over many workers may be more than float16 holds.
+        # Divided before they are added: the sum over many ranks may be more than float16 holds.
         return self._horovod.DistributedTrainer(params, optimizer, compression=self._horovod.Compression.fp16,
                                                 gradient_predivide_factor=float(self.size))
 
     def total(self, values, name):
-        """The sum of a list of numbers over the workers, as float64; counts stay exact."""
+        """The sum of a list of numbers over the ranks, as float64; counts stay exact."""
         values = np.asarray(values, dtype=np.float64)
         if self.size == 1:
             return values
@@ -104,30 +104,30 @@ class Workers:
         return self._horovod.allreduce(mine, average=False, name=name).asnumpy()
 
     def gather(self, value, name):
-        """Every worker's whole number, in the order of ranks."""
+        """Every rank's whole number, in the order of ranks."""
         return self.gather_rows(np.array([value], dtype=np.int64), name)[:, 0].tolist()
 
     def processes(self):
-        """``(host, process id)`` of each worker; hosts as numbers that are the same on one machine."""
+        """``(host, process id)`` of each rank; hosts as numbers that are the same on one machine."""
         host, pid = zlib.crc32(platform.node().encode()), os.getpid()
         return list(zip(self.gather(host, 'hosts'), self.gather(pid, 'processes')))
 
     def gather_rows(self, vector, name):
-        """Every worker's vector as a row of an array ``(size, n)``, in the order of ranks."""
+        """Every rank's vector as a row of an array ``(size, n)``, in the order of ranks."""
         if self.size == 1:
             return vector[None]
         mine = mx.nd.array(vector[None], dtype=vector.dtype)
         return self._horovod.allgather(mine, name=name).asnumpy()
 
     def agree(self, name, value):
-        """Raise InputError on all workers where a whole number is not the same on each."""
+        """Raise InputError on all ranks where a whole number is not the same on each."""
         found = self.gather(value, f'agree on {name}')
         if len(set(found)) > 1:
-            raise SharedError(f'the workers disagree on the {name}: {found} in the order of ranks; give each the same '
+            raise SharedError(f'the ranks disagree on the {name}: {found} in the order of ranks; give each the same '
                              f'data and options, or use --sharding local')
 
     def from_first(self, make, name):
-        """What ``make()`` returns on rank 0 (bytes or None), on every worker.
+        """What ``make()`` returns on rank 0 (bytes or None), on every rank.
 
         Its InputError or OSError is raised on all of them, so that none waits for another that has left.
         """
@@ -150,7 +150,7 @@ class Workers:
         return None if status == 1 else data
 
     def average_statistics(self, net):
-        """Average BatchNorm's running statistics over the workers, in place."""
+        """Average BatchNorm's running statistics over the ranks, in place."""
         if self.size == 1:
             return
         for name, param in structural_parameters(net).items():
@@ -159,6 +159,6 @@ class Workers:
         mx.nd.waitall()
 
     def finish(self):
-        """Wait for the other workers, so that none leaves while another still needs it."""
+        """Wait for the other ranks, so that none leaves while another still needs it."""
         mx.nd.waitall()
         self.total([1], 'finish')

@@ -14,34 +14,37 @@ def main(arguments=None):
     parser.add_argument('spec', type=Path, help='YAML file of the rows')
     parser.add_argument('--only', nargs='+', metavar='ROW', help='names of the rows to train; all unless given')
     parser.add_argument('--out', type=Path, help='folder of the results (default: runs/ and the name of the spec)')
-    parser.add_argument('--workers', type=int, default=1, metavar='N',
+    parser.add_argument('--ranks', '--workers', type=int, default=1, metavar='N',
                         help='Horovod processes on this machine (default: 1)')
     parser.add_argument('--launcher', metavar='COMMAND', help="what starts the processes of a row, with its options: "
                         "'horovodrun -np 64 --hostfile hosts'")
     words = sys.argv[1:] if arguments is None else list(arguments)
     place = words.index('--') if '--' in words else len(words)
     options = parser.parse_args(words[:place])
-    if options.workers < 1:
-        raise InputError(f'--workers must be at least 1, got {options.workers}')
+    if options.ranks < 1:
+        raise InputError(f'--ranks must be at least 1, got {options.ranks}')
 
     import shlex
 
+    from resnest.gluon.tasks.classification import ClassificationConfig
     from resnest.gluon.tasks.classification.ablation.rows import chosen, format_rows, read_spec, train_rows
-    from resnest.gluon.training.options import FIELDS, add_options
+    from resnest.gluon.training import add_options
+    from resnest.gluon.training.config import fields_of
 
     train_options = argparse.ArgumentParser(prog='train.py')
-    add_options(train_options)
+    add_options(train_options, ClassificationConfig)
     given = vars(train_options.parse_args(words[place + 1:]))
     if given['config'] or given['print_config']:
         raise InputError('--config and --print-config do not go with an ablation: its spec has the options')
-    rows = read_spec(options.spec, {name: value for name, value in given.items() if name in FIELDS})
+    known = fields_of(ClassificationConfig)
+    rows = read_spec(options.spec, {name: value for name, value in given.items() if name in known})
     if not all(row.values.get('rec_train') and row.values.get('rec_val') for row in rows):
         raise InputError('the data are missing: end the command with -- --rec-train FOLDER --rec-val FOLDER')
     launcher = []
     if options.launcher:
         launcher = shlex.split(options.launcher)
-    elif options.workers > 1:
-        launcher = ['horovodrun', '-np', options.workers, '-H', f'localhost:{options.workers}']
+    elif options.ranks > 1:
+        launcher = ['horovodrun', '-np', options.ranks, '-H', f'localhost:{options.ranks}']
     out = options.out or Path('runs', options.spec.stem)
     train = [*launcher, sys.executable, Path(__file__).with_name('train.py')]
     code = train_rows(rows, chosen(rows, options.only) if options.only else rows, out, train,

@@ -1,4 +1,4 @@
-"""Time training steps on 1, 2 and 4 workers of this machine, fit the model of docs/scaling.md, and forecast GPUs."""
+"""Time training steps on 1, 2 and 4 ranks of this machine, fit the model of docs/scaling.md, and forecast GPUs."""
 import argparse
 import json
 from pathlib import Path
@@ -14,15 +14,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     here = parser.add_argument_group('measured here')
     here.add_argument('--measure', type=int, nargs='*', default=[1, 2, 4], metavar='N',
-                      help='numbers of workers to measure, one thread each; none: forecast only')
+                      help='numbers of ranks to measure, one thread each; none: forecast only')
     here.add_argument('--model', default='resnest14', help='network; python -m resnest models lists them')
     here.add_argument('--image-size', type=int, default=64, help='image side in pixels')
-    here.add_argument('--batch-size', type=int, default=16, help='images of a step on each worker')
+    here.add_argument('--batch-size', type=int, default=16, help='images of a step on each rank')
     here.add_argument('--steps', type=int, default=5, help='steps that are timed together')
-    here.add_argument('--rounds', type=int, default=3, help='fresh processes of each number of workers')
-    here.add_argument('--worker', type=Path, help=argparse.SUPPRESS)
+    here.add_argument('--rounds', type=int, default=3, help='fresh processes of each number of ranks')
+    here.add_argument('--result', type=Path, help=argparse.SUPPRESS)
     gpus = parser.add_argument_group('forecast', "the reader's own inputs")
-    gpus.add_argument('--ranks', type=int, nargs='+', default=[8, 16, 32, 64], metavar='N', help='workers, one a GPU')
+    gpus.add_argument('--ranks', type=int, nargs='+', default=[8, 16, 32, 64], metavar='N', help='ranks, one a GPU')
     gpus.add_argument('--gbits', type=float, nargs='+', default=[10, 100], help="Gbit/s of a machine's network")
     gpus.add_argument('--latency-us', type=float, default=30, help='microseconds of a message between machines')
     gpus.add_argument('--per-host', type=int, default=8, help='GPUs of a machine')
@@ -36,8 +36,9 @@ def main(arguments=None):
     gpus.add_argument('--input-rate', type=float, default=float('inf'), help='images/s that are decoded for one GPU')
     parser.add_argument('--json', type=Path, help='file to write the results to')
     options = parser.parse_args(arguments)
-    if options.worker:
-        return measure_here(options)
+    if options.result:
+        from resnest.gluon.speed.training_step import measure_in_job
+        return measure_in_job(options.model, options.batch_size, options.image_size, options.steps, options.result)
 
     import sys
 
@@ -61,33 +62,6 @@ def main(arguments=None):
     print(format_forecast(results['forecast']))
     if options.json:
         replace_file(options.json, json.dumps(results, indent=1))
-
-
-def measure_here(options):
-    from resnest.gluon import distributed
-    from resnest.gluon.training import TrainConfig
-    workers = distributed.start()
-
-    import mxnet as mx
-
-    from resnest.gluon import get_model
-    from resnest.gluon.nn import use_native
-    from resnest.gluon.speed.training_step import measure_worker
-    from resnest.gluon.training.run.step import Step
-
-    config = TrainConfig(model=options.model, batch_size=options.batch_size, label_smoothing=0.1)
-
-    def make_step(workers):
-        net = get_model(options.model)
-        net.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0))
-        use_native(net)
-        return Step(net, config, workers, mx.cpu(), total=10 ** 6, warmup=10 ** 6)
-
-    found = measure_worker(make_step, workers, distributed.Workers(None), options.batch_size, options.image_size, 1000,
-                           options.steps)
-    if workers.rank == 0:
-        replace_file(options.worker, json.dumps(found))
-    workers.finish()
 
 
 if __name__ == '__main__':

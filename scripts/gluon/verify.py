@@ -57,7 +57,7 @@ def main(arguments=None):
     from resnest.gluon.tasks.classification import evaluate
     from resnest.gluon.tasks.classification import verification as verify
 
-    workers = distributed.start()
+    job = distributed.start()
     exported = verify.OnnxNet(file) if file else None
     model, size, ratio = verify.settle(options.model, options.crop_size, options.crop_ratio, exported)
     crop = Evaluation(size, ratio, interpolation_for(size))
@@ -65,7 +65,7 @@ def main(arguments=None):
     classes = options.num_classes or len(records.classes or ()) or 1000
     if not (file or options.resume) and classes != 1000 and model in list_models(pretrained=True):
         raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file with --resume')
-    device = choose_device(options.no_cuda or bool(file), workers.local_rank)
+    device = choose_device(options.no_cuda or bool(file), job.local_rank)
     settings = {'model': model, 'engine': engine, 'precision': options.precision, 'crop_size': size}
     if file:
         net = verify.onnx_engine(exported, classes, size)
@@ -79,21 +79,21 @@ def main(arguments=None):
                                   options.calibration_mode)
         if options.precision != 'float32':
             settings['report'] = net.report
-            if workers.rank == 0:
+            if job.rank == 0:
                 print(net.describe())
-    workers.agree('number of images', len(records))
-    batches = verify.picked_batches(len(records), options.limit, options.batch_size, workers.rank, workers.size)
+    job.agree('number of images', len(records))
+    batches = verify.picked_batches(len(records), options.limit, options.batch_size, job.rank, job.size)
     loader = Loader(records, crop, batches, classes, options.num_workers)
-    with tqdm(total=sum(map(len, batches)), unit='image', disable=workers.rank or not sys.stderr.isatty()) as bar, \
-            distributed.tell_lost_worker(workers):
+    with tqdm(total=sum(map(len, batches)), unit='image', disable=job.rank or not sys.stderr.isatty()) as bar, \
+            distributed.tell_lost_rank(job):
         found = evaluate(net, loader, device, bar.update)
-        *totals, rate = workers.total([found[name] or 0 for name in (*verify.COUNTS, 'images_per_second')], 'all')
+        *totals, rate = job.total([found[name] or 0 for name in (*verify.COUNTS, 'images_per_second')], 'all')
     found = verify.result(totals, rate, file or options.resume or model, **settings)
-    if workers.rank == 0:
+    if job.rank == 0:
         print(verify.result_line(found))
         if options.json:
             replace_file(options.json, json.dumps(found, indent=1))
-    workers.finish()
+    job.finish()
 
 
 if __name__ == '__main__':

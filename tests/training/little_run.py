@@ -68,26 +68,23 @@ class Batches:
 
 
 def main():
-    from resnest.gluon import distributed
-    from resnest.gluon.training import add_options, fit, from_options, recipe
+    from resnest.gluon.tasks.classification import Classification, ClassificationConfig
+    from resnest.gluon.tasks.classification.losses import SmoothedCrossEntropy
+    from resnest.gluon.training import add_options, fit, from_options, in_job
     parser = argparse.ArgumentParser()
-    add_options(parser)
+    add_options(parser, ClassificationConfig)
     parser.add_argument('--layers', default='bn')
     parser.add_argument('--poison', type=int, nargs=2, help='epoch and sample')
     parser.add_argument('--kill', type=int, nargs=2, help='seed and the most batches before it')
     parser.add_argument('--die', type=int, nargs=3, help='rank, epoch and step')
     options = parser.parse_args()
-    config = from_options(options)
-    os.environ.update(recipe.environment(config))
-    workers = distributed.start()
+    config = from_options(options, ClassificationConfig)
 
     import mxnet as mx
     from mxnet.gluon import nn
 
     from resnest.gluon.data import training_batches
     from resnest.gluon.models import ResNet, VariantSpec
-    from resnest.gluon.tasks.classification import evaluate
-    from resnest.gluon.training.run import step
 
     def make():
         if options.layers == 'bn':
@@ -100,29 +97,35 @@ def main():
         net.initialize(mx.init.MSRAPrelu())
         return net
 
-    class Poisonous(step.SmoothedCrossEntropy):
+    class Poisonous(SmoothedCrossEntropy):
         """NaN for a label of -1."""
 
         def hybrid_forward(self, F, logits, labels, lam=None):
             return super().hybrid_forward(F, logits, labels, lam) + F.sqrt(F.minimum(labels + 0.5, 0))
 
-    if options.poison:
-        step.SmoothedCrossEntropy = Poisonous
+    class Little(Classification):
+        def __init__(self, job):
+            super().__init__(make(), make(), config, mx.cpu())
+            self.job = job
+            if options.poison:
+                self.loss_of = Poisonous(config.label_smoothing)
+                self.loss_of.hybridize()
 
-    def batches(epoch, start=0):
-        indices = training_batches(96, config.batch_size, workers.rank, workers.size, config.seed, epoch, start)
-        return Batches(indices, epoch, options, workers.rank, start)
+        def batches(self, epoch, start=0):
+            indices = training_batches(96, config.batch_size, self.job.rank, self.job.size, config.seed, epoch, start)
+            return Batches(indices, epoch, options, self.job.rank, start)
 
-    def validate(net):
-        indices = np.arange(1000 + workers.rank, 1040, workers.size).reshape(1, -1)
-        return evaluate(net, Batches(indices, 0, argparse.Namespace(die=None, poison=None), 0, 0), mx.cpu())
+        def validation(self):
+            indices = np.arange(1000 + self.job.rank, 1040, self.job.size).reshape(1, -1)
+            return Batches(indices, 0, argparse.Namespace(die=None, poison=None), 0, 0)
 
-    if options.kill is not None:
-        Batches.kill = RandomKill(*options.kill, workers.rank, workers.size)
-    mx.random.seed(config.seed)
-    network, twin = make(), make()
-    with distributed.tell_lost_worker(workers, '--resume auto goes on from the newest checkpoint'):
-        return fit(network, twin, config, workers, mx.cpu(), batches, validate)
+    def work(job):
+        if options.kill is not None:
+            Batches.kill = RandomKill(*options.kill, job.rank, job.size)
+        mx.random.seed(config.seed)
+        return fit(Little(job), config, job, mx.cpu())
+
+    return in_job(config, work)
 
 
 if __name__ == '__main__':

@@ -22,12 +22,12 @@ def last_arrays(folder):
     path = max(folder.glob('checkpoint-*.npz'))
     with np.load(path) as stored:
         found = {name: stored[name] for name in stored.files if name not in ('state', 'sha256')}
-    found['workers/counters'] = found['workers/counters'][:, :3]     # the others are seconds
+    found['ranks/counters'] = found['ranks/counters'][:, :3]     # the others are seconds
     return found
 
 
 def assert_same_end(folder, wanted):
-    """Parameters, optimizer, averages, statistics of every worker and the log, bit for bit."""
+    """Parameters, optimizer, averages, statistics of every rank and the log, bit for bit."""
     found, expected = last_arrays(folder), last_arrays(wanted)
     assert found.keys() == expected.keys()
     for name, value in expected.items():

@@ -6,39 +6,41 @@ import pytest
 import yaml
 
 from resnest.errors import InputError
-from resnest.gluon.training import TrainConfig
-from resnest.gluon.training.config import FIELDS
+from resnest.gluon.tasks.classification import ClassificationConfig as Config
+from resnest.gluon.training.config import fields_of
 from resnest.gluon.training.options import check_values
 from resnest.gluon.training.recipe import check_batch, check_device, differences, environment, resolved, to_yaml
 
+FIELDS = fields_of(Config)
+
 
 def test_learning_rate_is_scaled_linearly():
-    """64 workers with 128 images each, or one that accumulates 64 batches, with or without the documented --lr."""
+    """64 ranks with 128 images each, or one that accumulates 64 batches, with or without the documented --lr."""
     for lr in (None, 0.05):
-        for accumulate, workers in ((1, 64), (64, 1), (8, 8)):
-            derived = resolved(TrainConfig(lr=lr, accumulate=accumulate), workers)['derived']
+        for accumulate, ranks in ((1, 64), (64, 1), (8, 8)):
+            derived = resolved(Config(lr=lr, accumulate=accumulate), ranks)['derived']
             assert derived['learning_rate'] == pytest.approx(0.1 * 8192 / 256)
             assert derived['global_batch_size'] == 8192
-            assert derived['images_per_worker'] * workers == 8192
+            assert derived['images_per_rank'] * ranks == 8192
 
 
 def test_steps():
-    derived = resolved(TrainConfig(num_epochs=8), 2, steps=100)['derived']
+    derived = resolved(Config(num_epochs=8), 2, steps=100)['derived']
     assert (derived['steps_per_epoch'], derived['steps'], derived['warmup_steps']) == (100, 800, 500)
 
 
 def test_the_printed_recipe_gives_the_same_recipe():
-    config = TrainConfig(lr=1e-5, mixup=True, resume='auto', fusion_mb=0.5, pretrained=True, freeze=['stem'])
+    config = Config(lr=1e-5, mixup=True, resume='auto', fusion_mb=0.5, pretrained=True, freeze=['stem'])
     text = to_yaml(resolved(config, 4, 10))
-    assert TrainConfig(**check_values(yaml.safe_load(text), 'x.yaml')) == config
+    assert Config(**check_values(yaml.safe_load(text), 'x.yaml', Config)) == config
     assert list(yaml.safe_load(text)) == [*FIELDS, 'derived']
 
 
 @pytest.mark.parametrize('epochs, off, wanted', [(4, 0, [1, 1, 1, 1]), (4, 3, [1, 0, 0, 0]), (2, 2, [0, 0])])
 def test_epochs_with_mixup(epochs, off, wanted):
-    config = TrainConfig(num_epochs=epochs, mixup=True, mixup_off_epoch=off)
+    config = Config(num_epochs=epochs, mixup=True, mixup_off_epoch=off)
     assert [config.mixes(epoch) for epoch in range(epochs)] == wanted
-    assert not TrainConfig().mixes(0)
+    assert not Config().mixes(0)
 
 
 # Another value of each field, within its limits.
@@ -55,11 +57,11 @@ KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'resume': 'b
 
 @pytest.mark.parametrize('name', FIELDS)
 def test_each_option_contradicts_or_is_free(name):
-    stored = json.loads(json.dumps(resolved(TrainConfig(**KNOWN), 2)))      # as a checkpoint keeps it
-    assert differences(TrainConfig(**KNOWN), stored, 2) == []
+    stored = json.loads(json.dumps(resolved(Config(**KNOWN), 2)))      # as a checkpoint keeps it
+    assert differences(Config(**KNOWN), stored, 2) == []
     default = FIELDS[name].default
     value = OTHER[name] if name in OTHER else not default if isinstance(default, bool) else default + 1
-    found = differences(TrainConfig(**{**KNOWN, name: value}), stored, 2)
+    found = differences(Config(**{**KNOWN, name: value}), stored, 2)
     if name in FREE:
         assert found == []
     elif name in ('batch_size', 'accumulate'):
@@ -68,38 +70,37 @@ def test_each_option_contradicts_or_is_free(name):
         assert [text.split()[0].strip(':') for text in found] == ['--' + name.replace('_', '-')]
 
 
-def test_the_share_of_a_worker_may_change():
-    stored = resolved(TrainConfig(batch_size=32, lr=0.1), 4, 100)
-    assert differences(TrainConfig(batch_size=64, lr=0.2), stored, 2, 100) == []
-    assert differences(TrainConfig(batch_size=32, lr=0.1, accumulate=4), stored, 1, 100) == []
-    assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 2, 200) == []     # the same command on fewer
-    assert differences(TrainConfig(batch_size=32, lr=0.2), stored, 2) == [
+def test_the_share_of_a_rank_may_change():
+    stored = resolved(Config(batch_size=32, lr=0.1), 4, 100)
+    assert differences(Config(batch_size=64, lr=0.2), stored, 2, 100) == []
+    assert differences(Config(batch_size=32, lr=0.1, accumulate=4), stored, 1, 100) == []
+    assert differences(Config(batch_size=32, lr=0.1), stored, 2, 200) == []     # the same command on fewer
+    assert differences(Config(batch_size=32, lr=0.2), stored, 2) == [
         '--batch-size: global batch size 64 (was 128)']
-    assert differences(TrainConfig(batch_size=64, lr=0.1), stored, 4) == [
+    assert differences(Config(batch_size=64, lr=0.1), stored, 4) == [
         '--batch-size: global batch size 256 (was 128)']
-    assert differences(TrainConfig(batch_size=32, lr=0.1), stored, 4, 99) == [
+    assert differences(Config(batch_size=32, lr=0.1), stored, 4, 99) == [
         '--rec-train: steps per epoch 99 (was 100)']
 
 
 def test_recipes_of_earlier_versions():
     """Fields that were not there had their defaults; fields that are gone do not matter."""
-    assert differences(TrainConfig(), {'model': 'resnest50', 'auto_aug': False}) == []
-    assert differences(TrainConfig(seed=1, mixup=True), {'seed': 0}) == ['--mixup True (was False)',
-                                                                        '--seed 1 (was 0)']
+    assert differences(Config(), {'model': 'resnest50', 'auto_aug': False}) == []
+    assert differences(Config(seed=1, mixup=True), {'seed': 0}) == ['--seed 1 (was 0)', '--mixup True (was False)']
 
 
 def test_small_batches():
     with pytest.raises(InputError, match='--batch-size 1 cannot be trained'):
-        check_batch(TrainConfig(batch_size=1, accumulate=64))
-    assert '--batch-size 15' in check_batch(TrainConfig(batch_size=15))
-    assert check_batch(TrainConfig(batch_size=16)) is None
+        check_batch(Config(batch_size=1, accumulate=64))
+    assert '--batch-size 15' in check_batch(Config(batch_size=15))
+    assert check_batch(Config(batch_size=16)) is None
 
 
 def test_half_precision_needs_a_gpu():
-    check_device(TrainConfig(), mx.cpu())
-    check_device(TrainConfig(dtype='float16'), mx.gpu(0))
+    check_device(Config(), mx.cpu())
+    check_device(Config(dtype='float16'), mx.gpu(0))
     with pytest.raises(InputError, match='--dtype float16 needs a GPU'):
-        check_device(TrainConfig(dtype='float16'), mx.cpu())
+        check_device(Config(dtype='float16'), mx.cpu())
 
 
 @pytest.mark.parametrize('values, wanted', [
@@ -108,4 +109,4 @@ def test_half_precision_needs_a_gpu():
     ({'fusion_mb': 0.0}, {'HOROVOD_FUSION_THRESHOLD': '0'}),
     ({'fusion_mb': 128.0, 'cycle_ms': 2.5}, {'HOROVOD_FUSION_THRESHOLD': '134217728', 'HOROVOD_CYCLE_TIME': '2.5'})])
 def test_settings_of_the_environment(values, wanted):
-    assert environment(TrainConfig(**values)) == wanted
+    assert environment(Config(**values)) == wanted

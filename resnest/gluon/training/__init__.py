@@ -1,9 +1,11 @@
-"""Training: the recipe as data, and the engine that follows it."""
-from resnest.gluon import distributed
-
+"""Training, free of any task: a recipe as data, and the engine that follows it."""
 from .config import TrainConfig
-from .methods.finetuning import load_first
+from .launch import in_job, parse
 from .options import add_options, from_options
+from .reporting.figures import Figure, Figures
+from .run.beginning import load_first
 from .run.engine import fit
+from .task import Task
 
-__all__ = ['TrainConfig', 'add_options', 'distributed', 'fit', 'from_options', 'load_first']
+__all__ = ['Figure', 'Figures', 'Task', 'TrainConfig', 'add_options', 'fit', 'from_options', 'in_job', 'load_first',
+           'parse']

@@ -1,4 +1,8 @@
-"""The recipe: one dataclass, from which the options of train.py and the keys of its YAML files are made."""
+"""The recipe of a run: the choices that any task has, as one dataclass.
+
+A task derives its own dataclass from it, with fields of its own. The options of its command and the keys of its YAML
+files are made from the fields.
+"""
 import dataclasses
 import difflib
 import math
@@ -8,108 +12,99 @@ from typing import Optional
 
 from resnest.errors import InputError
 
-from .methods.finetuning import STAGES
+__all__ = ['TrainConfig', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'switch']
 
-__all__ = ['FIELDS', 'TrainConfig', 'field_type', 'option_of', 'problem']
+LARGEST = 2 ** 31 - 1       # of a whole number: what mxnet takes
+STAGES = ('stem', 'layer1', 'layer2', 'layer3', 'layer4')
 
 
-def _option(default, help, *names, least=None, above=None, below=None, choices=None, **settings):
-    """A field: its help, further option strings, the limits of its value, and what argparse should know besides."""
+def option(default, help, *names, least=None, above=None, below=None, choices=None, resume='fixed', **settings):
+    """A field of a recipe.
+
+    Parameters
+    ----------
+    default, help
+        Its default, and what ``--help`` says.
+    names : str
+        Further option strings, such as older ones.
+    least, above, below, choices
+        Limits of its value.
+    resume : {'fixed', 'free', 'own', 'scaled'}
+        Whether a run may go on with another value: no; yes, since the value does not bear on the result; no, but None
+        stands for the model's or the data's own; what it comes to on all ranks together must stay.
+    settings
+        What argparse should know besides.
+    """
     return dataclasses.field(default=default, metadata={
         'help': help, 'names': names, 'least': least, 'above': above, 'below': below, 'choices': choices,
-        'settings': settings})
+        'resume': resume, 'settings': settings})
 
 
-def _switch(help, *names):
-    return _option(False, help, *names)
+def switch(help, *names, resume='fixed'):
+    """A field that is on or off, and off unless given."""
+    return option(False, help, *names, resume=resume)
 
 
 @dataclass
 class TrainConfig:
-    """Every choice of a training run, with the defaults of the paper (section 5.1).
+    """Every choice of a training run that does not depend on its task, with the defaults of the paper (section 5.1).
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
-    model: str = _option('resnest50', 'network; python -m resnest models lists them')
-    model_options: Optional[dict] = _option(None, "what differs from the model's row of the table: radix=0 "
-                                            'blocks=[1,1,1,1]; get_model wants the same to load the weights')
-    rec_train: Optional[str] = _option(None, 'training data: a folder of shards, a .rec file or a pattern')
-    rec_val: Optional[str] = _option(None, 'validation data, in the same forms')
-    num_classes: Optional[int] = _option(None, "classes; the data's manifest or labels tell unless given", least=1)
-    input_size: Optional[int] = _option(None, "image side in pixels; the model's own unless given", '--crop-size',
-                                        least=1)
-    crop_ratio: Optional[float] = _option(None, "validation crop / resized short edge; the model's own unless given",
-                                          above=0)
-    augment: str = _option('standard', 'training images: standard (random resized crop, mirror, colour), with '
-                           'autoaugment or randaugment besides, or none (the validation crop)',
-                           choices=('standard', 'autoaugment', 'randaugment', 'none'))
-    mixup: bool = _switch('mix each batch with its reverse (section 4.2)')
-    mixup_alpha: float = _option(0.2, 'shares are drawn from Beta(alpha, alpha)', above=0)
-    mixup_mode: str = _option('sample', 'a share for each sample, as the paper has it, or one for the batch',
-                              choices=('sample', 'batch'))
-    mixup_off_epoch: int = _option(0, 'epochs at the end without mixup', least=0)
-    pretrained: bool = _switch('start from the published weights, with a new classifier for other than 1000 classes')
-    resume_params: Optional[str] = _option(None, 'start from a .params file, with a new classifier where it is for '
-                                           'another number of classes')
-    freeze: Optional[list] = _option(None, f"stages that stay as they are loaded: {', '.join(STAGES)}",
-                                     choices=tuple(STAGES))
-    backbone_lr_factor: float = _option(1.0, 'learning rate of all but the classifier, relative to its own', above=0)
-    sharding: str = _option('global', 'global: all workers read all shards, in one order; local: each worker reads '
-                            'the shards that its machine has', choices=('global', 'local'))
-    skip_bad: bool = _switch('put the next record in the place of one that cannot be read, and count it')
-    batch_size: int = _option(128, 'images at a time on each worker', least=1)
-    accumulate: int = _option(1, 'batches whose gradients are added up to one step; one worker that accumulates N '
-                              'stands for N workers', least=1)
-    num_epochs: int = _option(270, 'epochs', least=1)
-    lr: Optional[float] = _option(None, 'learning rate of one batch of one worker, multiplied by the workers and by '
-                                  '--accumulate; 0.1 x batch size / 256 unless given', least=0)
-    warmup_epochs: Optional[float] = _option(None, 'epochs of linear warm-up from 0; 5, or all where there are fewer, '
-                                             'unless given', least=0)
-    momentum: float = _option(0.9, "Nesterov's momentum", least=0, below=1)
-    wd: float = _option(1e-4, 'weight decay, on the weights of convolutions and dense layers', least=0)
-    clip_gradient: Optional[float] = _option(None, 'largest norm of the whole gradient; longer ones are scaled down',
-                                             above=0)
-    ema_decay: float = _option(0.0, 'moving average of the weights, which is then what is evaluated and saved as '
-                               'best.params; 0 is none, 0.9999 is usual', least=0, below=1)
-    label_smoothing: float = _option(0.0, 'label smoothing; 0.1 where no value is given', least=0, below=1, nargs='?',
-                                     const=0.1)
-    last_gamma: bool = _switch('start the last scale of each block at zero')
-    dropblock_prob: float = _option(0.0, 'DropBlock probability at the end of its linear ramp; the paper has 0.1',
-                                    least=0, below=1)
-    dtype: str = _option('float32', 'float16: mixed precision, with loss scaling and float32 master weights; GPUs only',
-                         choices=('float32', 'float16'))
-    seed: int = _option(0, 'seed of every random choice', least=0)
-    deterministic: bool = _switch("the same bits in each run on GPUs and on more than two workers too (MXNet's "
-                                  "deterministic operators, Horovod's tensor fusion off: slower)")
-    no_cuda: bool = _switch('use the CPU even where there is a GPU')
-    num_workers: int = _option(2, 'threads that decode images', '-j', least=0)
-    fp16_compression: bool = _switch('Horovod sends gradients as float16')
-    fusion_mb: Optional[float] = _option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
-                                         "Horovod's own unless given", least=0)
-    cycle_ms: Optional[float] = _option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, unless given",
-                                        above=0)
-    save_dir: str = _option('params', 'folder of what the run writes')
-    save_frequency: int = _option(10, 'epochs between checkpoints', least=1)
-    save_steps: int = _option(0, 'steps between checkpoints within an epoch; 0 is none', least=0)
-    keep: int = _option(3, 'checkpoints that are kept: the last ones', least=1)
-    eval_frequency: int = _option(1, 'epochs between evaluations', least=1)
-    log_interval: int = _option(50, 'steps between updates of the progress bar', least=1)
-    skip_nonfinite: int = _option(0, 'steps whose loss is not finite that are left out before the run gives up',
-                                  least=0)
-    resume: Optional[str] = _option(None, "a checkpoint to go on from, or 'auto' for the newest whole one in "
-                                    '--save-dir, if any')
+    model: Optional[str] = option(None, 'network; python -m resnest models lists them')
+    model_options: Optional[dict] = option(None, "what differs from the model's row of the table: radix=0 "
+                                           'blocks=[1,1,1,1]; get_model wants the same to load the weights')
+    pretrained: bool = switch('start from the published weights, with a new classifier for other than 1000 classes')
+    resume_params: Optional[str] = option(None, 'start from a .params file, with a new classifier where it is for '
+                                          'another number of classes', resume='free')
+    freeze: Optional[list] = option(None, f"stages that stay as they are loaded: {', '.join(STAGES)}", choices=STAGES)
+    backbone_lr_factor: float = option(1.0, 'learning rate of all but the head, relative to its own', above=0)
+    sharding: str = option('global', 'global: all ranks read all shards, in one order; local: each rank reads '
+                           'the shards that its machine has', choices=('global', 'local'))
+    skip_bad: bool = switch('put the next record in the place of one that cannot be read, and count it', resume='free')
+    batch_size: int = option(128, 'images at a time on each rank', least=1, resume='scaled')
+    accumulate: int = option(1, 'batches whose gradients are added up to one step; one rank that accumulates N '
+                             'stands for N ranks', least=1, resume='scaled')
+    num_epochs: int = option(270, 'epochs', least=1)
+    lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
+                                 '--accumulate; 0.1 x batch size / 256 unless given', least=0, resume='scaled')
+    warmup_epochs: Optional[float] = option(None, 'epochs of linear warm-up from 0; 5, or all where there are fewer, '
+                                            'unless given', least=0, resume='scaled')
+    momentum: float = option(0.9, "Nesterov's momentum", least=0, below=1)
+    wd: float = option(1e-4, 'weight decay, on the weights of convolutions and dense layers', least=0)
+    clip_gradient: Optional[float] = option(None, 'largest norm of the whole gradient; longer ones are scaled down',
+                                            above=0)
+    ema_decay: float = option(0.0, 'moving average of the weights, which is then what is evaluated and saved as '
+                              'best.params; 0 is none, 0.9999 is usual', least=0, below=1)
+    dtype: str = option('float32', 'float16: mixed precision, with loss scaling and float32 master weights; GPUs only',
+                        choices=('float32', 'float16'))
+    seed: int = option(0, 'seed of every random choice', least=0)
+    deterministic: bool = switch("the same bits in each run on GPUs and on more than two ranks too (MXNet's "
+                                 "deterministic operators, Horovod's tensor fusion off: slower)", resume='free')
+    no_cuda: bool = switch('use the CPU even where there is a GPU', resume='free')
+    num_workers: int = option(2, 'threads that decode images', '-j', least=0, resume='free')
+    fp16_compression: bool = switch('Horovod sends gradients as float16')
+    fusion_mb: Optional[float] = option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
+                                        "Horovod's own unless given", least=0, resume='free')
+    cycle_ms: Optional[float] = option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, unless given",
+                                       above=0, resume='free')
+    save_dir: str = option('params', 'folder of what the run writes', resume='free')
+    save_frequency: int = option(10, 'epochs between checkpoints', least=1, resume='free')
+    save_steps: int = option(0, 'steps between checkpoints within an epoch; 0 is none', least=0, resume='free')
+    keep: int = option(3, 'checkpoints that are kept: the last ones', least=1, resume='free')
+    eval_frequency: int = option(1, 'epochs between evaluations', least=1, resume='free')
+    log_interval: int = option(50, 'steps between updates of the progress bar', least=1, resume='free')
+    skip_nonfinite: int = option(0, 'steps whose loss is not finite that are left out before the run gives up',
+                                 least=0, resume='free')
+    resume: Optional[str] = option(None, "a checkpoint to go on from, or 'auto' for the newest whole one in "
+                                   '--save-dir, if any', resume='free')
 
     def __post_init__(self):
-        for name in FIELDS:
-            found = problem(name, getattr(self, name))
+        for name, field in fields_of(self).items():
+            found = problem(field, getattr(self, name))
             if found:
                 raise InputError(f'{option_of(name)} {found}')
-        if self.crop_ratio is not None and self.crop_ratio > 1:
-            raise InputError(f'--crop-ratio must be at most 1, got {self.crop_ratio}')
-        for name in ('warmup_epochs', 'mixup_off_epoch'):
-            value = getattr(self, name)
-            if value is not None and value > self.num_epochs:
-                raise InputError(f'{option_of(name)} {value:g} is more than --num-epochs {self.num_epochs}')
+        self.check_epochs('warmup_epochs')
         if self.deterministic and self.fusion_mb:
             raise InputError('--deterministic turns tensor fusion off, --fusion-mb sets it; leave one of them out')
         if self.dtype == 'float16' and self.no_cuda:
@@ -122,22 +117,26 @@ class TrainConfig:
         if self.freeze == list(STAGES) and self.backbone_lr_factor != 1:
             raise InputError('--freeze of all stages leaves nothing to --backbone-lr-factor; leave one of them out')
 
+    def check_epochs(self, name):
+        """Raise InputError where the field ``name`` is more epochs than the run has."""
+        value = getattr(self, name)
+        if value is not None and value > self.num_epochs:
+            raise InputError(f'{option_of(name)} {value:g} is more than --num-epochs {self.num_epochs}')
+
     @property
     def warmup(self):
         """Epochs of warm-up."""
         return min(5.0, self.num_epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
-    def worker_lr(self):
-        """Learning rate of one worker's share of a step, to be multiplied by the number of workers."""
+    def rank_lr(self):
+        """Learning rate of one rank's share of a step, to be multiplied by the number of ranks."""
         return self.accumulate * (0.1 * self.batch_size / 256 if self.lr is None else self.lr)
 
-    def mixes(self, epoch):
-        """Whether mixup is on in an epoch, counted from 0."""
-        return self.mixup and epoch < self.num_epochs - self.mixup_off_epoch
 
-
-FIELDS = {field.name: field for field in dataclasses.fields(TrainConfig)}
+def fields_of(config):
+    """``{name: field}`` of a recipe or its class."""
+    return {field.name: field for field in dataclasses.fields(config)}
 
 
 def option_of(name):
@@ -145,15 +144,15 @@ def option_of(name):
     return '--' + name.replace('_', '-')
 
 
-def field_type(name):
+def field_type(field):
     """``(type, optional)`` of a field: bool, int, float, str, list or dict, and whether it may be None."""
-    kinds = [kind for kind in typing.get_args(FIELDS[name].type) if kind is not type(None)]
-    return (kinds[0], True) if kinds else (FIELDS[name].type, False)
+    kinds = [kind for kind in typing.get_args(field.type) if kind is not type(None)]
+    return (kinds[0], True) if kinds else (field.type, False)
 
 
-def problem(name, value):
+def problem(field, value):
     """What is wrong with a field's value, alone: 'must be at least 1, got 0'; None where nothing is."""
-    limits = FIELDS[name].metadata
+    limits = field.metadata
     if value is None:
         return None
     if isinstance(value, list):
@@ -164,6 +163,10 @@ def problem(name, value):
         return f"must be one of {', '.join(limits['choices'])}, got {value}"
     if isinstance(value, float) and not math.isfinite(value):
         return f'must be finite, got {value}'
+    if isinstance(value, str) and (not value or '\0' in value):
+        return 'must be a text that is not empty'
+    if isinstance(value, int) and value > LARGEST:
+        return f'must be at most {LARGEST}, got {value}'
     if limits['least'] is not None and not value >= limits['least']:
         return f"must be at least {limits['least']}, got {value}"
     if limits['above'] is not None and not value > limits['above']:

@@ -9,32 +9,25 @@ from resnest import __version__
 from resnest.errors import SharedError
 from resnest.runtime import installed
 
-from .config import FIELDS, TrainConfig, option_of
+from .config import fields_of, option_of
 
 __all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolved', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 
-# What may change when a run goes on: where things lie, and what does not bear on the result.
-FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps', 'keep',
-        'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
-        'fusion_mb', 'cycle_ms'}
-# None stands for the model's or the data's own.
-OWN = {'num_classes', 'input_size', 'crop_ratio'}
-# Compared by what they come to on all workers together.
-SCALED = {'batch_size', 'accumulate', 'lr', 'warmup_epochs'}
+# Compared by what they come to on all ranks together.
 NUMBERS = {'global_batch_size': '--batch-size', 'learning_rate': '--lr', 'warmup_epochs': '--warmup-epochs',
            'steps_per_epoch': '--rec-train'}
 
 
-def resolved(config, workers=1, steps=None):
-    """Every field of a recipe, and under ``'derived'`` what it comes to on a number of workers: a dict for YAML.
+def resolved(config, ranks=1, steps=None):
+    """Every field of a recipe, and under ``'derived'`` what it comes to on a number of ranks: a dict for YAML.
 
     ``steps`` are the updates of an epoch, where they are known. ``--config`` takes the result back.
     """
-    derived = {'workers': workers, 'images_per_worker': config.batch_size * config.accumulate,
-               'global_batch_size': config.batch_size * config.accumulate * workers,
-               'learning_rate': config.worker_lr * workers, 'warmup_epochs': float(config.warmup)}
+    derived = {'ranks': ranks, 'images_per_rank': config.batch_size * config.accumulate,
+               'global_batch_size': config.batch_size * config.accumulate * ranks,
+               'learning_rate': config.rank_lr * ranks, 'warmup_epochs': float(config.warmup)}
     if steps is not None:
         derived.update(steps_per_epoch=steps, steps=steps * config.num_epochs,
                        warmup_steps=round(steps * config.warmup))
@@ -46,24 +39,27 @@ def to_yaml(recipe):
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def differences(config, stored, workers=1, steps=None):
+def differences(config, stored, ranks=1, steps=None):
     """The options that contradict the recipe of a checkpoint: texts such as ``'--seed 1 (was 0)'``.
 
     ``stored`` is what :func:`resolved` returned then; a field that it has not yet had its default. Batch size,
-    accumulation and learning rate may change with the number of workers: either those of a worker stay, or those of
-    all workers together.
+    accumulation and learning rate may change with the number of ranks: either those of a rank stay, or those of
+    all ranks together.
     """
-    before = TrainConfig(**{name: stored[name] for name in FIELDS if name in stored})
-    found = []
-    for name in FIELDS:
-        was, value = getattr(before, name), getattr(config, name)
-        unknown = name in OWN and None in (was, value)
-        if name not in FREE | SCALED and not unknown and was != value:
+    fields = fields_of(config)
+    before = type(config)(**{name: stored[name] for name in fields if name in stored})
+    found, scaled = [], []
+    for name, field in fields.items():
+        was, value, kind = getattr(before, name), getattr(config, name), field.metadata['resume']
+        if kind == 'scaled':
+            scaled.append(was == value)
+        elif kind != 'free' and was != value and not (kind == 'own' and None in (was, value)):
             found.append(f'{option_of(name)} {value} (was {was})')
-    then = stored.get('derived') or resolved(before, workers)['derived']
-    now = resolved(config, workers, steps)['derived']
-    if then['workers'] != now['workers'] and all(getattr(before, name) == getattr(config, name) for name in SCALED):
-        return found        # the same command on other workers: batch and rate follow their number
+    then = stored.get('derived') or resolved(before, ranks)['derived']
+    now = resolved(config, ranks, steps)['derived']
+    # Checkpoints of earlier versions call the ranks workers.
+    if then.get('ranks', then.get('workers')) != now['ranks'] and all(scaled):
+        return found        # the same command on other ranks: batch and rate follow their number
     for number, option in NUMBERS.items():
         if number in then and number in now and not math.isclose(now[number], then[number], rel_tol=1e-9):
             found.append(f"{option}: {number.replace('_', ' ')} {now[number]:g} (was {then[number]:g})")
@@ -79,14 +75,14 @@ def versions():
 def check_batch(config):
     """A warning for a small batch, or None; raises InputError for a batch of one image.
 
-    BatchNorm after the global pooling sees as many values a channel as there are images on the device.
+    BatchNorm after the global pooling sees as many values of each channel as there are images on the device.
     """
     if config.batch_size == 1:
         raise SharedError('--batch-size 1 cannot be trained: BatchNorm after the global pooling of a split attention '
                           'would see one value; use at least 2, better 16')
     if config.batch_size < SMALL_BATCH:
         return (f'--batch-size {config.batch_size}: BatchNorm sees few images at a time; with {SMALL_BATCH} or more on '
-                f'each worker the accuracy is better')
+                f'each rank the accuracy is better')
     return None
 
 

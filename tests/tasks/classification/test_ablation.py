@@ -30,7 +30,7 @@ if values['seed'] == 13:
     print('error: unlucky seed', file=sys.stderr)
     sys.exit(2)
 (folder / 'summary.json').write_text(json.dumps({'top1': values['seed'], 'seen': 100, 'epoch': 3, 'seconds': 90,
-                                                 'workers': 1, 'config': values}))
+                                                 'ranks': 1, 'config': values}))
 '''
 
 

@@ -7,11 +7,12 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import get_model
-from resnest.gluon.distributed import Workers
+from resnest.gluon.distributed import Job
 from resnest.gluon.nn import use_native
-from resnest.gluon.training import TrainConfig
+from resnest.gluon.tasks.classification import Classification
+from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training.methods.finetuning import STAGES, freeze
-from resnest.gluon.training.run.step import make_trainer
+from resnest.gluon.training.methods.optimizer import make_trainer
 
 from ...conftest import ROOT, command, horovodrun, needs_horovod, randomize, script, script_main
 from ...test_commands import train_words
@@ -31,8 +32,8 @@ def trained(tiny, steps=1, **settings):
     """A network's values before and after steps of the trainer that a recipe makes; and the trainer."""
     net = randomize(tiny())
     before = values(net)
-    config = TrainConfig(lr=0.1, wd=0.01, resume_params='x', **settings)
-    trainer = make_trainer(net, config, Workers(None))
+    config = Config(lr=0.1, wd=0.01, resume_params='x', **settings)
+    trainer = make_trainer(Classification(net, net, config, mx.cpu()), config, Job(None))
     net.hybridize(static_alloc=True)
     for step in range(steps):
         with mx.autograd.record():
@@ -112,13 +113,13 @@ def test_the_backbone_learns_at_a_smaller_rate(tiny):
     (dict(backbone_lr_factor=0.0), '--backbone-lr-factor must be above 0')])
 def test_contradictions(settings, wanted):
     with pytest.raises(InputError, match=wanted):
-        TrainConfig(**settings)
+        Config(**settings)
 
 
 def test_the_order_of_stages_does_not_matter():
-    config = TrainConfig(freeze=['layer1', 'stem', 'stem'], resume='checkpoint.npz')
-    assert config == TrainConfig(freeze=['stem', 'layer1'], resume='checkpoint.npz')
-    assert TrainConfig(freeze=[]) == TrainConfig()
+    config = Config(freeze=['layer1', 'stem', 'stem'], resume='checkpoint.npz')
+    assert config == Config(freeze=['stem', 'layer1'], resume='checkpoint.npz')
+    assert Config(freeze=[]) == Config()
 
 
 @pytest.fixture(scope='module')
@@ -130,13 +131,13 @@ def published(tmp_path_factory):
 
 
 def first_weights(arrays, published):
-    """Asserts that what is frozen, statistics of all workers included, is what was published."""
+    """Asserts that what is frozen, statistics of all ranks included, is what was published."""
     wanted = mx.nd.load(str(published))
     frozen = [name for name in wanted if name.startswith(('conv1.', 'bn1.', 'layer1.'))]
     assert len(frozen) > 20
     for name in frozen:
         np.testing.assert_array_equal(arrays[f'net/{name}'], wanted[name].asnumpy(), err_msg=name)
-    rows, place = arrays['workers/net'], 0
+    rows, place = arrays['ranks/net'], 0
     for name in sorted(name for name in wanted if name.endswith(STATISTICS)):
         if name in frozen:
             assert (rows[:, place:place + wanted[name].size] == wanted[name].asnumpy()).all(), name
@@ -178,8 +179,8 @@ def test_a_run_and_the_same_resumed(squares, published, tmp_path, capsys, monkey
 
 @pytest.mark.slow
 @needs_horovod
-def test_two_workers(squares, published, tmp_path):
-    """The first worker alone reads the file, the other one gets its values."""
+def test_two_ranks(squares, published, tmp_path):
+    """The first rank alone reads the file, the other one gets its values."""
     def run(*words):
         return command(*horovodrun(2), sys.executable, ROOT / 'scripts/gluon/train.py',
                        *train_words(squares, tmp_path / 'run'), *WORDS, *words)

@@ -10,9 +10,13 @@ import pytest
 from PIL import Image
 
 from resnest.errors import InputError, MissingPackage
+from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.training.reporting import monitor as module
-from resnest.gluon.training.reporting.monitor import Monitor
 from resnest.gluon.training.reporting.tensorboard import EventWriter
+
+
+def Monitor(folder, figures=Classification.figures, **settings):
+    return module.Monitor(folder, figures, **settings)
 
 
 def row(epoch, **extra):
@@ -138,7 +142,7 @@ def test_events_are_whole_again_after_an_error(tmp_path, monkeypatch, capsys):
 
 
 def test_a_missing_package_is_told_once(tmp_path, monkeypatch, capsys):
-    def missing(folder):
+    def missing(folder, figures):
         raise MissingPackage("tensorboardX is not installed: pip install 'resnest[demo]'")
     monkeypatch.setattr(module, 'EventWriter', missing)
     run(Monitor(tmp_path), 3)

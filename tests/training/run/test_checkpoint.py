@@ -4,31 +4,33 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
-from resnest.gluon.distributed import Workers
-from resnest.gluon.training import TrainConfig
+from resnest.gluon.distributed import Job
+from resnest.gluon.tasks.classification import Classification
+from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training.methods.averaging import AveragedWeights
 from resnest.gluon.training.run import checkpoint
 from resnest.gluon.training.run.state import COUNTERS, collect, restore
 from resnest.gluon.training.run.step import Step
 
-WORKERS = Workers(None)
-COUNTED = {name: float(number) for number, name in enumerate(COUNTERS)}
-STATE = {'epoch': 1, 'step': 2, 'skipped_steps': 1, 'loss_scale': None}
+JOB = Job(None)
+COUNTED = {name: float(number) for number, name in enumerate((*COUNTERS, 'right'))}
+STATE = {'epoch': 1, 'step': 2, 'skipped_steps': 1, 'loss_scale': None, 'counters': list(COUNTED)}
 
 
 def make(tiny, **settings):
     net = tiny(**settings)
     mx.random.seed(0)
     net.initialize(mx.init.MSRAPrelu())
-    config = TrainConfig(batch_size=4, lr=0.1, num_epochs=5, warmup_epochs=1, seed=3, mixup=True)
-    return net, Step(net, config, WORKERS, mx.cpu(), 10, 2), AveragedWeights(net, 0.9)
+    config = Config(batch_size=4, lr=0.1, num_epochs=5, warmup_epochs=1, seed=3, mixup=True)
+    task = Classification(net, net, config, mx.cpu())
+    return net, Step(task, config, JOB, mx.cpu(), 10, 2), AveragedWeights(net, 0.9)
 
 
 def train(net, step, averages, numbers):
     for number in numbers:
         rng = np.random.default_rng(number)
-        step([(rng.integers(0, 9, 4), rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8), rng.integers(0, 10, 4))],
-             number // 2, number)
+        indices, images = rng.integers(0, 9, 4), rng.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+        step([(indices, (images, rng.integers(0, 10, 4)))], number // 2, number)
         averages.update()
     return values(net, averages)
 
@@ -41,11 +43,11 @@ def values(net, averages):
 def test_going_on_equals_never_having_stopped(tiny, tmp_path):
     net, step, averages = make(tiny)
     train(net, step, averages, range(3))
-    path = checkpoint.save(tmp_path, 1, 2, collect(net, step, averages, COUNTED, WORKERS), STATE)
+    path = checkpoint.save(tmp_path, 1, 2, collect(net, step, averages, COUNTED, JOB), STATE)
     wanted = train(net, step, averages, range(3, 7))
     other = make(tiny)
     train(*other, range(50, 51))
-    assert restore(path.read_bytes(), 'x', *other, WORKERS) == (STATE, COUNTED)
+    assert restore(path.read_bytes(), 'x', *other, JOB) == (STATE, COUNTED)
     assert other[1].skipped == 1
     found = train(*other, range(3, 7))
     assert found.keys() == wanted.keys()
@@ -56,25 +58,25 @@ def test_going_on_equals_never_having_stopped(tiny, tmp_path):
 def test_an_optimizer_without_momentum_yet(tiny, tmp_path):
     """Nothing is pickled, and what was not stored begins at zero."""
     net, step, averages = make(tiny)
-    path = checkpoint.save(tmp_path, 0, 0, collect(net, step, averages, COUNTED, WORKERS), STATE)
+    path = checkpoint.save(tmp_path, 0, 0, collect(net, step, averages, COUNTED, JOB), STATE)
     wanted = train(net, step, averages, range(2))
     other = make(tiny)
     train(*other, range(50, 51))
-    restore(path.read_bytes(), 'x', *other, WORKERS)
+    restore(path.read_bytes(), 'x', *other, JOB)
     found = train(*other, range(2))
     for name, value in wanted.items():
         np.testing.assert_array_equal(found[name], value, err_msg=name)
 
 
-def test_the_first_worker_alone_holds_what_is_written(tiny, monkeypatch):
+def test_the_first_rank_alone_holds_what_is_written(tiny, monkeypatch):
     net, step, averages = make(tiny)
     train(net, step, averages, range(1))
-    workers = Workers(None)
-    own = collect(net, step, averages, COUNTED, workers)
+    job = Job(None)
+    own = collect(net, step, averages, COUNTED, job)
     assert len([key for key in own if key.startswith('optimizer/')]) == len(step.trainer._updaters[0].states) > 5
-    monkeypatch.setattr(workers, 'rank', 1)
-    other = collect(net, step, averages, COUNTED, workers)
-    assert all(key.endswith(('running_mean', 'running_var')) or key.startswith('workers/') for key in other)
+    monkeypatch.setattr(job, 'rank', 1)
+    other = collect(net, step, averages, COUNTED, job)
+    assert all(key.endswith(('running_mean', 'running_var')) or key.startswith('ranks/') for key in other)
     for key, value in other.items():
         np.testing.assert_array_equal(value, own[key])
 
@@ -117,13 +119,13 @@ def flip(data):
 def test_damage_is_told_and_changes_nothing(tiny, tmp_path, damage):
     net, step, averages = make(tiny)
     train(net, step, averages, range(1))
-    path = checkpoint.save(tmp_path, 1, 0, collect(net, step, averages, COUNTED, WORKERS), STATE)
+    path = checkpoint.save(tmp_path, 1, 0, collect(net, step, averages, COUNTED, JOB), STATE)
     data = damage(path.read_bytes())
     path.write_bytes(data)
     other = make(tiny)
     before = values(other[0], other[2])
     with pytest.raises(InputError, match=r'checkpoint-0001-000000\.npz: not a checkpoint of train.py, or a dam'):
-        restore(data, path.name, *other, WORKERS)
+        restore(data, path.name, *other, JOB)
     for name, value in values(other[0], other[2]).items():
         np.testing.assert_array_equal(value, before[name])
     assert checkpoint.newest(tmp_path) == (None, None, [path])
@@ -131,11 +133,11 @@ def test_damage_is_told_and_changes_nothing(tiny, tmp_path, damage):
 
 def test_another_network_is_told(tiny, tmp_path):
     net, step, averages = make(tiny)
-    path = checkpoint.save(tmp_path, 1, 0, collect(net, step, None, COUNTED, WORKERS), STATE)
+    path = checkpoint.save(tmp_path, 1, 0, collect(net, step, None, COUNTED, JOB), STATE)
     with pytest.raises(InputError, match=r'x: of another network: fc.weight'):
-        restore(path.read_bytes(), 'x', *make(tiny, classes=11), WORKERS)
+        restore(path.read_bytes(), 'x', *make(tiny, classes=11), JOB)
     with pytest.raises(InputError, match=r'x: holds no moving average; leave out --ema-decay'):
-        restore(path.read_bytes(), 'x', *make(tiny), WORKERS)
+        restore(path.read_bytes(), 'x', *make(tiny), JOB)
 
 
 @pytest.mark.parametrize('make_file', [

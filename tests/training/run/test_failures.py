@@ -1,4 +1,4 @@
-"""Bad numbers, dead workers and full disks."""
+"""Bad numbers, dead ranks and full disks."""
 import resource
 import subprocess
 
@@ -34,7 +34,7 @@ def test_steps_that_are_left_out(tmp_path):
 
 @pytest.mark.slow
 @needs_horovod
-def test_one_worker_s_loss_stops_all(tmp_path):
+def test_one_rank_s_loss_stops_all(tmp_path):
     result = little_run(tmp_path / 'run', *WORDS, '--poison', 0, 17, '--batch-size', 8, ranks=2)
     printed = result.stdout + result.stderr
     assert printed.count('the loss is nan in epoch 1') == 1
@@ -46,12 +46,12 @@ def test_one_worker_s_loss_stops_all(tmp_path):
 @pytest.mark.slow
 @needs_horovod
 @pytest.mark.parametrize('rank', [0, 1])
-def test_a_worker_that_dies_is_named(tmp_path, rank):
+def test_a_rank_that_dies_is_named(tmp_path, rank):
     result = little_run(tmp_path, *WORDS, '--die', rank, 0, 1, '--batch-size', 8, ranks=2, timeout=60)
     printed = result.stdout + result.stderr
     assert result.returncode != 0
-    assert f'error: worker {rank} (process ' in printed
-    assert f'this is worker {1 - rank}' in printed
+    assert f'error: rank {rank} (process ' in printed
+    assert f'this is rank {1 - rank}' in printed
 
 
 def test_a_full_disk_costs_no_training(small_disk):

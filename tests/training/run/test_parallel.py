@@ -1,4 +1,4 @@
-"""N workers compute what one computes, where BatchNorm has no say."""
+"""N ranks compute what one computes, where BatchNorm has no say."""
 import numpy as np
 import pytest
 

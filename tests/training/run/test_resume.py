@@ -81,7 +81,7 @@ def test_stopped_by_a_scheduler_on_two_ranks(tmp_path):
 @pytest.mark.slow
 @needs_horovod
 @pytest.mark.parametrize('before, after', [(1, 2), (2, 1)])
-def test_on_another_number_of_workers(undisturbed, tmp_path, before, after):
+def test_on_another_number_of_ranks(undisturbed, tmp_path, before, after):
     """The global batch stays: schedule and samples go on from the same step, and the loss falls alike."""
     def words(ranks):
         return (*SHORT, '--batch-size', 8 // ranks, '--lr', 0.02 / ranks, '--resume', 'auto')

@@ -7,12 +7,19 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.data.images.transforms import MEAN, STD
-from resnest.gluon.distributed import Workers
-from resnest.gluon.tasks.classification import mixup
-from resnest.gluon.training import TrainConfig, recipe
-from resnest.gluon.training.run.step import LossScale, NonFiniteLoss, Step, make_trainer
+from resnest.gluon.distributed import Job
+from resnest.gluon.tasks.classification import Classification, mixup
+from resnest.gluon.tasks.classification import ClassificationConfig as Config
+from resnest.gluon.training import recipe
+from resnest.gluon.training.methods.loss_scale import LossScale
+from resnest.gluon.training.methods.optimizer import make_trainer
+from resnest.gluon.training.run.step import NonFiniteLoss, Step
 
-WORKERS = Workers(None)
+JOB = Job(None)
+
+
+def make_step(net, config, total=10):
+    return Step(Classification(net, net, config, mx.cpu()), config, JOB, mx.cpu(), total, warmup=0)
 
 
 def linear(scale=0.01):
@@ -26,8 +33,8 @@ def linear(scale=0.01):
 
 def some(seed, count=6):
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 100, count), rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8), \
-        rng.integers(0, 4, count)
+    return rng.integers(0, 100, count), (rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8),
+                                         rng.integers(0, 4, count))
 
 
 def gradient(weight, bias, images, labels, shares, smoothing):
@@ -45,27 +52,27 @@ def gradient(weight, bias, images, labels, shares, smoothing):
                                       {'accumulate': 2, 'clip_gradient': 1e-3}, {'wd': 0.1}])
 def test_steps_of_nesterov(settings):
     """Two steps; with decay one, since NAG's own operator takes the decay of the second in another way."""
-    config = TrainConfig(**{'batch_size': 6, 'lr': 0.1, 'num_epochs': 1, 'warmup_epochs': 0, 'wd': 0.0, 'seed': 5,
+    config = Config(**{'batch_size': 6, 'lr': 0.1, 'num_epochs': 1, 'warmup_epochs': 0, 'wd': 0.0, 'seed': 5,
                             'label_smoothing': 0.1, **settings})
     net = linear()
-    step = Step(net, config, WORKERS, mx.cpu(), total=4, warmup=0)
+    step = make_step(net, config, total=4)
     weight, bias = (param.data().asnumpy().astype(float) for param in net.collect_params().values())
     momenta = [0, 0]
     for number in range(1 if config.wd else 2):
         batches = [some(10 * number + place) for place in range(config.accumulate)]
-        loss, right, stopping = step(batches, 0, number)
+        loss, sums, stopping = step(batches, 0, number)
         assert not stopping
-        assert 0 <= right.asscalar() <= 6 * config.accumulate
-        shares = [mixup.draw(5, 0, indices, 0.2) if config.mixup else np.ones(6) for indices, _, _ in batches]
+        assert 0 <= sums['right'].asscalar() <= 6 * config.accumulate
+        shares = [mixup.draw(5, 0, indices, 0.2) if config.mixup else np.ones(6) for indices, _ in batches]
         parts = [gradient(weight, bias, images, labels, share, 0.1)
-                 for (_, images, labels), share in zip(batches, shares)]
+                 for (_, (images, labels)), share in zip(batches, shares)]
         found = [np.mean(part, axis=0) for part in zip(*parts)]
         norm = math.sqrt(sum((part ** 2).sum() for part in found))
         if config.clip_gradient:
             assert norm > config.clip_gradient
             found = [part * config.clip_gradient / norm for part in found]
         found[0] = found[0] + config.wd * weight        # not on the bias
-        rate = config.worker_lr * 0.5 * (1 + math.cos(math.pi * number / 4))
+        rate = config.rank_lr * 0.5 * (1 + math.cos(math.pi * number / 4))
         momenta = [0.9 * momentum + rate * part for momentum, part in zip(momenta, found)]
         weight, bias = (value - rate * part - 0.9 * momentum
                         for value, part, momentum in zip((weight, bias), found, momenta))
@@ -97,8 +104,8 @@ def half_step(dtype, **settings):
     net = Half()
     net.initialize()
     net.cast(dtype)
-    config = TrainConfig(batch_size=6, lr=0.1, num_epochs=1, warmup_epochs=0, mixup=True, dtype=dtype, **settings)
-    return net, Step(net, config, WORKERS, mx.cpu(), total=4, warmup=0)
+    config = Config(batch_size=6, lr=0.1, num_epochs=1, warmup_epochs=0, mixup=True, dtype=dtype, **settings)
+    return net, make_step(net, config, total=4)
 
 
 @pytest.mark.parametrize('settings', [{}, {'clip_gradient': 0.05}, {'accumulate': 2}])
@@ -109,9 +116,9 @@ def test_half_precision_follows_single_precision(settings):
         if step.scale:
             step.scale.value = 1024.0       # no overflow, which would leave a step out
         for number in range(2):
-            indices, images, labels = some(number)
-            loss, right, _ = step([(indices, images, labels % 3)] * step._config.accumulate, 0, number)
-        found[dtype] = [loss, right.asscalar(), *(param.data().asnumpy() for param in (net.weight, net.bias))]
+            indices, (images, labels) = some(number)
+            loss, sums, _ = step([(indices, (images, labels % 3))] * step._config.accumulate, 0, number)
+        found[dtype] = [loss, sums['right'].asscalar(), *(param.data().asnumpy() for param in (net.weight, net.bias))]
         assert net.weight.dtype == dtype
     assert np.abs(found['float32'][2] - 1).max() > 0.003
     for half, single in zip(found['float16'], found['float32']):
@@ -121,8 +128,8 @@ def test_half_precision_follows_single_precision(settings):
 def test_an_overflow_of_half_precision_leaves_the_update_out():
     net, step = half_step('float16')
     step.scale.value = 2.0 ** 24
-    indices, images, labels = some(0)
-    step([(indices, images, labels % 3)], 0, 0)
+    indices, (images, labels) = some(0)
+    step([(indices, (images, labels % 3))], 0, 0)
     assert (step.scale.value, step.skipped) == (2.0 ** 23, 0)
     np.testing.assert_array_equal(net.weight.data().asnumpy(), 1)
     np.testing.assert_array_equal(net.bias.data().asnumpy(), 0)
@@ -130,7 +137,7 @@ def test_an_overflow_of_half_precision_leaves_the_update_out():
 
 def test_a_gradient_that_cannot_be_clipped_changes_nothing(monkeypatch):
     net = linear()
-    step = Step(net, TrainConfig(batch_size=6, clip_gradient=1.0, skip_nonfinite=1), WORKERS, mx.cpu(), 10, 0)
+    step = make_step(net, Config(batch_size=6, clip_gradient=1.0, skip_nonfinite=1))
     before = net[2].weight.data().asnumpy()
 
     def poisoned(*args):
@@ -145,16 +152,16 @@ def test_a_gradient_that_cannot_be_clipped_changes_nothing(monkeypatch):
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_nothing_changes_where_the_loss_is_not_finite(value):
     net = linear()
-    step = Step(net, TrainConfig(batch_size=6), WORKERS, mx.cpu(), 10, 0)
+    step = make_step(net, Config(batch_size=6))
     net[2].bias.set_data(mx.nd.array([value, 0, 0, 0]))
     before = net[2].weight.data().asnumpy()
-    with pytest.raises(NonFiniteLoss, match=r'the loss is nan in epoch 3, learning rate .* on worker 0; samples \d+ '):
+    with pytest.raises(NonFiniteLoss, match=r'the loss is nan in epoch 3, learning rate .* on rank 0; samples \d+ '):
         step([some(0)], 2, 0)
     np.testing.assert_array_equal(net[2].weight.data().asnumpy(), before)
 
 
 def test_a_stop_is_passed_on():
-    step = Step(linear(), TrainConfig(batch_size=6), WORKERS, mx.cpu(), 10, 0)
+    step = make_step(linear(), Config(batch_size=6))
     assert step([some(0)], 0, 0, stop=True)[2] is True
 
 
@@ -169,13 +176,14 @@ def test_loss_scale():
 
 def test_float16_needs_a_gpu():
     with pytest.raises(InputError, match='--dtype float16 needs a GPU'):
-        recipe.check_device(TrainConfig(dtype='float16'), mx.cpu())
+        recipe.check_device(Config(dtype='float16'), mx.cpu())
 
 
 def test_decay_is_on_convolution_and_dense_weights_only(tiny):
     net = tiny()
     net.initialize()
-    make_trainer(net, TrainConfig(), WORKERS)
+    config = Config()
+    make_trainer(Classification(net, net, config, mx.cpu()), config, JOB)
     decayed = {name for name, param in net._collect_params_with_prefix().items() if param.wd_mult}
     layers = {name for name in net._collect_params_with_prefix() if name.endswith('.weight')}
     assert decayed == layers

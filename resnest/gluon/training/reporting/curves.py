@@ -1,40 +1,54 @@
-"""``curves.png``: loss, accuracy and learning rate of a run, over its epochs."""
+"""``curves.png``: the loss, the figures of the task and the learning rate of a run, over its epochs."""
 from resnest.files import replacing
 from resnest.runtime import import_extra
 
 __all__ = ['draw_curves']
 
 
-def draw_curves(rows, path):
-    """Three charts side by side: loss, top-1 of training and validation, learning rate.
+def draw_curves(rows, path, figures):
+    """Charts side by side: the loss, one for each chart that the task's :class:`.figures.Figures` name, the rate.
 
     ``rows`` are those of ``log.jsonl``. Raises MissingPackage where matplotlib is not installed.
     """
     import_extra('matplotlib', 'demo').use('Agg')
     from matplotlib import pyplot
     from matplotlib.ticker import MaxNLocator
+    charts = [chart for chart in dict.fromkeys(figure.chart for figure in figures.shown) if chart not in (None, 'loss')]
     epochs = [row['epoch'] for row in rows]
-    evaluated = [row for row in rows if 'top1' in row]
-    marker = '.' if len(rows) <= 60 else None
-    figure, (loss, accuracy, rate) = pyplot.subplots(1, 3, figsize=(13, 3.8), layout='constrained')
-    loss.plot(epochs, [row['loss'] for row in rows], label='training', marker=marker)
-    loss.set(title='loss', ylabel='cross entropy')
-    accuracy.plot(epochs, [row['train_top1'] for row in rows], label='training', marker=marker)
-    accuracy.plot([row['epoch'] for row in evaluated], [row['top1'] for row in evaluated], label='validation',
-                  marker=marker or '.' if len(evaluated) <= 60 else None)
-    if evaluated:
-        best = max(evaluated, key=lambda row: row['top1'])
-        accuracy.plot(best['epoch'], best['top1'], 'o', mfc='none', color='black', markersize=9,
-                      label=f"best: {best['top1']:.2f} % after epoch {best['epoch']}")
-    accuracy.set(title='top-1 accuracy', ylabel='%', ylim=(None, 101))
-    rate.plot(epochs, [row['lr'] for row in rows], marker=marker, color='tab:green')
+    drawing, (loss, *others, rate) = pyplot.subplots(1, 2 + len(charts), figsize=(4.33 * (2 + len(charts)), 3.8),
+                                                     layout='constrained')
+    loss.plot(epochs, [row['loss'] for row in rows], label='training', marker=_marker(rows))
+    _plot(loss, rows, figures, 'loss')
+    loss.set(title='loss', ylabel=figures.loss)
+    for axes, chart in zip(others, charts):
+        units = _plot(axes, rows, figures, chart)
+        axes.set(title=chart, ylabel=' '.join(units), ylim=(None, 101) if units == ['%'] else None)
+        axes.legend(frameon=False, loc='best' if units != ['%'] else 'lower right')
+    rate.plot(epochs, [row['lr'] for row in rows], marker=_marker(rows), color='tab:green')
     rate.set(title='learning rate', ylabel='at the end of the epoch', ylim=(0, None))
-    for axes in (loss, accuracy, rate):
+    for axes in (loss, *others, rate):
         axes.set_xlabel('epoch')
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     loss.legend(frameon=False)
-    accuracy.legend(frameon=False, loc='lower right')
     with replacing(path) as part:
-        figure.savefig(part, format='png', dpi=110)
-    pyplot.close(figure)
+        drawing.savefig(part, format='png', dpi=110)
+    pyplot.close(drawing)
+
+
+def _plot(axes, rows, figures, chart):
+    """Draw the figures of a chart, and a ring around the best; returns their units."""
+    shown = [figure for figure in figures.shown if figure.chart == chart]
+    for figure in shown:
+        found = [row for row in rows if figure.key in row]
+        axes.plot([row['epoch'] for row in found], [row[figure.key] for row in found], label=figure.legend,
+                  marker=_marker(found))
+        if figure.key == figures.best and found:
+            best = (max if figures.more_is_better else min)(found, key=lambda row: row[figures.best])
+            axes.plot(best['epoch'], best[figure.key], 'o', mfc='none', color='black', markersize=9,
+                      label=f"best: {best[figure.key]:.2f} {figure.unit} after epoch {best['epoch']}")
+    return list(dict.fromkeys(figure.unit for figure in shown))
+
+
+def _marker(rows):
+    return '.' if len(rows) <= 60 else None

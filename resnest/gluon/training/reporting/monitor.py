@@ -19,12 +19,14 @@ __all__ = ['Monitor']
 class Monitor:
     """Writes into ``folder`` on rank 0; on the other ranks (``active=False``) every method does nothing.
 
-    ``rows`` and ``seconds`` are those of the run that is resumed. Nothing is written before the first epoch ends. A
-    file that cannot be written later on, as on a full disk, is told and costs no training.
+    ``figures`` are the task's (:class:`.figures.Figures`), ``rows`` and ``seconds`` those of the run that is resumed.
+    Nothing is written before the first epoch ends. A file that cannot be written later on, as on a full disk, is told
+    and costs no training.
     """
 
-    def __init__(self, folder, active=True, rows=(), seconds=0.0):
+    def __init__(self, folder, figures, active=True, rows=(), seconds=0.0):
         self.folder = Path(folder)
+        self.figures = figures
         self.active = active
         self.rows = list(rows)
         self._started = time.perf_counter()
@@ -51,7 +53,7 @@ class Monitor:
     def advance(self, steps, images=0, waited=0.0, **figures):
         """Move on by ``steps`` and show the figures.
 
-        ``images`` (of all workers) and ``waited`` (seconds without data) are those since the last call; they become
+        ``images`` (of all ranks) and ``waited`` (seconds without data) are those since the last call; they become
         images/s and the share of time spent waiting. The time left is that of all epochs to come.
         """
         if not self.active:
@@ -74,8 +76,8 @@ class Monitor:
     def end(self, row):
         """Close the epoch: a line on the terminal, a line in the log, points for TensorBoard.
 
-        ``row`` is a dict with ``epoch``, ``loss``, ``lr``, ``train_top1`` (%), ``images_per_second``, ``waiting`` (a
-        share of 1), and ``top1``, ``top5`` (%) after an evaluation; the time of writing is added.
+        ``row`` is a dict with ``epoch``, ``loss``, ``lr``, ``images_per_second``, ``waiting`` (a share of 1), and those
+        of the task's figures that are known after this epoch; the time of writing is added.
         """
         if not self.active:
             return
@@ -83,17 +85,18 @@ class Monitor:
         row.setdefault('time', round(time.time(), 3))
         self.rows.append(row)
         left = f'  left {tqdm.format_interval(self._time_left())}' if self._left > 0 and self._trained else ''
-        print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  lr {row['lr']:.4g}  "
-              f"train {row['train_top1']:.2f} %" + (f"  val {row['top1']:.2f} %" if 'top1' in row else '') +
+        own = ''.join(f'  {each.line} {row[each.key]:.2f} {each.unit}'.rstrip() for each in self.figures.shown
+                      if each.line and each.key in row)
+        print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  lr {row['lr']:.4g}{own}"
               f"  {row['images_per_second']:.0f} images/s  waiting {row['waiting']:.0%}" +
               (f"  {row['skipped']} bad records skipped" if 'skipped' in row else '') + left, flush=True)
         self._try('log.jsonl', self._write_log)
         self._try('tensorboard/', self._write_events)
 
     def curves(self):
-        """Draw loss, accuracy and learning rate over the epochs."""
+        """Draw the loss, the task's figures and the learning rate over the epochs."""
         if self.active:
-            self._try('curves.png', lambda: draw_curves(self.rows, self.folder / 'curves.png'))
+            self._try('curves.png', lambda: draw_curves(self.rows, self.folder / 'curves.png', self.figures))
 
     def _write_log(self):
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -102,7 +105,7 @@ class Monitor:
     def _write_events(self):
         events, self._events = self._events, None       # after an error all points are written anew
         if events is None:
-            events = EventWriter(self.folder / 'tensorboard')
+            events = EventWriter(self.folder / 'tensorboard', self.figures)
             events.write(self.rows[:-1])
         events.write(self.rows[-1:])
         self._events = events

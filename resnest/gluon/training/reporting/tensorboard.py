@@ -6,19 +6,21 @@ from resnest.runtime import import_extra
 
 __all__ = ['EventWriter']
 
-TAGS = {'loss': 'loss/train', 'train_top1': 'top1/train', 'top1': 'top1/validation', 'top5': 'top5/validation',
-        'lr': 'learning_rate', 'images_per_second': 'speed/images_per_second', 'waiting': 'speed/waiting_for_data'}
+TAGS = {'loss': 'loss/train', 'lr': 'learning_rate', 'images_per_second': 'speed/images_per_second',
+        'waiting': 'speed/waiting_for_data'}
 
 
 class EventWriter:
     """Writes the events of rows of ``log.jsonl`` into ``folder``; the step of a point is its epoch.
 
-    Event files that are there are removed: the rows of a resumed run hold all epochs before, so that none comes
-    twice. Points are written at once, in the caller's thread: an error is the caller's and no queue can fill up.
-    Raises MissingPackage where tensorboardX is not installed.
+    ``figures`` (:class:`.figures.Figures`) give the tags of the task's own. Event files that are there are removed:
+    the rows of a resumed run hold all epochs before, so that none comes twice. Points are written at once, in the
+    caller's thread: an error is the caller's and no queue can fill up. Raises MissingPackage where tensorboardX is not
+    installed.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, figures):
+        self._tags = {**TAGS, **{figure.key: figure.tag for figure in figures.shown}}
         self._events = import_extra('tensorboardX.proto.event_pb2', 'demo')
         self._summary = import_extra('tensorboardX.summary', 'demo')
         writer = import_extra('tensorboardX.event_file_writer', 'demo').EventsWriter
@@ -32,9 +34,10 @@ class EventWriter:
         """Append the rows' points and flush them to the file; after an error nothing more can be written."""
         try:
             for row in rows:
-                for key in TAGS.keys() & row.keys():
+                for key in self._tags.keys() & row.keys():
+                    summary = self._summary.scalar(self._tags[key], row[key])
                     self._writer.write_event(self._events.Event(wall_time=row['time'], step=row['epoch'],
-                                                                summary=self._summary.scalar(TAGS[key], row[key])))
+                                                                summary=summary))
             self._writer.flush()
         except OSError:
             with contextlib.suppress(OSError):

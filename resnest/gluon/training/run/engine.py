@@ -1,4 +1,4 @@
-"""The training loop: epochs of equal steps on every worker, evaluation, checkpoints."""
+"""The training loop of any task: epochs of equal steps on every rank, evaluation, checkpoints."""
 import contextlib
 import itertools
 import time
@@ -7,80 +7,71 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-from resnest.errors import InputError, SharedError
+from resnest.errors import SharedError
 from resnest.files import replace_file
-from resnest.gluon.data import with_normalization
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.nn import set_drop_probability, use_native
+from resnest.gluon.nn import use_native
 
 from .. import recipe
 from ..methods.averaging import AveragedWeights
-from ..methods.schedule import dropblock_probability
 from ..reporting.monitor import Monitor
 from . import checkpoint
+from .beginning import resume
 from .interrupt import EXIT_AGAIN, StopRequest, sole_run
-from .state import COUNTERS, collect, restore
+from .state import COUNTERS, collect
 from .step import Step
 
 __all__ = ['fit']
 
 
-def fit(network, twin, config, workers, device, batches, validate):
-    """Train ``network`` by the recipe ``config`` and write everything into ``config.save_dir``.
+def fit(task, config, job, device):
+    """Train the network of ``task`` by the recipe ``config`` and write everything into ``config.save_dir``.
 
     Parameters
     ----------
-    network : HybridBlock
-        From normalized images ``(N, 3, size, size)`` to logits ``(N, classes)``; its parameters have values.
-    twin : HybridBlock
-        Another of the same kind, to evaluate and to save: MXNet reorders in place the weights of a network
-        that it evaluates, and training would not be the same bit for bit afterwards.
+    task : Task
+        See :class:`resnest.gluon.training.Task`.
     config : TrainConfig
-    workers : distributed.Workers
+    job : distributed.Job
     device : Context
-    batches : callable
-        ``batches(epoch, start)`` is this worker's loader from batch ``start`` on; all workers and epochs have as many.
-    validate : callable
-        ``validate(net)`` evaluates this worker's share, uint8 ``(N, size, size, 3)`` to logits: a dict of counts
-        ``correct1, correct5, seen, nonfinite``.
 
     Returns the exit code: 0, or 75 where SIGTERM ended the run early. Raises InputError for a loss or an output that
     is not finite, for a folder that holds another run, and for a checkpoint that does not fit.
     """
     recipe.check_device(config, device)
     warning = recipe.check_batch(config)
-    if warning and workers.rank == 0:
+    if warning and job.rank == 0:
         print(f'warning: {warning}', flush=True)
     with contextlib.ExitStack() as stack:
-        workers.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
+        job.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
         stop = stack.enter_context(StopRequest())
-        run = _Run(network, twin, config, workers, device, batches, validate)
-        code = run.go(stop)
-        workers.finish()
+        code = _Run(task, config, job, device).go(stop)
+        job.finish()
     return code
 
 
 class _Run:
-    def __init__(self, network, twin, config, workers, device, batches, validate):
-        self.config, self.workers, self.batches, self.validate = config, workers, batches, validate
-        self.steps = len(batches(0, 0)) // config.accumulate
+    def __init__(self, task, config, job, device):
+        self.task, self.config, self.job = task, config, job
+        batches = len(task.batches(0, 0))
+        self.steps = batches // config.accumulate
         if not self.steps:
-            raise SharedError(f'--accumulate {config.accumulate}: an epoch has {len(batches(0, 0))} batches only')
-        workers.agree('steps of an epoch', self.steps)
-        for each in (network, twin):
+            raise SharedError(f'--accumulate {config.accumulate}: an epoch has {batches} batches only')
+        job.agree('steps of an epoch', self.steps)
+        for each in (task.network, task.twin):
             each.cast(config.dtype)
             use_native(each)
-        self.network, self.twin = network, twin
-        self.evaluated = with_normalization(twin, config.dtype)
+        self.evaluated = task.assemble(task.twin)
         self.evaluated.hybridize(static_alloc=True)
-        self.step = Step(network, config, workers, device, self.steps * config.num_epochs,
-                         round(self.steps * config.warmup))
-        self.averages = AveragedWeights(network, config.ema_decay) if config.ema_decay else None
+        self.step = Step(task, config, job, device, self.steps * config.num_epochs, round(self.steps * config.warmup))
+        self.averages = AveragedWeights(task.network, config.ema_decay) if config.ema_decay else None
         self.folder = Path(config.save_dir)
-        self.recipe = recipe.resolved(config, workers.size, self.steps)
-        state, self.counters = self._resume()
+        self.recipe = recipe.resolved(config, job.size, self.steps)
+        self.names = (*COUNTERS[:2], *task.sums, *COUNTERS[2:])
+        state, self.counters = resume(task, config, job, self.step, self.averages, self.recipe, self._say)
+        self.counters = self.counters or dict.fromkeys(self.names, 0.0)
         self.epoch, self.done, self.best = state['epoch'], state['step'], state['best']
-        self.monitor = Monitor(self.folder, workers.rank == 0, state['rows'], state['seconds'])
+        self.monitor = Monitor(self.folder, task.figures, job.rank == 0, state['rows'], state['seconds'])
 
     def go(self, stop):
         """Train until the end, or until ``stop`` is asked for; returns the exit code."""
@@ -96,7 +87,7 @@ class _Run:
                 self._say(f'stopped on request after {self.done} steps of epoch {self.epoch + 1}; --resume auto '
                           f'goes on')
                 return EXIT_AGAIN
-            self.epoch, self.done, self.counters = self.epoch + 1, 0, dict.fromkeys(COUNTERS, 0.0)
+            self.epoch, self.done, self.counters = self.epoch + 1, 0, dict.fromkeys(self.names, 0.0)
             last = self.epoch == self.config.num_epochs
             evaluating = last or self.epoch % self.config.eval_frequency == 0
             if evaluating:
@@ -111,35 +102,37 @@ class _Run:
 
     def _summarize(self):
         self.monitor.summary(**self.best or {}, model=self.config.model, epochs=self.config.num_epochs,
-                             workers=self.workers.size, global_batch_size=self.recipe['derived']['global_batch_size'],
+                             ranks=self.job.size, global_batch_size=self.recipe['derived']['global_batch_size'],
                              skipped_steps=self.step.skipped, config=self.recipe)
 
     def _train_epoch(self, stop):
-        """The rest of an epoch; returns its figures over all workers, or None where a stop was asked for."""
+        """The rest of an epoch; returns its figures over all ranks, or None where a stop was asked for."""
         config, counters, epoch = self.config, self.counters, self.epoch
-        set_drop_probability(self.step.net, dropblock_probability(epoch, config.num_epochs, config.dropblock_prob))
+        self.task.begin(self.step.net, epoch)
         self.monitor.begin(epoch, config.num_epochs, self.steps, self.done)
-        loader = self.batches(epoch, self.done * config.accumulate)
+        loader = self.task.batches(epoch, self.done * config.accumulate)
         source = iter(zip(loader.batches, loader))
-        right = mx.nd.array([counters['right']])
+        sums = {name: mx.nd.array([counters[name]]) for name in self.task.sums}
         skipped, shown, waited_then = counters['skipped_records'], self.done, counters['waited']
         start = asked = time.perf_counter()
         trained = counters['training']
         while self.done < self.steps:
-            chunk = [(indices, *pair) for indices, pair in itertools.islice(source, config.accumulate)]
+            chunk = list(itertools.islice(source, config.accumulate))
             counters['waited'] += time.perf_counter() - asked
-            loss, correct, stopping = self.step(chunk, epoch, epoch * self.steps + self.done, stop.made)
+            loss, counted, stopping = self.step(chunk, epoch, epoch * self.steps + self.done, stop.made)
             if loss is not None:
-                right = right + correct.as_in_context(right.context)
+                for name, value in counted.items():
+                    sums[name] = sums[name] + value.as_in_context(sums[name].context)
                 counters['loss'] += loss
-                counters['seen'] += sum(len(labels) for _, _, labels in chunk)
+                counters['seen'] += sum(len(indices) for indices, _ in chunk)
                 if self.averages:
                     self.averages.update()
             self.done += 1
             ending = self.done == self.steps
             saving = config.save_steps and self.done % config.save_steps == 0
             if self.done % config.log_interval == 0 or ending or saving or stopping:
-                counters.update(right=float(right.asscalar()), skipped_records=skipped + len(loader.skipped),
+                counters.update({name: float(value.asscalar()) for name, value in sums.items()},
+                                skipped_records=skipped + len(loader.skipped),
                                 training=trained + time.perf_counter() - start)
                 images = (self.done - shown) * self.recipe['derived']['global_batch_size']
                 self.monitor.advance(self.done - shown, images, counters['waited'] - waited_then,
@@ -151,98 +144,57 @@ class _Run:
             if stopping:
                 return None
             asked = time.perf_counter()
-        loss, right, seen, waited, seconds, bad = self.workers.total([counters[name] for name in COUNTERS], 'training')
-        seen = max(1, seen)
-        return {'epoch': epoch + 1, 'loss': loss / seen, 'train_top1': 100 * right / seen,
+        total = dict(zip(self.names, self.job.total([counters[name] for name in self.names], 'training')))
+        seen, seconds = max(1, total['seen']), total['training']
+        return {'epoch': epoch + 1, 'loss': total['loss'] / seen,
+                **self.task.training_figures({name: total[name] for name in self.task.sums}, seen),
                 'lr': self.step.learning_rate((epoch + 1) * self.steps - 1),
-                'images_per_second': seen / seconds * self.workers.size,
-                'seconds': seconds / self.workers.size, 'waiting': waited / seconds,
-                **({'skipped': int(bad)} if bad else {})}
+                'images_per_second': seen / seconds * self.job.size,
+                'seconds': seconds / self.job.size, 'waiting': total['waited'] / seconds,
+                **({'skipped': int(total['skipped_records'])} if total['skipped_records'] else {})}
 
     def _evaluate(self):
-        """Top-1 and top-5 of all workers' weights, moving averages where there are; the best are saved."""
+        """The figures of all ranks' weights, moving averages where there are; the best are saved."""
+        twin, best = self.task.twin, self.task.figures.best
         values = self.averages.arrays() if self.averages else \
-            {name: param.data() for name, param in structural_parameters(self.network).items()}
-        for name, param in structural_parameters(self.twin).items():
+            {name: param.data() for name, param in structural_parameters(self.task.network).items()}
+        for name, param in structural_parameters(twin).items():
             param.set_data(values[name].astype(param.dtype, copy=False))
-        self.workers.average_statistics(self.twin)
-        found = self.validate(self.evaluated)
-        names = ('correct1', 'correct5', 'seen', 'nonfinite')
-        correct1, correct5, seen, nonfinite = self.workers.total([found[name] for name in names], 'validation')
-        if nonfinite:
-            raise SharedError(f"the network's output after epoch {self.epoch} is not finite for {nonfinite:.0f} of "
-                              f'{seen:.0f} validation images; lower --lr or raise --warmup-epochs')
-        row = {'top1': 100 * correct1 / seen, 'top5': 100 * correct5 / seen, 'seen': int(seen)}
-        better = self.best is None or row['top1'] > self.best['top1']
+        self.job.average_statistics(twin)
+        found = self.task.evaluate(self.evaluated)
+        counts = dict(zip(found, self.job.total(list(found.values()), 'validation')))
+        if counts['nonfinite']:
+            raise SharedError(f"the network's output after epoch {self.epoch} is not finite for "
+                              f"{counts['nonfinite']:.0f} of {counts['seen']:.0f} validation images; lower --lr or "
+                              f'raise --warmup-epochs')
+        row = {**self.task.validation_figures(counts), 'seen': int(counts['seen'])}
+        better = self.best is None or self.task.figures.better(row[best], self.best[best])
         if better and self._try('best.params',
-                                lambda: checkpoint.save_parameters(self.folder / 'best.params', self.twin)):
+                                lambda: checkpoint.save_parameters(self.folder / 'best.params', twin)):
             self.best = {'epoch': self.epoch, **row}
         return row
 
     def _save(self):
-        """Write a checkpoint and remove the old ones; a meeting of all workers."""
-        arrays = collect(self.network, self.step, self.averages, self.counters, self.workers)
+        """Write a checkpoint and remove the old ones; a collective of all ranks."""
+        arrays = collect(self.task.network, self.step, self.averages, self.counters, self.job)
         wrong = [name for name, values in arrays.items() if not np.isfinite(values).all()]
         if wrong:       # the next loss will tell; the checkpoint before is the one to go on from
             return self._say(f'warning: {self.folder}: checkpoint was not written: {wrong[0]} is not finite')
         state = {'epoch': self.epoch, 'step': self.done, 'best': self.best, 'rows': self.monitor.rows,
                  'seconds': self.monitor.seconds(), 'recipe': self.recipe, 'skipped_steps': self.step.skipped,
                  'loss_scale': self.step.scale and [self.step.scale.value, self.step.scale.good],
-                 'versions': recipe.versions()}
+                 'counters': list(self.counters), 'versions': recipe.versions()}
         if self._try('checkpoint', lambda: checkpoint.save(self.folder, self.epoch, self.done, arrays, state)) and \
-                self.workers.rank == 0:
+                self.job.rank == 0:
             checkpoint.prune(self.folder, self.config.keep)
 
-    def _resume(self):
-        """The state and this worker's counters to start from: rank 0 reads the checkpoint for all."""
-        path, damaged = None, []
-
-        def read():
-            nonlocal path, damaged
-            if self.config.resume not in (None, 'auto'):
-                path = Path(self.config.resume)
-                return checkpoint.read(path, self.folder)
-            if self.config.resume is None and checkpoint.found(self.folder):
-                raise InputError(f'{self.folder}: holds an earlier run; go on with it by --resume auto, or use another '
-                                 f'--save-dir')
-            path, data, damaged = checkpoint.newest(self.folder)
-            if data is None and damaged:
-                raise InputError(f'{damaged[0]}: damaged, and there is no older checkpoint; remove it to start anew')
-            return data
-
-        data = self.workers.from_first(read, 'checkpoint')
-        for each in damaged:
-            self._say(f'warning: {each} is damaged; the one before it is used')
-        if data is None:
-            return ({'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0},
-                    dict.fromkeys(COUNTERS, 0.0))
-        name = path or 'the checkpoint'
-        state, counters = restore(data, name, self.network, self.step, self.averages, self.workers)
-        self._compare(name, state['recipe'])
-        before = state['recipe']['derived']['global_batch_size']
-        # With another global batch, as many whole steps of it as the samples that were seen fill.
-        state['step'] = min(state['step'] * before // self.recipe['derived']['global_batch_size'], self.steps)
-        if self.workers.total([self.workers.rank == 0 and not (self.folder / 'best.params').is_file()], 'no best')[0]:
-            state['best'] = None        # of another folder: what is best here is still to be found
-        self._say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
-        return state, counters
-
-    def _compare(self, name, before):
-        """Tell what contradicts the checkpoint's recipe; refuse it unless the checkpoint was named."""
-        changed = recipe.differences(self.config, before, self.workers.size, self.steps)
-        if changed and self.config.resume == 'auto':
-            raise SharedError(f"{name}: of another recipe: {', '.join(changed)}; give the options that it was trained "
-                              f'with, or go on with the new ones by --resume {name}')
-        for each in changed:
-            self._say(f'note: changed since the checkpoint: {each}')
-
     def _say(self, text):
-        if self.workers.rank == 0:
+        if self.job.rank == 0:
             print(text, flush=True)
 
     def _try(self, name, write):
         """Write on rank 0; training goes on without what does not fit on the disk. Whether all is well there."""
-        if self.workers.rank:
+        if self.job.rank:
             return True
         try:
             write()

@@ -5,62 +5,28 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data import with_normalization
 from resnest.gluon.distributed import STATISTICS
 from resnest.gluon.mxnet_private import pending_average
-from resnest.gluon.tasks.classification import mixup
-from resnest.gluon.tasks.classification.losses import SmoothedCrossEntropy
 
-from ..methods.finetuning import freeze, scale_backbone
+from ..methods.loss_scale import LossScale
+from ..methods.optimizer import make_trainer
 from ..methods.schedule import cosine_ramp
 
-__all__ = ['LossScale', 'NonFiniteLoss', 'Step', 'make_trainer']
+__all__ = ['NonFiniteLoss', 'Step']
 
 
 class NonFiniteLoss(InputError):
     """The loss is not finite; nothing has been updated."""
 
 
-class LossScale:
-    """The factor that keeps float16 gradients above zero (Micikevicius et al., 2018): halved when they overflow,
-    doubled after ``patience`` steps without."""
-
-    def __init__(self, value=2.0 ** 15, patience=2000):
-        self.value = value
-        self.patience = patience
-        self.good = 0
-
-    def update(self, finite):
-        """Take note of a step whose gradients were finite, or were not."""
-        self.good = self.good + 1 if finite else 0
-        if not finite:
-            self.value = max(1.0, self.value / 2)
-        elif self.good == self.patience:
-            self.value, self.good = self.value * 2, 0
-
-
-def make_trainer(network, config, workers):
-    """Nesterov's gradient, with decay on the weights of convolutions and dense layers only (section 5.1)."""
-    freeze(network, config.freeze or ())
-    if config.backbone_lr_factor != 1:
-        scale_backbone(network, config.backbone_lr_factor)
-    params = network.collect_params()
-    for name, param in params.items():
-        param.wd_mult = 1.0 if name.endswith('weight') else 0.0
-    optimizer = mx.optimizer.NAG(momentum=config.momentum, wd=config.wd, learning_rate=config.worker_lr * workers.size,
-                                 multi_precision=config.dtype == 'float16')
-    return workers.trainer(params, optimizer, config.fp16_compression)
-
-
 class Step:
-    """Trains ``network`` in place; called once a step with the step's batches.
+    """Trains a task's network in place; called once a step with the step's batches.
 
     Parameters
     ----------
-    network : HybridBlock
-        From normalized ``(N, 3, H, W)`` to logits ``(N, classes)``.
+    task : Task
     config : TrainConfig
-    workers : distributed.Workers
+    job : distributed.Job
     device : Context
     total : int
         Steps of the whole run.
@@ -68,44 +34,42 @@ class Step:
         Steps of the warm-up.
     """
 
-    def __init__(self, network, config, workers, device, total, warmup):
-        self.trainer = make_trainer(network, config, workers)
+    def __init__(self, task, config, job, device, total, warmup):
+        self.trainer = make_trainer(task, config, job)
         self.skipped = 0        # steps left out since their loss was not finite
         self.scale = LossScale() if config.dtype == 'float16' else None
-        self._config, self._workers, self._device = config, workers, device
+        self._task, self._config, self._job, self._device = task, config, job, device
         self._total, self._warmup = total, warmup
-        self.net = with_normalization(network, config.dtype)
+        self.net = task.assemble(task.network)
         self.net.hybridize(static_alloc=True)
-        self._loss_of = SmoothedCrossEntropy(config.label_smoothing)
-        self._loss_of.hybridize()
-        self._params = [param for param in network.collect_params().values() if param.grad_req != 'null']
-        self._statistics = [param for name, param in network.collect_params().items()
-                            if name.endswith(STATISTICS)]
+        params = task.network.collect_params()
+        self._params = [param for param in params.values() if param.grad_req != 'null']
+        self._statistics = [param for name, param in params.items() if name.endswith(STATISTICS)]
         self._sums = [mx.nd.zeros_like(param.data()) for param in self._params] if config.accumulate > 1 else None
 
     def __call__(self, batches, epoch, number, stop=False):
-        """Do step ``number`` of the whole run, in ``epoch`` (both from 0).
+        """Do step ``number`` of the whole run, in ``epoch`` (both from 0); a collective of all ranks.
 
-        ``batches`` is this worker's ``config.accumulate`` batches ``(indices, images, labels)``. Returns the sum of
-        the losses, the NDArray of images that were right (both None where the step was left out), and whether any
-        worker was asked to stop. A meeting of all workers. Raises NonFiniteLoss, on all of them, before anything but
-        running statistics has changed.
+        ``batches`` is this rank's ``config.accumulate`` batches, ``(indices, batch)``, the latter as the task's loader
+        gave it. Returns the sum of the losses, the task's sums, a dict of NDArrays (both None where the step was left
+        out), and whether any rank was asked to stop. Raises NonFiniteLoss, on all of them, before anything but running
+        statistics has changed.
         """
         config = self._config
-        # Dropout and DropBlock differ between workers and steps, and are the same after a resume.
-        seed = np.random.SeedSequence((config.seed, number, self._workers.rank)).generate_state(1)[0]
+        # Dropout and DropBlock differ between ranks and steps, and are the same after a resume.
+        seed = np.random.SeedSequence((config.seed, number, self._job.rank)).generate_state(1)[0]
         mx.random.seed(int(seed) % 2 ** 31)
         backup = [param.data().copy() for param in self._statistics] if config.skip_nonfinite else None
-        losses, right = [], 0
-        for place, batch in enumerate(batches):
-            loss, correct = self._backward(*batch, epoch)
+        losses, sums = [], dict.fromkeys(self._task.sums, 0)
+        for place, (indices, batch) in enumerate(batches):
+            loss, counted = self._backward(indices, batch, epoch)
             losses.append(loss)
-            right = right + correct
+            sums = {name: sums[name] + counted[name] for name in sums}
             if self._sums:
                 for total, param in zip(self._sums, self._params):
                     total[:] = param.grad() if place == 0 else total + param.grad()
         loss = float(sum(each.asscalar() for each in losses))
-        nonfinite, stopping = self._workers.total([not math.isfinite(loss), stop], 'step')
+        nonfinite, stopping = self._job.total([not math.isfinite(loss), stop], 'step')
         self.trainer.set_learning_rate(self.learning_rate(number))
         if nonfinite:
             self._leave_out('loss', loss, batches, epoch, backup)
@@ -113,33 +77,29 @@ class Step:
         if self._sums:
             for total, param in zip(self._sums, self._params):
                 total.copyto(param.grad())
-        norm = self._update(sum(len(labels) for _, _, labels in batches))
+        norm = self._update(sum(len(indices) for indices, _ in batches))
         if not math.isfinite(norm):
             self._leave_out('gradient', norm, batches, epoch, backup)
             return None, None, bool(stopping)
-        return loss, right, bool(stopping)
+        return loss, sums, bool(stopping)
 
     def learning_rate(self, number):
         """Of step ``number`` of the whole run, for the whole gradient."""
-        return self._config.worker_lr * self._workers.size * cosine_ramp(number, self._total, self._warmup)
+        return self._config.rank_lr * self._job.size * cosine_ramp(number, self._total, self._warmup)
 
-    def _backward(self, indices, images, labels, epoch):
-        config = self._config
-        x = mx.nd.array(images, ctx=self._device, dtype='uint8')
-        y = mx.nd.array(labels, ctx=self._device, dtype='float32')
-        mixed = ()
-        if config.mixup:        # once traced with shares, always with shares: ones change nothing
-            shares = mixup.draw(config.seed, epoch, indices, config.mixup_alpha, config.mixup_mode) \
-                if config.mixes(epoch) else np.ones(len(labels), dtype=np.float32)
-            mixed = (mx.nd.array(shares, ctx=self._device),)
-            x = mixup.mix(x, mixed[0]) if config.mixes(epoch) else x.astype('float32')
+    def _backward(self, indices, batch, epoch):
+        inputs, targets = self._task.prepare(indices, batch, epoch, self._device)
         with mx.autograd.record():
-            logits = self.net(x).astype('float32', copy=False)
-            loss = self._loss_of(logits, y, *mixed)
+            outputs = self.net(*inputs)
+            single = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
+            single = tuple(output.astype('float32', copy=False) for output in single)
+            outputs = single if isinstance(outputs, (list, tuple)) else single[0]
+            loss = self._task.loss(outputs, targets)
             scaled = loss * self.scale.value if self.scale else loss
         scaled.backward()
         # On a CPU a NaN among the logits leaves the other classes' log_softmax finite.
-        return loss.sum() + (logits * 0).sum(), (logits.argmax(axis=1) == y).sum()
+        nothing = sum((output * 0).sum() for output in single)
+        return loss.sum() + nothing, self._task.count(outputs, targets)
 
     def _update(self, images):
         """Exchange the gradients, clip them, update the weights; returns a norm to clip that is not finite, or 0.
@@ -149,7 +109,6 @@ class Step:
         self.trainer.allreduce_grads()
         images = images * (self.scale.value if self.scale else 1.0)
         if self.scale or self._config.clip_gradient:
-            # With an average over workers that is still to be taken (pending_average).
             norm = _norm([param.grad() for param in self._params]) * pending_average(self.trainer) / images
             if self.scale:
                 self.scale.update(math.isfinite(norm))
@@ -166,10 +125,10 @@ class Step:
         """Count a step without update, or end the run where there have been too many."""
         self.skipped += 1
         told = f'the {what} is {value} in epoch {epoch + 1}, learning rate {self.trainer.learning_rate:.4g}, on ' \
-               f'worker {self._workers.rank}; samples {_listed(np.concatenate([indices for indices, _, _ in batches]))}'
+               f'rank {self._job.rank}; samples {_listed(np.concatenate([indices for indices, _ in batches]))}'
         if self.skipped > self._config.skip_nonfinite:
             if math.isfinite(value):
-                raise NonFiniteLoss("another worker's loss is not finite; its own message says where")
+                raise NonFiniteLoss("another rank's loss is not finite; its own message says where")
             raise NonFiniteLoss(f'{told}; look at them, lower --lr, raise --warmup-epochs, or use --skip-nonfinite')
         if not math.isfinite(value):
             print(f'warning: {told}; left out ({self.skipped} of {self._config.skip_nonfinite})', flush=True)

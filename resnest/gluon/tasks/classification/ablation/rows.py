@@ -16,10 +16,11 @@ from typing import Optional
 from resnest.errors import InputError, MissingPackage
 from resnest.files import replace_file
 from resnest.gluon.training import recipe
-from resnest.gluon.training.config import TrainConfig, option_of
-from resnest.gluon.training.options import check_values, read_yaml
+from resnest.gluon.training.config import option_of
+from resnest.gluon.training.options import check_values, read_mapping
 from resnest.gluon.training.run.interrupt import EXIT_AGAIN, sole_run
 
+from ..config import ClassificationConfig
 from .chart import draw_rows
 
 __all__ = ['Row', 'chosen', 'format_rows', 'read_spec', 'train_rows']
@@ -49,11 +50,11 @@ def read_spec(path, given=None):
     Raises InputError that names the file and the row: for unknown keys, wrong options, names that are not unique, and
     options that are given although the rows differ in them.
     """
-    spec = read_yaml(path)
+    spec = read_mapping(path)
     _check_keys(spec, {'common', 'rows'}, path)
     if not isinstance(spec.get('rows'), list) or not spec['rows']:
         raise InputError(f"{path}: needs 'rows', a list of entries with name, options and published")
-    common = check_values(spec.get('common') or {}, path)
+    common = check_values(spec.get('common') or {}, path, ClassificationConfig)
     rows = []
     for number, entry in enumerate(spec['rows'], 1):
         where = f'{path}: row {number}'
@@ -64,7 +65,7 @@ def read_spec(path, given=None):
         published = entry.get('published')
         if published is not None and type(published) not in (int, float):
             raise InputError(f'{where}: published must be a number (top-1 in %), got {published!r}')
-        own = check_values(entry.get('options') or {}, where)
+        own = check_values(entry.get('options') or {}, where, ClassificationConfig)
         for name in own.keys() & (given or {}).keys():
             raise InputError(f'{option_of(name)}: the rows of {path} differ in it; leave it out or write a spec of '
                              f'your own')
@@ -73,7 +74,7 @@ def read_spec(path, given=None):
             if isinstance(own[name], dict):
                 values[name] = {**common[name], **own[name]}
         try:
-            TrainConfig(**values)
+            ClassificationConfig(**values)
         except InputError as error:
             raise InputError(f'{where}: {error}') from None
         rows.append(Row(entry['name'], values, published))
@@ -125,7 +126,7 @@ def _read_result(row, out):
         return
     try:
         found = json.loads(path.read_text())
-        other = recipe.differences(TrainConfig(**row.values), found['config'], found['workers'])
+        other = recipe.differences(ClassificationConfig(**row.values), found['config'], found['ranks'])
         if other:
             row.failure = f"{path} is of another recipe: {', '.join(other)}; remove {path.parent} or use another --out"
         else:

@@ -1,0 +1,49 @@
+"""The recipe of a classifier: what a run of any task has, and what only this one needs."""
+from dataclasses import dataclass
+from typing import Optional
+
+from resnest.errors import InputError
+from resnest.gluon.training.config import TrainConfig, option, switch
+
+__all__ = ['ClassificationConfig']
+
+
+@dataclass
+class ClassificationConfig(TrainConfig):
+    """Every choice of a training run, with the defaults of the paper (section 5.1).
+
+    Raises InputError for a value out of range, and for values that contradict each other.
+    """
+    model: str = option('resnest50', 'network; python -m resnest models lists them')
+    rec_train: Optional[str] = option(None, 'training data: a folder of shards, a .rec file or a pattern',
+                                      resume='free')
+    rec_val: Optional[str] = option(None, 'validation data, in the same forms', resume='free')
+    num_classes: Optional[int] = option(None, "classes; the data's manifest or labels tell unless given", least=1,
+                                        resume='own')
+    input_size: Optional[int] = option(None, "image side in pixels; the model's own unless given", '--crop-size',
+                                       least=1, resume='own')
+    crop_ratio: Optional[float] = option(None, "validation crop / resized short edge; the model's own unless given",
+                                         above=0, resume='own')
+    augment: str = option('standard', 'training images: standard (random resized crop, mirror, colour), with '
+                          'autoaugment or randaugment besides, or none (the validation crop)',
+                          choices=('standard', 'autoaugment', 'randaugment', 'none'))
+    mixup: bool = switch('mix each batch with its reverse (section 4.2)')
+    mixup_alpha: float = option(0.2, 'shares are drawn from Beta(alpha, alpha)', above=0)
+    mixup_mode: str = option('sample', 'a share for each sample, as the paper has it, or one for the batch',
+                             choices=('sample', 'batch'))
+    mixup_off_epoch: int = option(0, 'epochs at the end without mixup', least=0)
+    label_smoothing: float = option(0.0, 'label smoothing; 0.1 where no value is given', least=0, below=1, nargs='?',
+                                    const=0.1)
+    last_gamma: bool = switch('start the last scale of each block at zero')
+    dropblock_prob: float = option(0.0, 'DropBlock probability at the end of its linear ramp; the paper has 0.1',
+                                   least=0, below=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.check_epochs('mixup_off_epoch')
+        if self.crop_ratio is not None and self.crop_ratio > 1:
+            raise InputError(f'--crop-ratio must be at most 1, got {self.crop_ratio}')
+
+    def mixes(self, epoch):
+        """Whether mixup is on in an epoch, counted from 0."""
+        return self.mixup and epoch < self.num_epochs - self.mixup_off_epoch

@@ -1,0 +1,166 @@
+"""Training of a classifier: what the trainer of any task is given, and ``train``, which gives it."""
+import dataclasses
+
+import mxnet as mx
+import numpy as np
+
+from resnest.errors import InputError, SharedError
+from resnest.gluon.data import (
+    Evaluation,
+    Loader,
+    evaluation_batches,
+    interpolation_for,
+    local_batches,
+    open_pair,
+    training_batches,
+    training_transform,
+    with_normalization,
+)
+from resnest.gluon.device import choose_device
+from resnest.gluon.models import SMALLEST_IMAGE, find_variant, get_model, load_pretrained, override
+from resnest.gluon.nn import set_drop_probability
+from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
+from resnest.gluon.training.methods.schedule import dropblock_probability
+
+from . import mixup
+from .evaluation import COUNTS, evaluate
+from .losses import SmoothedCrossEntropy
+
+__all__ = ['Classification', 'train']
+
+CHART = 'top-1 accuracy'
+
+
+class Classification(Task):
+    """Classification by cross entropy, with mixup, label smoothing and DropBlock as the recipe ``config`` has them.
+
+    Derive from it and give the loaders ``batches`` and ``validation``, which yield images, uint8
+    ``(n, size, size, 3)``, and labels ``(n,)``.
+    """
+
+    figures = Figures((Figure('train_top1', 'top1/train', 'train', CHART, 'training', '%'),
+                       Figure('top1', 'top1/validation', 'val', CHART, 'validation', '%'),
+                       Figure('top5', 'top5/validation')), best='top1', loss='cross entropy')
+    sums = ('right',)
+
+    def __init__(self, network, twin, config, device):
+        super().__init__(network, twin)
+        self.config, self.device = config, device
+        self.loss_of = SmoothedCrossEntropy(config.label_smoothing)
+        self.loss_of.hybridize()
+
+    def validation(self):
+        """This rank's loader of the validation data."""
+        raise NotImplementedError
+
+    def assemble(self, network):
+        return with_normalization(network, self.config.dtype)
+
+    def begin(self, net, epoch):
+        set_drop_probability(net, dropblock_probability(epoch, self.config.num_epochs, self.config.dropblock_prob))
+
+    def prepare(self, indices, batch, epoch, device):
+        images, labels = batch
+        config = self.config
+        x = mx.nd.array(images, ctx=device, dtype='uint8')
+        y = mx.nd.array(labels, ctx=device, dtype='float32')
+        if not config.mixup:
+            return (x,), (y,)
+        # Once traced with shares, always with shares: ones change nothing.
+        mixing = config.mixes(epoch)
+        shares = mixup.draw(config.seed, epoch, indices, config.mixup_alpha, config.mixup_mode) if mixing else \
+            np.ones(len(labels), dtype=np.float32)
+        shares = mx.nd.array(shares, ctx=device)
+        return (mixup.mix(x, shares) if mixing else x.astype('float32'),), (y, shares)
+
+    def loss(self, outputs, targets):
+        return self.loss_of(outputs, *targets)
+
+    def count(self, outputs, targets):
+        return {'right': (outputs.argmax(axis=1) == targets[0]).sum()}
+
+    def training_figures(self, sums, seen):
+        return {'train_top1': 100 * sums['right'] / seen}
+
+    def evaluate(self, net):
+        found = evaluate(net, self.validation(), self.device)
+        return {name: found[name] for name in COUNTS}
+
+    def validation_figures(self, counts):
+        return {'top1': 100 * counts['correct1'] / counts['seen'], 'top5': 100 * counts['correct5'] / counts['seen']}
+
+
+class _OnShards(Classification):
+    """Classification on RecordIO shards."""
+
+    def __init__(self, network, twin, config, device, job, train, val):
+        super().__init__(network, twin, config, device)
+        self._job, self._train, self._val = job, train, val
+        interpolation = interpolation_for(config.input_size)
+        self._crop = Evaluation(config.input_size, config.crop_ratio, interpolation)
+        self._augment = training_transform(config.augment, self._crop.size, interpolation, evaluation=self._crop)
+        self._local_steps = config.sharding == 'local' and min(job.gather(len(train) // config.batch_size, 'steps'))
+
+    def batches(self, epoch, start=0):
+        config, job = self.config, self._job
+        if config.sharding == 'local':
+            indices = local_batches(len(self._train), config.batch_size, self._local_steps, job.rank, config.seed,
+                                    epoch, start)
+        else:
+            indices = training_batches(len(self._train), config.batch_size, job.rank, job.size, config.seed, epoch,
+                                       start)
+        return Loader(self._train, self._augment, indices, config.num_classes, config.num_workers, config.seed, epoch,
+                      config.skip_bad)
+
+    def validation(self):
+        indices = evaluation_batches(len(self._val), self.config.batch_size, self._job.rank, self._job.size)
+        return Loader(self._val, self._crop, indices, self.config.num_classes, self.config.num_workers)
+
+
+def train(config, print_config=False):
+    """Train by the recipe ``config``, a :class:`.config.ClassificationConfig`, and write all into its ``save_dir``.
+
+    In a process that ``horovodrun`` has started this is one rank of the job. With ``print_config`` the whole recipe is
+    printed as YAML, and nothing is trained. Returns the exit code of the command: 0, or 75 where SIGTERM ended the run
+    early. Raises InputError for a recipe that cannot be followed, for data that are missing or damaged, and for a
+    loss that is not finite.
+    """
+    return in_job(config, lambda job: _train(config, job, print_config))
+
+
+def _train(config, job, print_config):
+    changes = config.model_options or {}
+    spec = override(find_variant(config.model), changes)
+    config = dataclasses.replace(config, input_size=config.input_size or spec.crop_size,
+                                 crop_ratio=config.crop_ratio or spec.crop_ratio)
+
+    def show(steps=None):
+        if job.rank == 0:
+            print(recipe.to_yaml(recipe.resolved(config, job.size, steps)), end='')
+
+    if not config.rec_train or not config.rec_val:
+        if print_config:
+            return show()
+        raise SharedError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
+                          'prepare_digits.py')
+    local = config.sharding == 'local'
+    train_set, val_set, classes = open_pair(config.rec_train, config.rec_val, config.num_classes,
+                                            (job.local_rank, job.local_size) if local else None)
+    network, twin = (get_model(config.model, classes=classes, last_gamma=config.last_gamma,
+                               dropblock_prob=config.dropblock_prob, **changes) for _ in range(2))
+    if config.input_size < SMALLEST_IMAGE:
+        raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
+    config = dataclasses.replace(config, num_classes=classes)
+    device = choose_device(config.no_cuda, job.local_rank)
+    task = _OnShards(network, twin, config, device, job, train_set, val_set)
+    steps = len(task.batches(0)) // config.accumulate       # too few records: say so before anything is made
+    if print_config:
+        return show(steps)
+    for what, count in (('validation records', len(val_set)), ('classes', classes),
+                        *([] if local else [('training records', len(train_set))])):
+        job.agree(f'number of {what}', count)
+    mx.random.seed(config.seed)
+    for each in (network, twin):
+        each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
+    load_first(config, job, lambda path: load_pretrained(network, spec, path, ctx=device, other_classes=True))
+    return fit(task, config, job, device)

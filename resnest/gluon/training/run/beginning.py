@@ -1,0 +1,82 @@
+"""Where a run begins: anew, from weights that are loaded first, or from a checkpoint."""
+from pathlib import Path
+
+from resnest.errors import InputError, SharedError
+
+from .. import recipe
+from . import checkpoint
+from .state import restore
+
+__all__ = ['load_first', 'resume']
+
+
+def load_first(config, job, load):
+    """Have the first rank ``load(path)`` what ``config`` starts from; the trainer gives the others its parameters.
+
+    ``load`` takes the path of a ``.params`` file, or True for the published weights, and returns whether the
+    head is new. Nothing is loaded where the run goes on from a checkpoint. A collective of all ranks; raises
+    the InputError of ``load`` on all of them.
+    """
+    source = config.resume_params or config.pretrained
+
+    def first():
+        if config.resume and (config.resume != 'auto' or checkpoint.found(config.save_dir)):
+            print('the checkpoint is what the run goes on from: --pretrained and --resume-params are not read')
+            return
+        new = load(source)
+        print(f"starting from {'the published weights' if source is True else source}" +
+              (f'; its classifier is for other classes, the one for {config.num_classes} is new' if new else ''),
+              flush=True)
+
+    if source:
+        job.from_first(first, 'first weights')
+
+
+def resume(task, config, job, step, averages, now, say):
+    """``(state, counters)`` to start from; the counters, this rank's own, are None where a run begins anew.
+
+    Rank 0 reads the checkpoint for all. ``now`` is what the recipe comes to (:func:`.recipe.resolved`), ``say`` tells
+    the user. Raises InputError for a folder that holds another run, and for a checkpoint that does not fit.
+    """
+    path, damaged = None, []
+
+    def read():
+        nonlocal path, damaged
+        folder = Path(config.save_dir)
+        if config.resume not in (None, 'auto'):
+            path = Path(config.resume)
+            return checkpoint.read(path, folder)
+        if config.resume is None and checkpoint.found(folder):
+            raise InputError(f'{folder}: holds an earlier run; go on with it by --resume auto, or use another '
+                             f'--save-dir')
+        path, data, damaged = checkpoint.newest(folder)
+        if data is None and damaged:
+            raise InputError(f'{damaged[0]}: damaged, and there is no older checkpoint; remove it to start anew')
+        return data
+
+    data = job.from_first(read, 'checkpoint')
+    for each in damaged:
+        say(f'warning: {each} is damaged; the one before it is used')
+    if data is None:
+        return {'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0}, None
+    name = path or 'the checkpoint'
+    state, counters = restore(data, name, task.network, step, averages, job)
+    _compare(config, job, name, state['recipe'], now['derived']['steps_per_epoch'], say)
+    before = state['recipe']['derived']['global_batch_size']
+    # With another global batch, as many whole steps of it as the samples that were seen fill.
+    now = now['derived']
+    state['step'] = min(state['step'] * before // now['global_batch_size'], now['steps_per_epoch'])
+    if job.total([job.rank == 0 and not Path(config.save_dir, 'best.params').is_file()], 'no best')[0]:
+        state['best'] = None        # of another folder: what is best here is still to be found
+    say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
+    return state, counters
+
+
+def _compare(config, job, name, before, steps, say):
+    """Tell what contradicts the checkpoint's recipe; refuse it unless the checkpoint was named."""
+    changed = recipe.differences(config, before, job.size, steps)
+    if changed and config.resume == 'auto':
+        raise SharedError(f"{name}: of another recipe: {', '.join(changed)}; give the options that it was trained "
+                          f'with, or go on with the new ones by --resume {name}')
+    for each in changed:
+        say(f'note: changed since the checkpoint: {each}')

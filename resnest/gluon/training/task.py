@@ -1,0 +1,86 @@
+"""What a task hands the trainer; the trainer gives it everything else."""
+__all__ = ['Task']
+
+
+class Task:
+    """A task to train for. Derive from it, and give it what raises NotImplementedError here.
+
+    Every rank makes the same task. What the trainer (:func:`resnest.gluon.training.fit`) adds is the same for all of
+    them: equal steps on every rank, schedules, moving averages, accumulation, clipping, freezing, mixed precision,
+    checkpoints that go on bit for bit, on any number of ranks, signals, full disks, progress, logs and curves.
+
+    Parameters
+    ----------
+    network : HybridBlock
+        What is trained; its parameters have values.
+    twin : HybridBlock
+        Another of the same kind, which is evaluated and saved: mxnet reorders in place the weights of a network that
+        it evaluates, and training would not be the same bit for bit afterwards.
+    """
+
+    #: :class:`.reporting.figures.Figures`: what is shown, drawn and written, and by which figure best.params is chosen.
+    figures = None
+    #: Names of the sums that :meth:`count` returns.
+    sums = ()
+    #: How the names of the parameters begin that ``--backbone-lr-factor`` leaves alone.
+    head = ('fc.',)
+
+    def __init__(self, network, twin):
+        self.network, self.twin = network, twin
+
+    @property
+    def backbone(self):
+        """The ResNet in the network, whose stages ``--freeze`` names."""
+        return self.network
+
+    def decay(self, param):
+        """The factor of a parameter's weight decay: 1 for weights of convolutions and dense layers, otherwise 0."""
+        return 1.0 if param.name.endswith('weight') else 0.0
+
+    def assemble(self, network):
+        """The block that is called: ``network`` behind what comes before it on the device, such as normalization."""
+        return network
+
+    def batches(self, epoch, start):
+        """This rank's loader of an epoch, from batch ``start`` on.
+
+        A loader has a length and yields as many batches, each of which is handed to :meth:`prepare` as it is.
+        ``loader.batches`` holds the sample indices of each of them, and ``loader.skipped`` lists the records that were
+        left out of those that have been yielded. All ranks and epochs have as many batches; which samples make a batch
+        depends on the seed and the epoch alone.
+        """
+        raise NotImplementedError
+
+    def begin(self, net, epoch):
+        """Set what changes from epoch to epoch in ``net``, the assembled network that is trained."""
+
+    def prepare(self, indices, batch, epoch, device):
+        """``(inputs, targets)`` of a batch, tuples of NDArrays on the device: for the network, and for the loss."""
+        raise NotImplementedError
+
+    def loss(self, outputs, targets):
+        """The losses of a batch's samples, an NDArray, from what the assembled network returns for the inputs.
+
+        Their sum over the samples of a step, divided by the number of samples on all ranks, is minimized.
+        """
+        raise NotImplementedError
+
+    def count(self, outputs, targets):
+        """Sums over the samples of a batch: a dict of NDArrays of one value, by the names in :attr:`sums`."""
+        return {}
+
+    def training_figures(self, sums, seen):
+        """Figures of an epoch of training: a dict, from the sums over all ranks and the number of samples."""
+        return {}
+
+    def evaluate(self, net):
+        """Evaluate this rank's share of the validation data with ``net``, the assembled twin: a dict of numbers.
+
+        The numbers are added up over the ranks. ``seen`` counts samples, ``nonfinite`` those whose outputs are not
+        finite: the run ends where there are any.
+        """
+        raise NotImplementedError
+
+    def validation_figures(self, counts):
+        """Figures of an evaluation: a dict with the best figure in it, from the numbers of all ranks."""
+        raise NotImplementedError
