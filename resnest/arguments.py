@@ -1,0 +1,72 @@
+"""What the commands take: numbers with their limits, paths, and one line about what does not fit."""
+import argparse
+import math
+import re
+import unicodedata
+from pathlib import Path
+
+from resnest.errors import InputError
+from resnest.reading import one_line
+
+__all__ = ['LARGEST_SEED', 'Parser', 'number', 'plain_path', 'whole']
+
+LARGEST_SEED = 2 ** 63 - 1
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that shows the defaults, and raises InputError with one line for what it refuses."""
+
+    def __init__(self, *args, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **kwargs):
+        super().__init__(*args, formatter_class=formatter_class, **kwargs)
+
+    def error(self, message):
+        own = re.fullmatch(r'argument (-[^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
+        raise InputError(one_line(f'{own.group(1)} {own.group(2)}' if own else f'{message}; --help lists the options'))
+
+
+def whole(least=None, most=None):
+    """A ``type`` for add_argument: whole numbers from ``least`` to ``most``, both included; None for no limit."""
+    def convert(text):
+        if not re.fullmatch(r'[-+]?[0-9]{1,20}', text):
+            raise _refusal('a whole number', text)
+        return _within(int(text), text, least, most)
+    return convert
+
+
+def number(least=None, most=None, above=None, below=None):
+    """A ``type`` for add_argument: finite numbers; ``least`` and ``most`` are included, ``above`` and ``below`` not."""
+    def convert(text):
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise _refusal('a finite number', text)
+        if above is not None and value <= above:
+            raise _refusal(f'above {above}', text)
+        if below is not None and value >= below:
+            raise _refusal(f'below {below}', text)
+        return _within(value, text, least, most)
+    return convert
+
+
+def _within(value, text, least, most):
+    if (least is None or value >= least) and (most is None or value <= most):
+        return value
+    raise _refusal(f'at least {least}' if most is None else f'at most {most}' if least is None else
+                   f'from {least} to {most}', text)
+
+
+def _refusal(wanted, text):
+    return argparse.ArgumentTypeError(f'must be {wanted}, got {one_line(text, 40) or "nothing"}')
+
+
+def plain_path(text):
+    """A ``type`` for add_argument: a path, with ``~`` expanded. An empty one is refused, and control characters are,
+    which messages and lists of one line a file could not show."""
+    if not text or any(unicodedata.category(char) in ('Cc', 'Zl', 'Zp') for char in text):
+        raise _refusal('a path without control characters', text)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise _refusal('a path in the folder of a user that there is', text) from None
