@@ -3,6 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-warn-conflicts -c constraints.txt
 WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+# One thread in each: two tests that share the cores are faster than one that has them all.
+PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2
+FUZZ ?= 300
+FUZZ_SEED ?= 1
 # One stamp a stage, written when the stage is complete.
 VENV := .venv/.venv-done
 LINT := .venv/.lint-done
@@ -15,7 +19,7 @@ HOROVOD_LOG := .venv/horovod-build.log
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-fast lint bench horovod clean
+.PHONY: help setup demo test test-fast soak fuzz lint bench horovod clean
 unexport PYTHONPATH PYTHONHOME
 
 ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
@@ -34,11 +38,17 @@ setup: $(BASE) $(NATIVE) $(HOROVOD) $(FULL)  ## make .venv with everything (PYTH
 demo: $(BASE) $(NATIVE) $(HOROVOD)  ## train on handwritten digits with two Horovod processes and verify: runs/demo
 	@$(WITH_VENV) python scripts/demo.py --out runs/demo
 
-test: setup  ## all tests
-	@$(WITH_VENV) python -m pytest -q
+test: setup  ## all tests, two at a time
+	@$(WITH_VENV) $(PYTEST) --durations=25
 
 test-fast: setup  ## the tests that take seconds
-	@$(WITH_VENV) python -m pytest -q -m 'not slow'
+	@$(WITH_VENV) $(PYTEST) -m 'not slow'
+
+soak: setup  ## the long random tests (SOAK_SEED=N repeats one, SOAK_KILLS=N sets how many kills)
+	@$(WITH_VENV) python -m pytest -q -s --soak -m soak
+
+fuzz: setup  ## damaged and hostile input at every door (FUZZ=N cases of each, FUZZ_SEED=N)
+	@$(WITH_VENV) OMP_NUM_THREADS=1 python -m tests.fuzz --cases $(FUZZ) --seed $(FUZZ_SEED)
 
 lint: $(LINT)  ## ruff
 	@$(BIN)/ruff check .

@@ -32,7 +32,7 @@ EXTRAS = {
     'export': EXPORT,
     'transfer': ['gluoncv==0.10.5.post0', 'pycocotools', 'safetensors'],
     'demo': DEMO,
-    'dev': ['pytest>=7', 'pytest-timeout', 'ruff', 'safetensors', *EXPORT, *DEMO, *GLUONCV_NEEDS],
+    'dev': ['pytest>=7', 'pytest-timeout', 'pytest-xdist', 'ruff', 'safetensors', *EXPORT, *DEMO, *GLUONCV_NEEDS],
 }
 
 

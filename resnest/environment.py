@@ -20,7 +20,7 @@ EXTRAS = {
     'demo': ('scikit-learn', 'matplotlib', 'tensorboardx'),
     'export': ('onnx', 'onnxruntime'),
     'transfer': ('gluoncv', 'pycocotools', 'safetensors'),
-    'dev': ('pytest', 'pytest-timeout', 'ruff'),
+    'dev': ('pytest', 'pytest-timeout', 'pytest-xdist', 'ruff'),
 }
 CPU_FLAGS = {'avx2': 'AVX2', 'avx512f': 'AVX-512', 'avx512_vnni': 'VNNI (fast int8)',
              'avx512_bf16': 'BF16 (fast bfloat16)', 'amx_tile': 'AMX'}

@@ -1,0 +1,100 @@
+"""A program for the tests: a task that is none of the package's, regression on handwritten digits.
+
+The network tells the number that a digit stands for from its 8 × 8 picture. All that the trainer gives a task, it gives
+this one: nothing in resnest/gluon/training knows it.
+"""
+import argparse
+
+import numpy as np
+
+from resnest.errors import run_command
+
+
+class Batches:
+    """Batches ``(images float32 (n, 64), numbers float32 (n,))`` of digits."""
+
+    def __init__(self, digits, indices):
+        self.batches, self.skipped = indices, []
+        self._images, self._numbers = digits
+
+    def __len__(self):
+        return len(self.batches)
+
+    def __iter__(self):
+        for indices in self.batches:
+            yield self._images[indices], self._numbers[indices]
+
+
+def main():
+    from resnest.gluon.training import Figure, Figures, Task, TrainConfig, add_options, fit, from_options, in_job
+    parser = argparse.ArgumentParser()
+    add_options(parser, TrainConfig)
+    config = from_options(parser.parse_args(), TrainConfig)
+
+    import mxnet as mx
+    from sklearn.datasets import load_digits
+
+    from resnest.gluon.data import evaluation_batches, training_batches
+
+    images, numbers = load_digits(return_X_y=True)
+    images, numbers = (images / 16).astype('float32'), numbers.astype('float32')
+    training, validation = (images[:320], numbers[:320]), (images[1500:], numbers[1500:])
+
+    class Regression(Task):
+        """Least squares; the best network has the smallest mean absolute error."""
+
+        figures = Figures((Figure('train_error', 'error/train', 'train', 'mean error', 'training'),
+                           Figure('error', 'error/validation', 'val', 'mean error', 'validation')),
+                          best='error', more_is_better=False, loss='squared error')
+        sums = ('error',)
+
+        def __init__(self, job):
+            super().__init__(self.make(), self.make())
+            self.job = job
+
+        @staticmethod
+        def make():
+            net = mx.gluon.nn.HybridSequential()
+            net.add(mx.gluon.nn.Dense(32, in_units=64, activation='relu'),
+                    mx.gluon.nn.Dropout(0.1 if config.model == 'dropping' else 0),
+                    mx.gluon.nn.Dense(32, in_units=32, activation='relu'), mx.gluon.nn.Dense(1, in_units=32))
+            net.initialize(mx.init.MSRAPrelu())
+            return net
+
+        def batches(self, epoch, start):
+            return Batches(training, training_batches(320, config.batch_size, self.job.rank, self.job.size, config.seed,
+                                                      epoch, start))
+
+        def prepare(self, indices, batch, epoch, device):
+            inputs, targets = (mx.nd.array(array, ctx=device) for array in batch)
+            return (inputs,), (targets,)
+
+        def loss(self, outputs, targets):
+            return mx.nd.square(outputs.reshape((-1,)) - targets[0])
+
+        def count(self, outputs, targets):
+            return {'error': mx.nd.abs(outputs.reshape((-1,)) - targets[0]).sum()}
+
+        def training_figures(self, sums, seen):
+            return {'train_error': sums['error'] / seen}
+
+        def evaluate(self, net):
+            error = seen = bad = 0
+            for inputs, targets in Batches(validation, evaluation_batches(297, 50, self.job.rank, self.job.size)):
+                found = net(mx.nd.array(inputs)).asnumpy().ravel()
+                error, seen = error + float(np.abs(found - targets).sum()), seen + len(targets)
+                bad += int((~np.isfinite(found)).sum())
+            return {'seen': seen, 'nonfinite': bad, 'error': error}
+
+        def validation_figures(self, counts):
+            return {'error': counts['error'] / counts['seen']}
+
+    def work(job):
+        mx.random.seed(config.seed)
+        return fit(Regression(job), config, job, mx.cpu())
+
+    return in_job(config, work)
+
+
+if __name__ == '__main__':
+    run_command(main)
