@@ -20,7 +20,7 @@ def test_demo_reaches_its_accuracy(tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr
     summary = read_json(demo / 'summary.json')
     assert summary['top1'] >= 97
-    assert summary['workers'] == (2 if HOROVODRUN.exists() else 1)
+    assert summary['ranks'] == (2 if HOROVODRUN.exists() else 1)
     written = {path.name for path in demo.iterdir()}
     assert written >= {'summary.json', 'curves.png', 'log.jsonl', 'best.params', 'rec', 'explain.png', 'digit-3.png'}
     for precision in ('bfloat16', 'int8'):
