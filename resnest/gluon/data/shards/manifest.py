@@ -1,85 +1,142 @@
 """Which files a data set is made of: a folder with its manifest, one ``.rec`` file, or a pattern."""
 import glob
-import json
+import os
 import re
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.reading import one_line, read_json
 
 from .format import walk
 
 __all__ = ['MANIFEST', 'find_shards', 'read_manifest']
 
 MANIFEST = 'manifest.json'
+LARGEST_COUNT = 1 << 62
 
 
 def find_shards(source, split, partial):
-    """The shard files of a source, in order, and the class names that its manifest tells (or None)."""
-    path = Path(source).expanduser()
-    if path.is_dir():
+    """The shards of a source, in order, and the class names that its manifest tells (or None).
+
+    A shard is ``(path, number of records)``, the number that the manifest tells (or None). With ``partial``, those that
+    the manifest lists need not be there. Raises InputError.
+    """
+    try:
+        path = Path(source).expanduser()
+        if not path.is_dir():
+            files = [path] if path.is_file() else sorted(Path(name) for name in glob.glob(str(path)))
+            if not files:
+                raise InputError(f'{one_line(path)}: no such file or folder; give a folder of shards, a .rec file or a '
+                                 f'pattern')
+            return _described(files)
         manifest = read_manifest(path)
-        if manifest and split not in manifest['splits']:
-            raise InputError(f"{path}: {MANIFEST} tells of no '{split}' shards, only of "
-                             f"{', '.join(manifest['splits']) or 'none'}")
         if manifest:
-            return _listed_shards(path, manifest['splits'][split]['shards'], partial), manifest['classes']
-        files = sorted(path.glob(f'{split}-*.rec')) or sorted(path.glob('*.rec'))
-        if not files:
-            raise InputError(f'{path}: no .rec files; run scripts/dataset/prepare_imagenet.py or prepare_digits.py')
-        if not partial:
-            _check_complete(files)
-    elif path.is_file():
-        files = [path]
-    else:
-        files = sorted(Path(name) for name in glob.glob(str(path)))
-        if not files:
-            raise InputError(f'{path}: no such file or folder; give a folder of shards, a .rec file or a pattern')
-    manifest = read_manifest(files[0].parent)
-    return files, manifest and manifest['classes']
+            return _listed(path, manifest, split, partial)
+        files = sorted(path.glob(f'{glob.escape(split)}-*.rec')) or sorted(path.glob('*.rec'))
+    except InputError:
+        raise
+    except (OSError, RuntimeError, ValueError) as error:    # a name too long, a home of nobody, a zero byte
+        raise InputError(f'{one_line(source)}: cannot be read: {getattr(error, "strerror", None) or error}') from None
+    if not files:
+        raise InputError(f'{one_line(path)}: no .rec files; run scripts/dataset/prepare_imagenet.py or '
+                         f'prepare_digits.py')
+    if not partial:
+        _check_complete(files)
+    return [(file, None) for file in files], None
 
 
-def _listed_shards(folder, shards, partial):
-    """The files that the manifest lists; each must be there (unless ``partial``) with the size that it tells."""
-    files = []
-    for shard in shards:
-        path = folder / shard['file']
-        if not path.is_file():
-            if partial:
-                continue
-            raise InputError(f'{path}: missing, but {MANIFEST} lists it; copy it, or prepare the data again')
-        if path.stat().st_size != shard['bytes']:
-            list(walk(path))        # names the record where it is cut
-            raise InputError(f"{path}: truncated or changed: it has {path.stat().st_size} bytes, {MANIFEST} says "
-                             f"{shard['bytes']}; copy it, or prepare the data again")
-        files.append(path)
-    return files
+def _described(files):
+    """Single files, with what the manifests beside them tell of them."""
+    manifests = {folder: read_manifest(folder) or {} for folder in {path.parent for path in files}}
+    entries = {folder / shard['file']: shard for folder, manifest in manifests.items()
+               for entry in manifest.get('splits', {}).values() for shard in entry['shards']}
+    for path in files:
+        if path in entries:
+            _check_size(path, entries[path])
+    return ([(path, entries[path]['records'] if path in entries else None) for path in files],
+            manifests[files[0].parent].get('classes'))
+
+
+def _listed(folder, manifest, split, partial):
+    """The shards that the manifest lists; each must be there (unless ``partial``) with the size that it tells."""
+    if split not in manifest['splits']:
+        raise InputError(f"{one_line(folder)}: {MANIFEST} tells of no '{split}' shards, only of "
+                         f"{one_line(', '.join(manifest['splits']) or 'none')}")
+    shards = [(folder / shard['file'], shard) for shard in manifest['splits'][split]['shards']]
+    _check_complete([path for path, _ in shards])
+    found = []
+    for path, shard in shards:
+        if path.is_file():
+            _check_size(path, shard)
+            found.append((path, shard['records']))
+        elif not partial:
+            raise InputError(f'{one_line(path)}: missing, but {MANIFEST} lists it; copy it, or prepare the data again')
+    return found, manifest['classes']
+
+
+def _check_size(path, shard):
+    size = path.stat().st_size
+    if size != shard['bytes']:
+        for _ in walk(path):
+            pass                # it names the record where the file is cut
+        raise InputError(f"{one_line(path)}: truncated or changed: it has {size} bytes, {MANIFEST} says "
+                         f"{shard['bytes']}; copy it, or prepare the data again")
 
 
 def _check_complete(files):
-    """Without a manifest, names such as train-00001-of-00008.rec must be one whole set."""
-    matches = [re.fullmatch(r'(.*-)(\d+)(-of-)(\d+)\.rec', file.name) for file in files]
-    if all(matches):
+    """Names such as train-00001-of-00008.rec must be one whole set."""
+    matches = [re.fullmatch(r'(.*-)(\d{1,18})(-of-)(\d{1,18})\.rec', file.name) for file in files]
+    if files and all(matches):
         numbers = [(int(match[2]), int(match[4])) for match in matches]
-        wanted = [(number, numbers[0][1]) for number in range(numbers[0][1])]
-        if numbers != wanted:
-            raise InputError(f'{files[0].parent}: {len(files)} shards, but their names tell of a set of '
-                             f'{numbers[0][1]}; copy what is missing, or remove what is left over')
+        total = numbers[0][1]
+        if len(numbers) != total or numbers != [(number, total) for number in range(total)]:
+            raise InputError(f'{one_line(files[0].parent)}: {len(files)} shards, but their names tell of a set of '
+                             f'{total}; copy what is missing, or remove what is left over')
 
 
 def read_manifest(folder):
-    """The manifest of a folder of shards as a dict, None without one; raises InputError for a damaged one."""
+    """The manifest of a folder of shards as a dict, None without one; raises InputError for a damaged one.
+
+    ``classes`` is a list of names; ``splits`` has, for each split, the number of ``records`` and its ``shards``: each
+    the name of a ``file`` in this folder, its number of ``records`` and ``bytes``, and its ``sha256``. ``skipped``,
+    which need not be there, lists what was left out of which ``shard``.
+    """
     path = folder / MANIFEST
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        manifest = json.loads(path.read_text())
-        classes = manifest['classes']
-        shards = [shard for split in manifest['splits'].values() for shard in split['shards']]
-        valid = isinstance(classes, list) and all(
-            isinstance(shard['file'], str) and isinstance(shard['sha256'], str) and shard['bytes'] >= 0 and
-            shard['records'] >= 0 for shard in shards)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        valid = False
-    if not valid:
-        raise InputError(f'{path}: not a manifest; prepare the data again')
+        manifest = read_json(path)
+        wrong = _wrong(manifest)
+    except InputError as error:
+        raise InputError(f'{error}; not a manifest: prepare the data again') from None
+    except (KeyError, TypeError, AttributeError):
+        wrong = 'a part of it is missing'
+    if wrong:
+        raise InputError(f'{one_line(path)}: not a manifest ({one_line(wrong)}); prepare the data again')
     return manifest
+
+
+def _wrong(manifest):
+    """What is wrong with a manifest, or None; raises KeyError, TypeError or AttributeError for another shape."""
+    names = set()
+    for split, entry in manifest['splits'].items():
+        for shard in entry['shards']:
+            name = shard['file']
+            if not isinstance(name, str) or not re.fullmatch(r'[^/\0]+\.rec', name) or len(os.fsencode(name)) > 255:
+                return f'{name!r} is no name of a .rec file in this folder'
+            if name in names:
+                return f'{name} is listed twice'
+            names.add(name)
+            if not (_is_count(shard['records']) and _is_count(shard['bytes']) and isinstance(shard['sha256'], str)):
+                return f'records, bytes and sha256 of {name}'
+        if not _is_count(entry['records']) or entry['records'] != sum(shard['records'] for shard in entry['shards']):
+            return f'the records of {split} are not those of its shards together'
+    if not isinstance(manifest['classes'], list) or not all(isinstance(name, str) for name in manifest['classes']):
+        return 'classes must be a list of names'
+    if not all(item['shard'] in names for item in manifest.get('skipped', ())):
+        return 'skipped tells of a shard that is not there'
+    return None
+
+
+def _is_count(value):
+    return type(value) is int and 0 <= value < LARGEST_COUNT

@@ -1,50 +1,73 @@
 """The records of RecordIO shards as one sequence; their format is told in :mod:`.format`."""
 import bisect
-import math
 import os
+import resource
 import struct
-
-import numpy as np
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from itertools import accumulate
 
 from resnest.errors import InputError
+from resnest.reading import one_line, open_plain
 
-from .format import HEADER, LENGTH, LENGTH_BITS, MAGIC, damaged, read_index
+from .format import HEADER, LENGTH, MAGIC, damaged, read_at, read_index, split_head
 from .manifest import find_shards
 
 __all__ = ['RecordSet']
 
+MOST_OPEN = 128                     # shards of a set; with fewer, none is opened twice
+LARGEST_LABEL = 1 << 24             # up to which float32 holds every whole number
 
-class RecordSet:
+
+class RecordSet(AbstractContextManager):
     """The records of a folder of shards, of one ``.rec`` file, or of a pattern, as one sequence.
 
     ``records[i]`` is ``(encoded image: bytes, label: int)``. Files are read by offset with ``pread``: any
-    number of threads may read, and forked processes too. Only the offsets are held in memory.
+    number of threads may read, and forked processes too. Only the offsets are held in memory, and at most 128 files
+    are open, those that were read last. ``close()``, or leaving the context, closes them; so does losing the set.
 
     Parameters
     ----------
     source : str or Path
-        In a folder, the shards ``{split}-*.rec`` are taken, or all ``.rec`` files where none has such a name.
+        In a folder, the shards that its manifest lists; without a manifest, the shards ``{split}-*.rec``, or all
+        ``.rec`` files where none has such a name.
     split : str
         ``'train'`` or ``'val'``.
     part : (int, int)
-        ``(i, n)`` takes every n-th shard that is there from the i-th on: the share of one of n workers of a
+        ``(i, n)`` takes every n-th shard that is there from the i-th on: the share of one of n ranks of a
         machine, which may hold only some of the shards.
 
     ``classes`` are the class names of the manifest, None without one. Raises InputError for what is missing,
-    empty, truncated or damaged; the message names the file and the record.
+    empty, truncated or damaged; the message names the file and the record. Opening a set reads its indices and the
+    heads of the last records; a record that does not end where the index has the next one start is refused when it is
+    read.
     """
 
     def __init__(self, source, split, part=None):
-        files, self.classes = find_shards(source, split, partial=part is not None)
-        self.files = files[part[0]::part[1]] if part else files
-        if not self.files:
-            raise InputError(f'{source}: fewer than {part[1]} shards for {part[1]} workers; prepare the data with more '
-                             f'(--num-shards), or use --sharding global')
-        self._offsets = [read_index(path) for path in self.files]
-        self._ends = np.cumsum([len(offsets) for offsets in self._offsets]).tolist()
-        self._descriptors = [os.open(path, os.O_RDONLY) for path in self.files]
-        if not self._ends[-1]:
-            raise InputError(f'{source}: no records; prepare the data again')
+        found, self.classes = find_shards(source, split, partial=part is not None)
+        if part and not found[part[0]::part[1]]:
+            raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} workers; prepare the data '
+                             f'with more (--num-shards), or use --sharding global')
+        found = found[part[0]::part[1]] if part else found
+        self.files = [path for path, _ in found]
+        self._offsets, self._sizes = zip(*map(read_index, self.files)) if found else ((), ())
+        for (path, records), offsets in zip(found, self._offsets):
+            if records not in (None, len(offsets)):
+                raise InputError(f'{one_line(path)}: {len(offsets)} records, but the manifest says {records}; remove '
+                                 f'its .idx, which is then made anew, or copy the file again')
+        self._ends = list(accumulate(map(len, self._offsets)))
+        if not any(self._ends):
+            raise InputError(f'{one_line(source)}: no records; prepare the data again')
+        self._opened = _opener(self.files, self._sizes)
+
+    def close(self):
+        """Close the files; no record can be read any more."""
+        if self._opened:
+            self._opened.cache_clear()
+        self._opened = None
+
+    def __exit__(self, *_):
+        self.close()
 
     def __len__(self):
         return self._ends[-1]
@@ -55,23 +78,23 @@ class RecordSet:
         flag, label, _, _ = HEADER.unpack_from(data)
         if flag and len(data) >= HEADER.size + 4 * flag:
             label, = struct.unpack_from('<f', data, HEADER.size)
-        if len(data) < HEADER.size + 4 * flag or not math.isfinite(label) or label != int(label):
+        if len(data) < HEADER.size + 4 * flag or not abs(label) <= LARGEST_LABEL or label != int(label):
             raise InputError(f'{self.where(index)}: its label ({label}) is no class number; prepare the data again')
         return data[HEADER.size + 4 * flag:], int(label)
 
     def where(self, index):
         """File and place of a record, for messages."""
         shard, local = self._place(index)
-        return f'{self.files[shard]}, record {local} at byte {self._offsets[shard][local]}'
+        return f'{one_line(self.files[shard])}, record {local} at byte {self._offsets[shard][local]}'
 
     def count_classes(self):
         """One more than the largest label; reads the head of every record."""
         most = 0
         for index in range(len(self)):
             shard, local = self._place(index)
-            head = os.pread(self._descriptors[shard], 8 + HEADER.size, self._offsets[shard][local])[8:]
+            head = self._pread(shard, 8 + HEADER.size, int(self._offsets[shard][local]))[8:]
             flag, label, _, _ = HEADER.unpack_from(head) if len(head) >= HEADER.size else (1, 0, 0, 0)
-            whole = not flag and math.isfinite(label)
+            whole = not flag and 0 <= label <= LARGEST_LABEL
             most = max(most, int(label) if whole else self[index][1])
         return most + 1
 
@@ -82,26 +105,61 @@ class RecordSet:
         shard = bisect.bisect_right(self._ends, index)
         return shard, index - (self._ends[shard - 1] if shard else 0)
 
+    def _pread(self, shard, size, offset):
+        opener = self._opened
+        if opener is None:
+            raise RuntimeError('the set of records is closed')
+        opened = opener(shard)      # held until the read is done: it may become the oldest one meanwhile
+        return read_at(opened.descriptor, size, offset, self.files[shard])
+
     def _read(self, shard, local):
-        offset = self._offsets[shard][local]
-        parts = []
-        while True:
-            head = os.pread(self._descriptors[shard], 8, offset)
-            magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
-            flag, length = word >> LENGTH_BITS, word & LENGTH
-            data = os.pread(self._descriptors[shard], length, offset + 8)
-            if magic != MAGIC or len(data) < length:
-                raise damaged(self.files[shard], local, self._offsets[shard][local])
-            parts.append(data)
-            if flag in (0, 3):      # whole, or the last part; the writer cuts data where they hold the magic
-                break
-            offset += 8 + (length + 3) // 4 * 4
+        """The data of a record, which fill the place up to the next one; nothing beyond is read, or allocated."""
+        path, offsets = self.files[shard], self._offsets[shard]
+        offset = start = int(offsets[local])
+        end = int(offsets[local + 1]) if local + 1 < len(offsets) else self._sizes[shard]
+        parts, flag, left = [], None, LENGTH
+        while not parts or flag in (1, 2):
+            flag, length = split_head(self._pread(shard, 8, offset), not parts) or (None, 0)
+            after, left = offset + 8 + (length + 3) // 4 * 4, left - length
+            if flag is None or left < 0 or after > end:
+                raise damaged(path, local, start)
+            parts.append(self._pread(shard, length, offset + 8))
+            if len(parts[-1]) < length:
+                raise damaged(path, local, start)
+            offset = after
+        if offset != end:
+            raise InputError(f'{one_line(path)}: record {local} at byte {start} ends at byte {offset}, but its .idx '
+                             f'has the next one start at byte {end}; remove the .idx, which is then made anew')
         whole = struct.pack('<I', MAGIC).join(parts)
         if len(whole) < HEADER.size:
-            raise InputError(f'{self.files[shard]}: record {local} at byte {self._offsets[shard][local]} has no image '
-                             f'header; prepare the file again')
+            raise InputError(f'{one_line(path)}: record {local} at byte {start} has no image header; prepare the file '
+                             f'again')
         return whole
 
+
+def _opener(files, sizes):
+    """A function from the number of a shard to its open file, which keeps the last ones open.
+
+    ``lru_cache`` holds no lock while it calls, which a fork could leave locked, and a file that falls out of it is
+    closed when the last thread that reads from it lets it go.
+    """
+    paths = [os.path.abspath(path) for path in files]
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    most = MOST_OPEN if allowed == resource.RLIM_INFINITY else max(1, min(MOST_OPEN, allowed // 8))
+    return lru_cache(most)(lambda shard: _Opened(paths[shard], sizes[shard]))
+
+
+class _Opened:
+    """A file that is open as long as somebody holds this."""
+
+    descriptor = None
+
+    def __init__(self, path, size):
+        with open_plain(path) as opened:
+            self.descriptor = os.dup(opened.fileno())
+        if os.fstat(self.descriptor).st_size != size:
+            raise InputError(f'{one_line(path)}: has changed while it was in use; start again')
+
     def __del__(self):
-        for descriptor in getattr(self, '_descriptors', ()):
-            os.close(descriptor)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
