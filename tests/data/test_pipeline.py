@@ -2,6 +2,7 @@
 import collections
 import io
 import itertools
+import threading
 
 import mxnet as mx
 import numpy as np
@@ -214,6 +215,40 @@ def test_skip_bad_counts_and_replaces(tmp_path):
     loader = Loader(RecordSet(tmp_path / 'none', 'train'), Evaluation(4), [np.arange(2)], 1, workers=0, skip_bad=True)
     with pytest.raises(InputError, match='no record of the whole set can be read'):
         list(loader)
+
+
+@pytest.mark.parametrize('workers', [0, 1, 3])
+def test_skipped_tells_of_the_batches_that_were_yielded(tmp_path, workers):
+    """Not of those that are prepared ahead: a run that goes on from any batch counts each bad record once."""
+    good = encoded(np.zeros((4, 4, 3), dtype=np.uint8))
+    write_shards(tmp_path, {'train': [(good, 0), (b'text', 0)] * 8}, ['a'])
+    records = RecordSet(tmp_path, 'train')
+    made = threading.Semaphore(0)
+
+    def transform(image, rng):
+        made.release()
+        return Evaluation(4, 1.0)(image)
+
+    def loader(start):
+        return Loader(records, transform, np.arange(16).reshape(8, 2)[start:], 1, workers, skip_bad=True)
+
+    whole = loader(0)
+    list(whole)
+    assert [message.split(' at ')[0][-2:].strip() for message in whole.skipped] == [str(n) for n in range(1, 16, 2)]
+    for stop in range(1, 8):
+        begun, rest = loader(0), loader(stop)
+        made = threading.Semaphore(0)
+        batches = iter(begun)
+        for _ in range(stop):
+            next(batches)
+        for _ in range(2 * min(8, stop + 2 * workers)):     # until everything that may be prepared ahead is
+            assert made.acquire(timeout=10)
+        assert begun.skipped == whole.skipped[:stop]
+        batches.close()
+        list(rest)
+        assert begun.skipped + rest.skipped == whole.skipped
+    list(rest)
+    assert rest.skipped == whole.skipped[7:]        # of this time, not of both
 
 
 def test_sixteen_bit_and_cmyk_images(tmp_path):

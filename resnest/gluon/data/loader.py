@@ -6,6 +6,7 @@ Horovod's threads, and nothing outlives a run that is killed.
 """
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import numpy as np
 from PIL import Image
@@ -23,9 +24,21 @@ class Loader:
     Every random choice of a sample's transform is drawn from (seed, epoch, sample index): the pixels do
     not depend on the number of workers or ranks.
 
+    The protocol of a loader, on which the trainer and the evaluation rely, and which a task's own loader must keep:
+
+    - ``loader.batches`` is the sequence of sample indices of each batch, and ``len(loader)`` their number: the steps
+      that are left of the epoch, the same on every rank.
+    - Iterating yields the batches in that order, whatever the number of workers, so that
+      ``zip(loader.batches, loader)`` puts the indices beside their images. One may leave at any batch.
+    - ``loader.skipped`` is a list with one entry per record that was left out of the batches **yielded so far**. What
+      is prepared ahead is not in it, so that a run that stops after a step and starts there again counts each once.
+
+    Iterating again starts from the first batch, with ``skipped`` empty.
+
     Parameters
     ----------
-    records : RecordSet
+    records : RecordSet or FolderSet
+        What has ``len``, ``records[index] -> (encoded image, label)``, and ``where(index)`` for messages.
     transform : callable
         ``transform(image, rng)``, see :mod:`.images.transforms`.
     batches : sequence of int arrays
@@ -36,8 +49,7 @@ class Loader:
         Threads; 0 does the work in the caller.
     seed, epoch : int
     skip_bad : bool
-        Put the next readable record in the place of one that cannot be read; ``skipped`` lists the
-        messages.
+        Put the next readable record in the place of one that cannot be read; the message goes into ``skipped``.
 
     Raises InputError that names the record for a damaged image or a label out of range.
     """
@@ -56,8 +68,8 @@ class Loader:
     def __len__(self):
         return len(self.batches)
 
-    def sample(self, index):
-        """One transformed image and its label."""
+    def sample(self, index, skipped):
+        """One transformed image and its label; messages about records that were passed over go into ``skipped``."""
         index = int(index)
         for ahead in range(len(self.records)):
             try:
@@ -65,7 +77,7 @@ class Loader:
             except UnreadableRecord as error:
                 if not self.skip_bad:
                     raise
-                self.skipped.append(str(error))
+                skipped.append(str(error))
         raise InputError(f'{self.records.where(index)}: no record of the whole set can be read')
 
     def _read(self, index, drawn_for):
@@ -85,11 +97,20 @@ class Loader:
         return pixels, label
 
     def batch(self, indices):
-        """The images and labels of a list of indices."""
-        images, labels = zip(*map(self.sample, indices))
-        return np.stack(images), np.asarray(labels, dtype=np.int32)
+        """The images and labels of a list of indices, and messages about the records that were passed over."""
+        skipped = []
+        images, labels = zip(*(self.sample(index, skipped) for index in indices))
+        return np.stack(images), np.asarray(labels, dtype=np.int32), skipped
 
     def __iter__(self):
+        self.skipped = []
+        with closing(self._made()) as made:
+            for images, labels, skipped in made:
+                self.skipped += skipped
+                yield images, labels
+
+    def _made(self):
+        """The batches in order; with workers, some are made before they are asked for."""
         if not self.workers:
             yield from map(self.batch, self.batches)
             return

@@ -11,18 +11,8 @@ from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack, unpack
 from resnest.errors import InputError
 from resnest.gluon.data import RecordSet, open_pair, write_shards
 
-from ...conftest import encoded, read_json
-
-
-def samples(count):
-    rng = np.random.default_rng(0)
-    return [(encoded(rng.integers(0, 255, (8, 8 + number, 3), dtype=np.uint8)), number % 3) for number in range(count)]
-
-
-@pytest.fixture
-def folder(tmp_path):
-    write_shards(tmp_path, {'train': samples(10), 'val': samples(4)}, ['a', 'b', 'c'], 3, seed=7)
-    return tmp_path
+from ...conftest import read_json
+from .conftest import samples
 
 
 def test_round_trip_in_order(folder):

@@ -1,10 +1,12 @@
 """Loose images in one folder a class, with the interface of the shards."""
+from contextlib import AbstractContextManager
+
 from .class_folders import list_split
 
 __all__ = ['FolderSet']
 
 
-class FolderSet:
+class FolderSet(AbstractContextManager):
     """``records[i]`` is ``(encoded image: bytes, label: int)``, by the rules of :mod:`.class_folders`.
 
     ``root`` holds a folder a class, or a folder ``split`` that does. Raises InputError for what those rules refuse, and
@@ -23,3 +25,9 @@ class FolderSet:
     def where(self, index):
         """Path of an image, for messages."""
         return self._samples.where(index)
+
+    def close(self):
+        """Does nothing: an image is open only while it is read."""
+
+    def __exit__(self, *_):
+        self.close()

@@ -123,7 +123,7 @@ def _wrong(manifest):
         for shard in entry['shards']:
             name = shard['file']
             if not isinstance(name, str) or not re.fullmatch(r'[^/\0]+\.rec', name) or len(os.fsencode(name)) > 255:
-                return f'{name!r} is no name of a .rec file in this folder'
+                return f'{one_line(repr(name), 80)} is no name of a .rec file in this folder'
             if name in names:
                 return f'{name} is listed twice'
             names.add(name)

@@ -1,0 +1,124 @@
+"""How many shards are open at once, and that they are closed: with more of them than a process may open."""
+import os
+import resource
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon.data import FolderSet, RecordSet, open_pair, write_shards
+from resnest.gluon.data.shards import reader
+from resnest.gluon.data.shards.writer import shard_name
+
+from .conftest import samples
+
+
+def open_below(folder):
+    """How many files of a folder this process has open."""
+    names = []
+    for descriptor in os.listdir('/proc/self/fd'):
+        try:
+            names.append(os.readlink(f'/proc/self/fd/{descriptor}'))
+        except FileNotFoundError:       # of listing the folder itself
+            continue
+    return sum(name.startswith(f'{folder}/') for name in names)
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Sixty shards of one picture each."""
+    write_shards(tmp_path, {'train': samples(60), 'val': samples(3)}, ['a', 'b', 'c'], 60)
+    return tmp_path
+
+
+def test_more_shards_than_files_may_be_open(many):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted, limit = samples(60), max(map(int, os.listdir('/proc/self/fd'))) + 20
+    assert limit // 8 < 60
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        with RecordSet(many, 'train') as records:
+            for index in np.random.default_rng(0).permutation(np.repeat(np.arange(60), 3)):
+                assert records[index] == wanted[index]
+                assert open_below(many) <= limit // 8
+            assert records.count_classes() == 3
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_closed_with_the_context_and_when_it_is_lost(many):
+    with RecordSet(many, 'train') as records:
+        assert open_below(many) == 0
+        records[3], records[7], records[3]
+        assert open_below(many) == 2
+    assert open_below(many) == 0
+    with pytest.raises(RuntimeError, match='closed'):
+        records[3]
+    records.close()
+    records = RecordSet(many, 'train')
+    records[0]
+    assert open_below(many) == 1
+    del records
+    assert open_below(many) == 0
+
+
+def test_a_pair_that_does_not_fit_is_closed(many):
+    with pytest.raises(InputError, match='--num-classes 2'):
+        open_pair(many / shard_name('train', 0, 60), many / shard_name('train', 1, 60), 2)
+    assert open_below(many) == 0
+    train, val, _ = open_pair(many, many)
+    with train, val:
+        train[0], val[0]
+        assert open_below(many) == 2
+    assert open_below(many) == 0
+
+
+def test_loose_images_have_the_same_interface(tmp_path):
+    for name in 'ab':
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'x.png').write_bytes(samples(1)[0][0])
+    with FolderSet(tmp_path, 'val') as records:
+        assert records[1] == (samples(1)[0][0], 1)
+    records.close()
+
+
+def test_threads_and_forked_processes_read_while_others_close(many, monkeypatch):
+    """With room for two files, each is closed while others read; no read may meet another file's descriptor."""
+    monkeypatch.setattr(reader, 'MOST_OPEN', 2)
+    records, wanted = RecordSet(many, 'train'), samples(60)
+
+    def read(seed):
+        return all(records[index] == wanted[index] for index in np.random.default_rng(seed).integers(0, 60, 400))
+
+    with ThreadPoolExecutor(6) as pool:
+        results = [pool.submit(read, seed) for seed in range(6)]
+        children = []
+        for seed in range(4):
+            child = os.fork()
+            if not child:
+                os._exit(0 if read(100 + seed) else 1)
+            children.append(child)
+        assert all(result.result() for result in results)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
+    assert open_below(many) <= 2
+
+
+def test_a_shard_that_is_replaced_while_it_is_read(many, monkeypatch):
+    monkeypatch.setattr(reader, 'MOST_OPEN', 1)
+    records, path = RecordSet(many, 'train'), many / shard_name('train', 0, 60)
+    assert records[0] == samples(1)[0]
+    assert records[1] == samples(2)[1]
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(InputError, match=r'train-00000-of-00060\.rec: has changed while it was in use'):
+        records[0]
+    path.unlink()
+    with pytest.raises(InputError, match=r'train-00000-of-00060\.rec: cannot be read: No such file'):
+        records[0]
+
+
+def test_a_relative_source_is_found_from_another_folder(many, monkeypatch, tmp_path_factory):
+    monkeypatch.chdir(many)
+    records = RecordSet('.', 'train')
+    monkeypatch.chdir(tmp_path_factory.mktemp('other'))
+    assert records[5] == samples(6)[5]
