@@ -49,7 +49,7 @@ def read_bytes(path, most=LARGEST):
         if size > most:
             raise InputError(f'{one_line(path)}: {size} bytes, but such a file has at most {most}')
         try:
-            data = opened.read(most + 1)
+            data = opened.read(most + 1) or b''     # None: a file of /proc that would have us wait
         except OSError as error:
             raise InputError(f'{one_line(path)}: cannot be read: {error.strerror}') from None
     if len(data) > most:        # it tells no size, as those of /proc

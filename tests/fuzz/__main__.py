@@ -119,4 +119,5 @@ def run_case(module, seed, case, loud=False):
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    # Under its full name: a spawned process does not find what is defined in a module run by ``-m``.
+    sys.exit(importlib.import_module('tests.fuzz.__main__').main())

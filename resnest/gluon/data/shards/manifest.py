@@ -69,7 +69,7 @@ def _listed(folder, manifest, split, partial):
         if path.is_file():
             _check_size(path, shard)
             found.append((path, shard['records']))
-        elif not partial:
+        elif not partial or os.path.lexists(path):
             raise InputError(f'{one_line(path)}: missing, but {MANIFEST} lists it; copy it, or prepare the data again')
     return found, manifest['classes']
 
