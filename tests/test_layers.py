@@ -13,12 +13,14 @@ import pytest
 from tests.conftest import ROOT
 
 # What a room may import of the package, besides itself. What lies above: speed → tasks → training, inference.
-GROUND = {'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures', 'resnest.gluon.mxnet_private'}
+GROUND = {'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures', 'resnest.gluon.mxnet_private',
+          'resnest.gluon.streams'}
 BELOW = {'resnest.gluon.nn', 'resnest.gluon.models', 'resnest.gluon.data'} | GROUND
 ALLOWED = {
     'resnest.gluon.device': set(),
     'resnest.gluon.figures': set(),
     'resnest.gluon.mxnet_private': set(),
+    'resnest.gluon.streams': set(),
     'resnest.gluon.distributed': {'resnest.gluon.mxnet_private'},
     'resnest.gluon.nn': GROUND,
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
