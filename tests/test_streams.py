@@ -6,6 +6,7 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import streams
+from resnest.gluon.data import Loader, RecordSet, local_batches, training_batches
 from resnest.gluon.streams import generator
 
 STREAMS = {name: getattr(streams, name) for name in streams.__all__ if name.isupper()}
@@ -28,6 +29,24 @@ def test_no_two_streams_coincide():
 def test_the_same_numbers_each_time_and_of_any_kind():
     wanted = generator(streams.ORDER, 3, 4).random(5)
     np.testing.assert_array_equal(generator(streams.ORDER, np.int64(3), np.int32(4)).random(5), wanted)
+
+
+def test_the_order_of_an_epoch_is_not_the_augmentation_of_a_sample(squares):
+    """Nor is it that of a rank's own samples, or that of preparing: each permutation of the same length is another."""
+    drawn = {}
+
+    def transform(image, rng):
+        drawn[epoch, len(drawn)] = rng.permutation(96)
+        return np.zeros((1, 1, 3), dtype=np.uint8)
+
+    orders = [generator(streams.PREPARING, 1, split).permutation(96) for split in range(3)]
+    with RecordSet(squares, 'train') as records:
+        for epoch in range(3):
+            list(Loader(records, transform, [range(96)], 4, 0, seed=1, epoch=epoch))
+            orders += [training_batches(96, 96, seed=1, epoch=epoch)[0],
+                       *(local_batches(96, 96, 1, rank, seed=1, epoch=epoch)[0] for rank in range(3))]
+    assert len(drawn) == 3 * 96
+    assert len({order.tobytes() for order in [*orders, *drawn.values()]}) == 3 * 96 + 3 + 3 * 4
 
 
 @pytest.mark.parametrize('seed', [-1, 1 << 64, 10 ** 30])

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from resnest.errors import InputError
+from resnest.gluon.streams import AUGMENTATION, generator
 
 from .images.transforms import decode
 
@@ -82,7 +83,7 @@ class Loader:
 
     def _read(self, index, drawn_for):
         where = self.records.where(index)
-        rng = np.random.default_rng((self.seed, self.epoch, drawn_for))
+        rng = generator(AUGMENTATION, self.seed, self.epoch, drawn_for)
         try:
             data, label = self.records[index]
             pixels = self.transform(decode(data, where), rng)

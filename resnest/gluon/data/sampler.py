@@ -2,6 +2,7 @@
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.gluon.streams import ORDER, generator
 
 __all__ = ['evaluation_batches', 'local_batches', 'training_batches']
 
@@ -20,7 +21,7 @@ def training_batches(count, batch_size, rank=0, ranks=1, seed=0, epoch=0, start=
         raise InputError(f'{count} training records do not fill one batch of {batch_size} on each of {ranks} '
                          f'rank(s); use --batch-size {count // ranks} or less' if count >= ranks else
                          f'{ranks} ranks, but only {count} training records; start fewer ranks')
-    order = np.random.default_rng((seed, epoch)).permutation(count)
+    order = generator(ORDER, seed, epoch).permutation(count)
     batches = order[:count // total * total].reshape(-1, ranks, batch_size)[:, rank]
     return batches[start:]
 
@@ -36,7 +37,7 @@ def local_batches(count, batch_size, steps, rank, seed=0, epoch=0, start=0):
     if steps < 1 or count < steps * batch_size:
         raise InputError(f'rank {rank} has {count} training records of its own, fewer than {max(1, steps)} batches of '
                          f'{batch_size}; use a smaller --batch-size or spread the shards evenly')
-    order = np.random.default_rng((seed, epoch, rank)).permutation(count)
+    order = generator(ORDER, seed, epoch, rank).permutation(count)
     return order[:steps * batch_size].reshape(steps, batch_size)[start:]
 
 

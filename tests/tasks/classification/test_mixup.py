@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from resnest.gluon.streams import AUGMENTATION, generator
 from resnest.gluon.tasks.classification.mixup import draw, mix
 
 
@@ -32,7 +33,7 @@ def test_one_share_for_a_batch():
 
 
 def test_augmentation_draws_other_numbers():
-    augmentation = np.random.default_rng((0, 0, 5)).beta(0.2, 0.2)
+    augmentation = generator(AUGMENTATION, 0, 0, 5).beta(0.2, 0.2)
     assert draw(0, 0, [5])[0] != np.float32(augmentation)
 
 

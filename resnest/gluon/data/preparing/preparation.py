@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from resnest import __version__
 from resnest.errors import InputError
+from resnest.gluon.streams import PREPARING, generator
 
 from ..shards.writer import check_shard, shard_name, shard_range, write_shard
 from .journal import Journal, check_folder, finished_manifest
@@ -28,6 +29,7 @@ __all__ = ['Options', 'prepare', 'check_prepared']
 
 IMAGES_A_SHARD = 10_000
 SPLIT_NUMBER = {'train': 0, 'val': 1}
+ORDER_VERSION = 2       # of how the order follows from the seed: shards of two orders would not make one set
 OVERHEAD = 64           # bytes of framing, header and index a record, at most
 
 
@@ -119,7 +121,7 @@ class _Plan:
                        for split, samples in source.splits.items()}
         self.tasks = [(split, shard) for split, count in self.counts.items() for shard in range(count)]
         self.shards = {task: shard_name(*task, self.counts[task[0]]) for task in self.tasks}
-        self.orders = {split: np.random.default_rng((seed, SPLIT_NUMBER[split])).permutation(len(samples))
+        self.orders = {split: generator(PREPARING, seed, SPLIT_NUMBER[split]).permutation(len(samples))
                        for split, samples in source.splits.items()}
         chosen = {**asdict(options), 'num_shards': self.counts,
                   'check_images': options.check_images or options.skip_bad}
@@ -127,7 +129,7 @@ class _Plan:
         if options.resize is None:
             del chosen['quality']
         files = {split: samples.path.name for split, samples in source.splits.items()}
-        self.facts = {'seed': seed, 'options': chosen, 'source': {
+        self.facts = {'seed': seed, 'order': ORDER_VERSION, 'options': chosen, 'source': {
             'kind': source.kind, 'files': files,
             'images': {split: len(samples) for split, samples in source.splits.items()},
             'bytes': {split: samples.bytes() for split, samples in source.splits.items()},

@@ -2,9 +2,9 @@
 import mxnet as mx
 import numpy as np
 
-__all__ = ['draw', 'mix']
+from resnest.gluon.streams import MIXUP, generator
 
-STREAM = 0x6d69785570    # apart from the numbers that the same sample's augmentation draws
+__all__ = ['draw', 'mix']
 
 
 def draw(seed, epoch, indices, alpha=0.2, mode='sample'):
@@ -15,8 +15,7 @@ def draw(seed, epoch, indices, alpha=0.2, mode='sample'):
     """
     if mode == 'batch':
         return np.full(len(indices), draw(seed, epoch, indices[:1], alpha)[0])
-    return np.array([np.random.default_rng((seed, epoch, int(index), STREAM)).beta(alpha, alpha)
-                     for index in indices], dtype=np.float32)
+    return np.array([generator(MIXUP, seed, epoch, index).beta(alpha, alpha) for index in indices], dtype=np.float32)
 
 
 def mix(images, lam):
