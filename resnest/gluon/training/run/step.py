@@ -7,6 +7,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.distributed import STATISTICS
 from resnest.gluon.mxnet_private import pending_average
+from resnest.gluon.streams import STEP, generator
 
 from ..methods.loss_scale import LossScale
 from ..methods.optimizer import make_trainer
@@ -57,8 +58,7 @@ class Step:
         """
         config = self._config
         # Dropout and DropBlock differ between ranks and steps, and are the same after a resume.
-        seed = np.random.SeedSequence((config.seed, number, self._job.rank)).generate_state(1)[0]
-        mx.random.seed(int(seed) % 2 ** 31)
+        mx.random.seed(int(generator(STEP, config.seed, number, self._job.rank).integers(2 ** 31)))
         backup = [param.data().copy() for param in self._statistics] if config.skip_nonfinite else None
         losses, sums = [], dict.fromkeys(self._task.sums, 0)
         for place, (indices, batch) in enumerate(batches):
