@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
-from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.streams import AUGMENTATION, generator
 
-from .images.transforms import decode
+from .images.decoding import BadImage, opened
 
 __all__ = ['Loader']
 
@@ -86,12 +85,12 @@ class Loader:
         rng = generator(AUGMENTATION, self.seed, self.epoch, drawn_for)
         try:
             data, label = self.records[index]
-            pixels = self.transform(decode(data, where), rng)
+            with opened(data, where) as image:
+                pixels = self.transform(image, rng)
+        except BadImage as error:
+            raise UnreadableRecord(f'{error}; remove it from the data, or train with --skip-bad') from error
         except InputError as error:
             raise UnreadableRecord(error) from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:    # Pillow decodes late
-            raise UnreadableRecord(f'{where}: not a readable image ({error}); prepare the data again, '
-                                   f'or use --skip-bad') from None
         if not 0 <= label < self.classes:
             raise InputError(f'{where}: label {label}, but there are {self.classes} classes; '
                              f'set --num-classes, or prepare the data again')

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data import Loader, RecordSet, find_pictures
+from resnest.gluon.data import Loader, RecordSet, find_pictures, picture_bytes
 
 __all__ = ['calibration_batches', 'calibration_records']
 
@@ -62,7 +62,7 @@ class Pictures:
         return len(self._paths)
 
     def __getitem__(self, index):
-        return self._paths[index].read_bytes(), 0
+        return picture_bytes(self._paths[index]), 0
 
     def where(self, index):
         """Path of an image, for messages."""

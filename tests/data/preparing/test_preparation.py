@@ -14,8 +14,8 @@ from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
+from resnest.gluon.data.images.decoding import opened
 from resnest.gluon.data.images.samples import Samples
-from resnest.gluon.data.images.transforms import decode
 from resnest.gluon.data.preparing.imagenet import find_source
 from resnest.gluon.data.preparing.preparation import Options, prepare
 
@@ -96,7 +96,9 @@ def test_png_and_cmyk_keep_their_bytes_and_decode_to_rgb(official, tmp_path):
     images = [image for image, _, _ in read_by_mxnet(tmp_path / 'rec', 'train')]
     kinds = {(Image.open(io.BytesIO(image)).format, Image.open(io.BytesIO(image)).mode) for image in images}
     assert kinds == {('JPEG', 'CMYK'), ('JPEG', 'RGB'), ('PNG', 'RGB')}
-    assert all(Evaluation(8)(decode(image, '')).shape == (8, 8, 3) for image in images)
+    for image in images:
+        with opened(image, '') as each:
+            assert Evaluation(8)(each).shape == (8, 8, 3)
 
 
 def test_resize_writes_rgb_jpegs_of_that_short_edge(official, tmp_path):

@@ -5,13 +5,12 @@ transparent pixels, since the networks were trained, and their published accurac
 """
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from resnest.errors import InputError
 
 from .class_folders import IMAGE_SUFFIXES, images_below
-from .transforms import decode
+from .decoding import eight_bits, opened, picture_bytes
 
 __all__ = ['find_pictures', 'read_picture', 'upright']
 
@@ -44,14 +43,8 @@ def read_picture(path, transform):
 
     Raises InputError, in one line that names the file, where it is no picture or a damaged one.
     """
-    try:
-        return transform(upright(decode(Path(path).read_bytes(), path)), None)
-    except InputError:
-        raise
-    except OSError as error:
-        raise InputError(f'{path}: {error.strerror or f"a truncated or damaged picture ({error})"}') from None
-    except (SyntaxError, ValueError, IndexError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(f'{path}: a truncated or damaged picture ({error})') from None
+    with opened(picture_bytes(path), path) as image:
+        return transform(upright(image), None)
 
 
 def upright(image):
@@ -60,7 +53,7 @@ def upright(image):
         image.load()        # which turns a TIFF already
         image = ImageOps.exif_transpose(image)
     if image.mode[0] in 'IF':
-        image = Image.fromarray(_eight_bits(np.asarray(image)))
+        image = eight_bits(image)
     if image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La') or 'transparency' in image.info:
         image = image.convert('LA') if image.mode == 'La' else image
         image = image.convert('RGBA')
@@ -73,11 +66,3 @@ def _orientation(image):
         return image.getexif().get(ORIENTATION, 1)
     except Exception:       # a damaged EXIF block, which can raise nearly anything, says nothing about the pixels
         return 1
-
-
-def _eight_bits(values):
-    """Grey values of 16 bits, or fractions of 1 where none is above, to uint8."""
-    if values.dtype.kind == 'f':
-        values = values * (255 if np.nanmax(values, initial=0) <= 1 else 1)
-        return np.nan_to_num(values).clip(0, 255).round().astype('uint8')
-    return (values.clip(0, 65535) // 257).astype('uint8')

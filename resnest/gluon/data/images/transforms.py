@@ -3,38 +3,27 @@
 A transform takes ``(image: PIL.Image, rng: numpy Generator)`` and returns a uint8 array ``(size, size, 3)``.
 Normalization is the network's first operator, on the device (:func:`with_normalization`).
 """
-import io
 import math
 
 import numpy as np
 from mxnet.gluon import nn
 from mxnet.gluon.data.vision import transforms
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image
 
 from resnest.errors import InputError
 
 from .auto_augment import AutoAugment, RandAugment
 from .colour import jitter_and_light
+from .decoding import eight_bits
 
-__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'decode', 'interpolation_for', 'normalization',
-           'training_transform', 'with_normalization']
+__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'interpolation_for', 'normalization', 'training_transform',
+           'with_normalization']
 
 # Of the ImageNet training set, on a scale of 0 to 1 (RGB).
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
 AUGMENTATIONS = ('standard', 'autoaugment', 'randaugment', 'none')
-
-
-def decode(data, where):
-    """The image of encoded bytes, not decoded yet; raises InputError that names ``where``."""
-    ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
-    try:
-        return Image.open(io.BytesIO(data))
-    except UnidentifiedImageError:
-        raise InputError(f'{where}: not a readable image (of no format that Pillow knows)') from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f'{where}: not a readable image ({error})') from None
 
 
 def with_normalization(net, dtype='float32'):
@@ -126,8 +115,8 @@ def crop(image, box, size, interpolation):
         image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
         x, y = image.size[0] / width, image.size[1] / height
         box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-    if image.mode.startswith('I'):      # 16 bits a pixel, which Pillow would clip to white
-        image = Image.fromarray((np.asarray(image) // 257).astype('uint8'))
+    if image.mode.startswith('I'):
+        image = eight_bits(image)
     if image.mode != 'RGB':
         image = image.convert('RGB')
     return image.resize((size, size), interpolation, box)

@@ -182,7 +182,7 @@ class _Plan:
                     check(original)
             except BadImage as error:
                 skipped.append({'shard': shard, 'file': samples.path.name, 'member': samples.name(index),
-                                'reason': str(error)})
+                                'reason': error.reason})
             else:
                 if options.raw:
                     self.write_raw(task[0], samples, index, original)
