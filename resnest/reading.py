@@ -49,10 +49,14 @@ def read_bytes(path, most=LARGEST):
         if size > most:
             raise InputError(f'{one_line(path)}: {size} bytes, but such a file has at most {most}')
         try:
-            data = opened.read(most + 1) or b''     # None: a file of /proc that would have us wait
+            # Room is made for all that is asked for. What tells no size, as the files of /proc, is asked twice; one of
+            # them answers None where there is nothing to read yet.
+            data = opened.read(size + 1) or b''
+            if len(data) > size:
+                data += opened.read(most + 1 - len(data)) or b''
         except OSError as error:
             raise InputError(f'{one_line(path)}: cannot be read: {error.strerror}') from None
-    if len(data) > most:        # it tells no size, as those of /proc
+    if len(data) > most:
         raise InputError(f'{one_line(path)}: longer than {most} bytes')
     return data
 

@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from resnest.errors import InputError
-from resnest.gluon.data import Evaluation, Loader, read_picture, training_transform
+from resnest.gluon.data import Evaluation, Loader, find_pictures, read_picture, training_transform
 from resnest.gluon.data.preparing.reencoding import BadImage, check, shrink
 
-from .mutations import damaged_bytes
+from .mutations import damaged_bytes, hostile_file
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 CHUNKS = [b'gAMA', b'cHRM', b'tRNS', b'iCCP', b'sRGB', b'pHYs', b'PLTE', b'tEXt', b'zTXt', b'iTXt', b'eXIf', b'acTL',
@@ -164,6 +164,10 @@ def case(rng, folder):
     name = str(rng.choice([*SAMPLES]))
     data = SAMPLES[name]
     if rng.random() < 0.02:
+        hostile_file(rng, folder / 'a.jpg')
+        read_picture(find_pictures([folder / 'a.jpg'])[0], Evaluation(8))
+        return
+    if rng.random() < 0.02:
         pass
     elif data.startswith(SIGNATURE) and rng.random() < 0.7:
         data = damaged_png(rng, data)
@@ -181,7 +185,7 @@ def _read_everywhere(rng, folder, data):
     augment = str(rng.choice(['standard', 'autoaugment', 'randaugment']))
     refused = [_refused(check, data), _refused(shrink, data, 12, 90)]
     (folder / 'a.jpg').write_bytes(data)
-    _refused(read_picture, folder / 'a.jpg', evaluation)
+    loose = _refused(read_picture, folder / 'a.jpg', evaluation)
     for transform in (evaluation, training_transform(augment, 8)):
         seed = int(rng.integers(1000))
         loader = Loader(Records(data), transform, [[0, 1]], 1, workers=0, seed=seed)
@@ -190,7 +194,7 @@ def _read_everywhere(rng, folder, data):
         (images, labels), = skipping
         assert (len(images), len(skipping.skipped)) == (2, bool(refused[-1])), 'not skipped'
     assert refused[0] or not any(refused[2:]), f'accepted by the check, not by training: {refused}'
-    problem = next(filter(None, refused), None)
+    problem = next(filter(None, [*refused, loose]), None)
     if problem:
         raise problem
 

@@ -13,8 +13,9 @@ from resnest.reading import one_line, read_bytes
 
 __all__ = ['BadImage', 'eight_bits', 'opened', 'picture_bytes']
 
-LARGEST_FILE = 2 << 30      # bytes; Pillow refuses 179 million pixels and more
+LARGEST_FILE = 1 << 29      # bytes; what a record of a shard can hold
 DRAWN_BY_PROGRAMS = ('EPS', 'WMF')      # Pillow hands their bytes to Ghostscript, or to Windows
+MOST_PIXELS_A_BYTE = 64     # of a format that Pillow decodes in Python; a run of QOI has 62
 # What these say is meant for readers; other exceptions say little without their name.
 SPEAKING = (OSError, SyntaxError, Image.DecompressionBombError)
 
@@ -48,13 +49,21 @@ def opened(data, where):
     ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
     try:
         image = Image.open(io.BytesIO(data))
-        if image.format in DRAWN_BY_PROGRAMS:
-            raise BadImage(where, f'{image.format}, which only another program can draw')
+        _refuse(image, len(data), where)
         yield image
     except InputError:
         raise
     except Exception as error:
         raise BadImage(where, _reason(error) if len(data) else 'it is empty') from error
+
+
+def _refuse(image, size, where):
+    if image.format in DRAWN_BY_PROGRAMS:
+        raise BadImage(where, f'{image.format}, which only another program can draw')
+    pixels = image.width * image.height
+    if pixels > (1 << 20) + MOST_PIXELS_A_BYTE * size and any(tile[0] in Image.DECODERS for tile in image.tile):
+        # At a microsecond a pixel, and some decoders go on where the bytes end.
+        raise BadImage(where, f'{image.format} of {image.width} x {image.height} pixels in {size} bytes')
 
 
 def _reason(error):

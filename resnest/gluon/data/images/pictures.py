@@ -3,11 +3,13 @@
 Only pictures that someone asks about are treated so. The ImageNet pipeline neither turns by EXIF nor paints under
 transparent pixels, since the networks were trained, and their published accuracy was measured, without.
 """
+import os
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from resnest.errors import InputError
+from resnest.reading import one_line
 
 from .class_folders import IMAGE_SUFFIXES, images_below
 from .decoding import eight_bits, opened, picture_bytes
@@ -24,17 +26,17 @@ def find_pictures(paths):
     hidden files are passed over. Raises InputError for a path that is not there and for a folder without pictures.
     """
     found = []
-    for path in map(Path, paths):
-        path = path.expanduser()
-        if path.is_dir():
-            inside = list(images_below(path))
+    for path in paths:
+        path = os.path.expanduser(path)     # unlike pathlib's, these three raise for no name whatever
+        if os.path.isdir(path):
+            inside = list(images_below(Path(path)))
             if not inside:
-                raise InputError(f'{path}: no pictures ({", ".join(IMAGE_SUFFIXES)}) in this folder')
+                raise InputError(f'{one_line(path)}: no pictures ({", ".join(IMAGE_SUFFIXES)}) in this folder')
             found += inside
-        elif path.exists():
-            found.append(path)
+        elif os.path.exists(path):
+            found.append(Path(path))
         else:
-            raise InputError(f'{path}: no such file or folder')
+            raise InputError(f'{one_line(path) or "an empty name"}: no such file or folder')
     return found
 
 

@@ -119,7 +119,9 @@ def crop(image, box, size, interpolation):
         image = eight_bits(image)
     if image.mode != 'RGB':
         image = image.convert('RGB')
-    return image.resize((size, size), interpolation, box)
+    image = image.resize((size, size), interpolation, box)
+    image.info = {}     # a transparent colour would be converted with the pixels, and can be anything
+    return image
 
 
 def random_crop_box(width, height, rng, scale=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
