@@ -71,3 +71,9 @@ def test_yaml_has_the_types_of_json():
 def test_one_line():
     assert one_line('a\nb\x1b[0m\u202e') == r'a\nb\x1b[0m\u202e'
     assert re.fullmatch('x{9}…', one_line('x' * 100, 10))
+
+
+def test_room_is_made_for_what_is_there_not_for_what_could_be(tmp_path):
+    (tmp_path / 'a').write_bytes(b'ten bytes.')
+    assert read_bytes(tmp_path / 'a', 1 << 50) == b'ten bytes.'
+    assert int(read_bytes('/proc/self/stat', 1 << 12).split()[0]) == os.getpid()       # which tells no size

@@ -1,5 +1,7 @@
 """Pictures of every kind against the same picture as plain RGB."""
 import io
+import os
+import zlib
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, find_pictures, read_picture
+from resnest.gluon.data.images.decoding import opened
 from resnest.gluon.data.images.pictures import upright
 
 # Smooth, so that JPEG keeps it: red grows to the right, green downwards.
@@ -138,6 +141,39 @@ def test_no_pictures(tmp_path, content):
     with pytest.raises(InputError, match=r'a\.jpg: not a readable image') as caught:
         read_picture(tmp_path / 'a.jpg', whole)
     assert 'BytesIO' not in str(caught.value)
+
+
+def test_a_damaged_chunk_behind_the_pixels_is_not_taken_for_damaged_exif():
+    """Asking a PNG for its EXIF decodes it; what that raised was swallowed, so training refused what was classified."""
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, 'PNG')
+    short = b'\0\0\0\0gAMA' + zlib.crc32(b'gAMA').to_bytes(4, 'big')
+    data = buffer.getvalue()
+    end = data.index(b'IEND') - 4
+    with opened(data, 'a.png') as image:
+        np.testing.assert_array_equal(np.asarray(upright(image)), PIXELS)
+    with pytest.raises(InputError, match=r'a\.png: not a readable image \(struct\.error'), \
+            opened(data[:end] + short + data[end:], 'a.png') as image:
+        upright(image)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize('make', [
+    os.mkfifo, lambda path: path.symlink_to('/dev/zero'), lambda path: path.mkdir(),
+    lambda path: path.write_bytes(b'') or os.truncate(path, 1 << 40)], ids=['fifo', 'zero', 'folder', 'large'])
+def test_what_is_no_plain_file_is_refused_at_once(tmp_path, make):
+    make(tmp_path / 'a.jpg')
+    with pytest.raises(InputError, match=r'a\.jpg: (no plain file|cannot be read|\d+ bytes, but)'):
+        read_picture(tmp_path / 'a.jpg', whole)
+
+
+@pytest.mark.parametrize('name', ['', '~nobody-at-all/a.jpg', 'circle/a.jpg', 'x' * 5000, 'a\0.jpg', 'two\nlines'])
+def test_names_that_cannot_be_found(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'circle').symlink_to('circle')
+    with pytest.raises(InputError, match='no such file or folder') as caught:
+        find_pictures([name])
+    assert '\n' not in str(caught.value)
 
 
 def test_find_pictures(tmp_path):

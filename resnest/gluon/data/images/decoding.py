@@ -72,7 +72,11 @@ def _reason(error):
     if isinstance(error, MemoryError):
         return 'not enough memory for it'
     text = str(error).split(' <')[0]
-    return text if isinstance(error, SPEAKING) and text else f'{type(error).__name__}: {text}'.removesuffix(': ')
+    if text and isinstance(error, SPEAKING):
+        return text
+    kind = type(error)
+    name = kind.__name__ if kind.__module__ == 'builtins' else f'{kind.__module__}.{kind.__name__}'     # struct.error
+    return f'{name}: {text}' if text else name
 
 
 def picture_bytes(path):

@@ -6,7 +6,7 @@ transparent pixels, since the networks were trained, and their published accurac
 import os
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from resnest.errors import InputError
 from resnest.reading import one_line
@@ -17,6 +17,8 @@ from .decoding import eight_bits, opened, picture_bytes
 __all__ = ['find_pictures', 'read_picture', 'upright']
 
 ORIENTATION = 0x0112        # EXIF tag; 1 is upright
+TURNS = {2: Image.FLIP_LEFT_RIGHT, 3: Image.ROTATE_180, 4: Image.FLIP_TOP_BOTTOM, 5: Image.TRANSPOSE,
+         6: Image.ROTATE_270, 7: Image.TRANSVERSE, 8: Image.ROTATE_90}
 
 
 def find_pictures(paths):
@@ -51,9 +53,10 @@ def read_picture(path, transform):
 
 def upright(image):
     """A PIL image turned by its EXIF orientation, over white where it is transparent, with 8 bits a channel."""
-    if _orientation(image) != 1:
-        image.load()        # which turns a TIFF already
-        image = ImageOps.exif_transpose(image)
+    if image.format != 'JPEG':      # whose tag is read without decoding it
+        image.load()                # which turns a TIFF already; the tag of a PNG may follow its pixels
+    turn = TURNS.get(_orientation(image))
+    image = image if turn is None else image.transpose(turn)
     if image.mode[0] in 'IF':
         image = eight_bits(image)
     if image.mode in ('RGBA', 'LA', 'PA', 'RGBa', 'La') or 'transparency' in image.info:

@@ -1,0 +1,191 @@
+"""Whatever a decoder raises is a bad image with a name, at every door through which images come in."""
+import io
+import pickle
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image, ImageFile
+
+from resnest.errors import InputError
+from resnest.gluon.data import Evaluation, Loader, read_picture, training_transform
+from resnest.gluon.data.images.decoding import BadImage, opened
+from resnest.gluon.data.preparing.reencoding import check, shrink
+
+from ...conftest import encoded
+
+
+def png(*chunks, mode=2, bits=8, size=(24, 17), rows=None):
+    """A PNG whose check sums are right: its header, ``chunks``, and its end; ``None`` stands for the pixels."""
+    width = (size[0] * bits * {0: 1, 2: 3, 3: 1}[mode] + 7) // 8
+    rows = rows if rows is not None else bytes(width) * size[1]
+    lines = b''.join(b'\0' + rows[start:start + width] for start in range(0, len(rows), width))
+    named = [(b'IHDR', struct.pack('>IIBBBBB', *size, bits, mode, 0, 0, 0)),
+             *((b'IDAT', zlib.compress(lines)) if chunk is None else chunk for chunk in chunks), (b'IEND', b'')]
+    return b'\x89PNG\r\n\x1a\n' + b''.join(
+        struct.pack('>I', len(data)) + kind + data + struct.pack('>I', zlib.crc32(kind + data)) for kind, data in named)
+
+
+def dds(flags=0x41, size=(24, 17), masks=(0xff, 0xff00, 0xff0000, 0xff000000)):
+    return (b'DDS ' + struct.pack('<7I44x', 124, 0x100f, size[1], size[0], 96, 0, 0)
+            + struct.pack('<IIII4II16x', 32, flags, 0, 32, *masks, 0x1000) + bytes(24 * 17 * 4))
+
+
+BAD = {
+    'gAMA of a byte': (png(None, (b'gAMA', b'\0')), struct.error),
+    'gAMA of none': (png(None, (b'gAMA', b'')), struct.error),
+    'cHRM of a byte': (png(None, (b'cHRM', b'\0')), struct.error),
+    'tRNS of a byte': (png(None, (b'tRNS', b'\0')), struct.error),
+    'tRNS of grey': (png(None, (b'tRNS', b''), mode=0), struct.error),
+    'iCCP of none': (png(None, (b'iCCP', b'')), IndexError),
+    'iCCP that is packed otherwise': (png(None, (b'iCCP', b'x\0\1')), SyntaxError),
+    'QOI that ends': (b'qoif' + struct.pack('>IIBB', 24, 17, 4, 0) + b'\xfe\1\2\3', IndexError),
+    'DDS of no kind': (dds(0), NotImplementedError), 'DDS of another code': (dds(4), NotImplementedError),
+    'DDS without a channel': (dds(masks=(0xff, 0, 0xff0000, 0)), ZeroDivisionError),
+    'too many pixels': (png(None, size=(2 ** 31 - 1, 2 ** 31 - 1), rows=b''), Image.DecompressionBombError),
+    'text': (b'text', OSError), 'nothing': (b'', OSError), 'PNG without pixels': (png(), OSError),
+}
+TRANSFORMS = {'evaluation': Evaluation(8), **{name: training_transform(name, 8) for name in (
+    'standard', 'autoaugment', 'randaugment')}}
+
+
+class Records:
+    def __init__(self, *encoded):
+        self._encoded = encoded
+
+    def __len__(self):
+        return len(self._encoded)
+
+    def __getitem__(self, index):
+        return self._encoded[index], index
+
+    def where(self, index):
+        return f'shard, record {index}'
+
+
+@pytest.mark.parametrize('name', BAD)
+def test_a_bad_image_is_named_at_every_door(name, tmp_path):
+    data, cause = BAD[name]
+    (tmp_path / 'a.png').write_bytes(data)
+    with pytest.raises(InputError) as caught:
+        read_picture(tmp_path / 'a.png', Evaluation(8))
+    assert str(caught.value).startswith(f'{tmp_path / "a.png"}: not a readable image (')
+    assert isinstance(caught.value.__cause__, cause)
+    for work in (lambda: check(data, 'x'), lambda: shrink(data, 8, 90, 'x')):
+        with pytest.raises(BadImage, match=r'^x: not a readable image \(.+\)$'):
+            work()
+    for transform in TRANSFORMS.values():
+        with pytest.raises(InputError, match=r'^shard, record 0: not a readable image \(.+\); remove .* --skip-bad$'):
+            list(Loader(Records(data), transform, [[0]], 1, workers=0))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.parametrize('name', TRANSFORMS)
+def test_training_goes_on_with_skip_bad(name, workers):
+    good = encoded(np.zeros((9, 9, 3), np.uint8))
+    records = Records(*(data for data, _ in BAD.values()), good)
+    indices = np.arange(len(records))
+    loader = Loader(records, TRANSFORMS[name], [indices], len(records), workers, skip_bad=True)
+    (images, labels), = loader
+    assert images.shape == (len(records), 8, 8, 3)
+    assert labels.tolist() == [len(BAD)] * len(records)
+    assert sorted({message.split(':')[0] for message in loader.skipped}) == sorted(
+        f'shard, record {index}' for index in range(len(BAD)))
+
+
+def test_what_the_block_raises_is_the_images_fault():
+    """Pillow decodes as late as in the transform; an InputError is another's word and stays what it is."""
+    good = encoded(np.zeros((4, 4, 3), np.uint8))
+    for error, told in ((MemoryError(), 'not enough memory for it'), (zlib.error('x'), 'zlib.error: x'),
+                        (KeyError(3), 'KeyError: 3'), (EOFError(), 'EOFError'), (OSError('cut\nshort'), r'cut\\nshort'),
+                        (RecursionError('deep'), 'RecursionError: deep'), (OverflowError('2'), 'OverflowError: 2')):
+        with pytest.raises(BadImage, match=rf'^a: not a readable image \({told}\)$') as caught, opened(good, 'a'):
+            raise error
+        assert caught.value.__cause__ is error
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert (str(again), again.reason) == (str(caught.value), caught.value.reason)
+    for error in (InputError('crop ratio'), KeyboardInterrupt()):
+        with pytest.raises(type(error)) as caught, opened(good, 'a.png'):
+            raise error
+        assert caught.value is error
+
+
+def test_truncated_images_are_refused_at_every_door_whatever_others_have_set(tmp_path, monkeypatch):
+    monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)       # as importing gluoncv does
+    data = encoded(np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8), 'jpeg')
+    (tmp_path / 'a.jpg').write_bytes(data[:len(data) // 2])
+    for work in (lambda: check(data[:-99]), lambda: shrink(data[:-99], 8, 90),
+                 lambda: read_picture(tmp_path / 'a.jpg', Evaluation(32))):
+        ImageFile.LOAD_TRUNCATED_IMAGES = True
+        with pytest.raises(BadImage, match='truncated'):
+            work()
+
+
+def test_a_jpeg_is_opened_undecoded_so_that_it_can_be_decoded_at_a_fraction():
+    data = encoded(np.zeros((400, 640, 3), np.uint8), 'jpeg')
+    for size, wanted in ((300, (640, 400)), (150, (320, 200)), (100, (160, 100)), (20, (80, 50))):
+        with opened(data, 'a.jpg') as image:
+            Evaluation(size, 1.0)(image)
+            assert image.size == wanted
+
+
+@pytest.mark.parametrize('data', [
+    dds(size=(24, 6_000_000)), b'qoif' + struct.pack('>IIBB', 7_000_000, 24, 4, 0) + b'\xfe\1\2\3' + b'\xfd' * 50,
+    b'P6 12000 12000 65535\n' + bytes(100)], ids=['dds', 'qoi', 'ppm'])
+@pytest.mark.timeout(20)
+def test_what_is_decoded_in_python_takes_no_longer_than_its_bytes_say(data):
+    """These said 150 million pixels, at a microsecond or two each."""
+    with pytest.raises(BadImage, match=r'x \d+ pixels in \d+ bytes'):
+        check(data)
+
+
+def test_no_program_is_started(monkeypatch):
+    """Pillow would give EPS to Ghostscript."""
+    monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', lambda *args, **kwargs: pytest.fail('Ghostscript was called'))
+    data = b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n%%EOF\n'
+    assert Image.open(io.BytesIO(data)).format == 'EPS'
+    for work in (lambda: check(data), lambda: list(Loader(Records(data), Evaluation(8), [[0]], 1, workers=0))):
+        with pytest.raises(InputError, match='EPS, which only another program can draw'):
+            work()
+
+
+@pytest.mark.parametrize('name', TRANSFORMS)
+def test_a_transparent_colour_that_the_picture_cannot_have(name):
+    """A number in a picture of one bit was a TypeError once it had become RGB."""
+    rows = np.random.default_rng(0).bytes(3 * 17)
+    for mode, bits, value in ((0, 1, b'\xbc\x9e'), (2, 8, b'\xff' * 6)):
+        whole = (rows * 24)[:24 * 3 * 17] if mode else rows
+        odd, plain = png((b'tRNS', value), None, mode=mode, bits=bits, rows=whole), png(
+            None, mode=mode, bits=bits, rows=whole)
+        found, wanted = (pixels(data, name) for data in (odd, plain))
+        np.testing.assert_array_equal(found, wanted)
+        assert check(odd) == odd
+
+
+def pixels(data, transform, seed=3):
+    with opened(data, 'x') as image:
+        return TRANSFORMS[transform](image, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize('name', TRANSFORMS)
+@pytest.mark.parametrize('kind', ['png', 'tiff', 'pgm', 'tiff of 32 bits', 'png rgb'])
+def test_sixteen_bits_give_the_pixels_of_their_upper_eight(name, kind):
+    """Grey and RGB, in all that evaluation and training do, against the same picture of 8 bits."""
+    small = np.random.default_rng(0).integers(0, 256, (17, 24, 3), dtype=np.uint8)
+    if kind == 'png rgb':
+        data = png(None, bits=16, rows=(small.astype('>u2') * 257).tobytes())
+    else:
+        small = small[..., :1].repeat(3, axis=2)
+        grey = small[..., 0].astype('int32' if '32' in kind else 'uint16') * 257
+        data = encoded(grey, {'pgm': 'ppm'}.get(kind, kind[:4].strip()))
+        assert Image.open(io.BytesIO(data)).mode == {'png': 'I;16', 'tiff': 'I;16'}.get(kind, 'I')
+    np.testing.assert_array_equal(pixels(data, name), pixels(encoded(small), name))
+
+
+def test_sixteen_bits_outside_of_their_range_are_clipped():
+    """A TIFF of 32 bits can hold anything; it wrapped around."""
+    data = encoded(np.array([[-5, 70_000], [65_535, 256]], np.int32), 'tiff')
+    with opened(data, 'x') as image:
+        found = Evaluation(2, 1.0)(image)
+    assert found[..., 0].tolist() == [[0, 255], [255, 0]]
