@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnest.gluon.data.images.auto_augment import OPERATIONS, POLICY, AutoAugment, RandAugment, apply
+from resnest.errors import InputError
+from resnest.gluon.data.images.auto_augment import OPERATIONS, POLICY, TRANSFORMS, AutoAugment, RandAugment, apply
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -144,7 +145,7 @@ def test_geometric_signs_are_even(pixels):
     assert 70 < sum(moved) < 130
 
 
-@pytest.mark.parametrize('policy', [AutoAugment(), RandAugment(3, 15)])
+@pytest.mark.parametrize('policy', [AutoAugment(), RandAugment(3, 5)])
 def test_policies_keep_size_and_follow_the_generator(policy, pixels):
     image = Image.fromarray(pixels)
     results = [np.asarray(policy(image, np.random.default_rng(seed))) for seed in range(40)]
@@ -152,3 +153,69 @@ def test_policies_keep_size_and_follow_the_generator(policy, pixels):
     assert all(result.shape == pixels.shape and result.dtype == np.uint8 for result in results)
     assert all((one == other).all() for one, other in zip(results, again))
     assert len({result.tobytes() for result in results}) > 15    # the rest drew no operation
+
+
+def test_rand_augment_draws_each_operation_of_the_paper_alike(monkeypatch):
+    """Section 3's list, each with a chance of 1 in 14, all at one magnitude."""
+    seen = collections.Counter()
+    monkeypatch.setattr('resnest.gluon.data.images.auto_augment.apply',
+                        lambda image, name, level, rng: seen.update([(name, round(level, 9))]) or image)
+    rng = np.random.default_rng(0)
+    for _ in range(7000):
+        RandAugment(2, 9)(None, rng)
+    assert {name for name, _ in seen} == {*TRANSFORMS} == {
+        'Identity', 'AutoContrast', 'Equalize', 'Rotate', 'Solarize', 'Color', 'Posterize', 'Contrast', 'Brightness',
+        'Sharpness', 'ShearX', 'ShearY', 'TranslateX', 'TranslateY'}
+    assert len(seen) == 14
+    assert all(abs(count - 1000) < 5 * np.sqrt(1000) for count in seen.values())
+    assert {level for name, level in seen if name != 'Solarize'} == {0.9}
+
+
+def only(name, monkeypatch):
+    monkeypatch.setattr('resnest.gluon.data.images.auto_augment.TRANSFORMS', (name,))
+
+
+@pytest.mark.parametrize('magnitude', [0, 3, 9, 10])
+def test_magnitudes_of_rand_augment(magnitude, monkeypatch):
+    """Against what its docstring promises, on a ramp of all values."""
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    image, x = Image.fromarray(ramp), ramp.astype(float)
+    factor, bits = 0.1 + 0.18 * magnitude, 8 - round(0.4 * magnitude)
+    wanted = {'Identity': x, 'AutoContrast': x, 'Brightness': (factor * x).clip(0, 255), 'Color': x,
+              'Contrast': (127.5 + factor * (x - 127.5)).clip(0, 255), 'Posterize': ramp >> (8 - bits) << (8 - bits),
+              'Solarize': np.where(x < round(25.6 * magnitude), x, 255 - x)}
+    for name, value in wanted.items():
+        only(name, monkeypatch)
+        found = np.asarray(RandAugment(1, magnitude)(image, np.random.default_rng(0))).astype(float)
+        assert np.abs(found - value).max() <= 1.5, name
+    # How much grey it uncovers: whole rows or columns, and the last row or column.
+    white = Image.new('RGB', (331, 331), 'white')
+    for name, count in (('TranslateX', lambda grey: grey.all(axis=0).sum() - 15 * magnitude),
+                        ('TranslateY', lambda grey: grey.all(axis=1).sum() - 15 * magnitude),
+                        ('ShearX', lambda grey: grey[-1].sum() - 0.03 * magnitude * 331),
+                        ('ShearY', lambda grey: grey[:, -1].sum() - 0.03 * magnitude * 331)):
+        only(name, monkeypatch)
+        for seed in range(4):
+            grey = np.asarray(RandAugment(1, magnitude)(white, np.random.default_rng(seed)))[..., 0] == 128
+            assert abs(count(grey)) <= 1.5, name
+    white.paste('black', (0, 164, 331, 167))
+    only('Rotate', monkeypatch)
+    rows, columns = np.nonzero(np.asarray(RandAugment(1, magnitude)(white, np.random.default_rng(0)))[..., 0] < 64)
+    slope = np.polyfit(columns, rows, 1)[0]
+    assert abs(abs(np.rad2deg(np.arctan(slope))) - 3 * magnitude) < 0.3
+
+
+def test_rand_augment_hardly_inverts(pixels):
+    """With Invert among its operations it was 9 of 100 of these."""
+    image, x = Image.fromarray(pixels), pixels.astype(float).ravel()
+    inverted = 0
+    for seed in range(600):
+        found = np.asarray(RandAugment()(image, np.random.default_rng(seed))).astype(float).ravel()
+        inverted += found.std() > 0 and np.corrcoef(found, x)[0, 1] < -0.5
+    assert inverted == 0
+
+
+@pytest.mark.parametrize('settings', [(0, 9), (2, -1), (2, 10.5), (2, float('nan'))])
+def test_rand_augment_refuses_what_is_off_its_scale(settings):
+    with pytest.raises(InputError, match='magnitude of 0 to 10'):
+        RandAugment(*settings)
