@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnest.gluon.data.images.colour import EIGENVALUES, EIGENVECTORS, color_matrix, jitter_and_light
+from resnest.gluon.data.images.colour import EIGENVALUES, EIGENVECTORS, colour_matrix, jitter_and_light
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -28,7 +28,7 @@ def test_matrix_equals_the_sequence(order):
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 255, (9, 11, 3))
     steps = [(kind, rng.uniform(0.6, 1.4)) for kind in order] + [('lighting', rng.normal(0, 0.1, 3))]
-    matrix = color_matrix(steps, x.mean(axis=(0, 1)))
+    matrix = colour_matrix(steps, x.mean(axis=(0, 1)))
     np.testing.assert_allclose(x @ matrix[:, :3].T + matrix[:, 3], one_by_one(x, steps), rtol=1e-9)
 
 
