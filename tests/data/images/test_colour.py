@@ -1,6 +1,7 @@
 """The colour matrix against the operations one by one."""
 import itertools
 
+import mxnet as mx
 import numpy as np
 import pytest
 from PIL import Image
@@ -30,6 +31,34 @@ def test_matrix_equals_the_sequence(order):
     steps = [(kind, rng.uniform(0.6, 1.4)) for kind in order] + [('lighting', rng.normal(0, 0.1, 3))]
     matrix = colour_matrix(steps, x.mean(axis=(0, 1)))
     np.testing.assert_allclose(x @ matrix[:, :3].T + matrix[:, 3], one_by_one(x, steps), rtol=1e-9)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_lighting_is_that_of_mxnet(seed):
+    """Against mxnet's operator, whose numbers are its own, and its augmenter, which draws from the same normal."""
+    rng = np.random.default_rng(seed)
+    x = rng.integers(60, 190, (9, 11, 3)).astype('uint8')
+    alpha = rng.normal(0, 0.1, 3)
+    matrix = colour_matrix([('lighting', alpha)], x.mean(axis=(0, 1)))
+    found = x @ matrix[:, :3].T + matrix[:, 3]
+    wanted = mx.nd.image.adjust_lighting(mx.nd.array(x), alpha=tuple(alpha)).asnumpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+    class Draws(np.random.Generator):
+        def permutation(self, values):
+            return values
+
+        def uniform(self, low, high):
+            return 0.0      # no jitter
+
+    np.random.seed(seed)
+    wanted = mx.image.LightingAug(0.5, EIGENVALUES, EIGENVECTORS)(mx.nd.array(x)).asnumpy()
+    np.random.seed(seed)
+    draws = Draws(np.random.PCG64(0))
+    draws.normal = np.random.normal
+    found = np.asarray(jitter_and_light(Image.fromarray(x), draws, lighting=0.5)).astype(float)
+    assert np.abs(found - wanted.clip(0, 255)).max() <= 0.51        # rounded once
+    assert (found != x).any()
 
 
 def test_eigenvectors_are_orthonormal():

@@ -1,6 +1,7 @@
 """Whatever a decoder raises is a bad image with a name, at every door through which images come in."""
 import io
 import pickle
+import re
 import struct
 import zlib
 
@@ -13,7 +14,7 @@ from resnest.gluon.data import Evaluation, Loader, read_picture, training_transf
 from resnest.gluon.data.images.decoding import BadImage, opened
 from resnest.gluon.data.preparing.reencoding import check, shrink
 
-from ...conftest import encoded
+from ...conftest import ROOT, encoded
 
 
 def png(*chunks, mode=2, bits=8, size=(24, 17), rows=None):
@@ -92,6 +93,13 @@ def test_training_goes_on_with_skip_bad(name, workers):
     assert labels.tolist() == [len(BAD)] * len(records)
     assert sorted({message.split(':')[0] for message in loader.skipped}) == sorted(
         f'shard, record {index}' for index in range(len(BAD)))
+
+
+def test_one_module_opens_images_and_knows_what_pillow_raises():
+    words = re.compile(r'Image\.open\(|LOAD_TRUNCATED_IMAGES|UnidentifiedImageError|DecompressionBomb|im(read|decode)')
+    users = {path.name for folder in ('resnest', 'scripts') for path in (ROOT / folder).rglob('*.py')
+             if words.search(path.read_text())}
+    assert users == {'decoding.py'}
 
 
 def test_what_the_block_raises_is_the_images_fault():
