@@ -2,11 +2,10 @@
 import argparse
 import math
 import re
-import unicodedata
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.reading import one_line
+from resnest.reading import CONTROL, one_line
 
 __all__ = ['LARGEST_SEED', 'Parser', 'number', 'plain_path', 'whole']
 
@@ -64,7 +63,7 @@ def _refusal(wanted, text):
 def plain_path(text):
     """A ``type`` for add_argument: a path, with ``~`` expanded. An empty one is refused, and control characters are,
     which messages and lists of one line a file could not show."""
-    if not text or any(unicodedata.category(char) in ('Cc', 'Zl', 'Zp') for char in text):
+    if not text or CONTROL.search(text):
         raise _refusal('a path without control characters', text)
     try:
         return Path(text).expanduser()

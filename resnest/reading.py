@@ -11,12 +11,13 @@ import yaml
 
 from resnest.errors import InputError
 
-__all__ = ['LARGEST', 'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes', 'read_json', 'read_text',
-           'read_yaml']
+__all__ = ['CONTROL', 'LARGEST', 'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes', 'read_json',
+           'read_text', 'read_yaml']
 
 LARGEST = 64 << 20      # bytes of a text that is read as a whole
 DEEPEST = 100           # brackets within brackets
 LONGEST_NUMBER = 20     # digits
+CONTROL = re.compile('[\0-\x1f\x7f-\x9f\u2028\u2029]')     # what a name that is shown must not hold
 
 
 def one_line(value, most=200):

@@ -175,7 +175,8 @@ def test_prepare_digits(tmp_path):
     other = RecordSet(tmp_path / 'b/rec', 'train')
     assert len(other.files) == 5
     assert all(other[index] == train[index] for index in range(1500))
-    assert_refused(script_here('dataset/prepare_digits.py', '--num-shards', 0), '--num-shards must be at least 1')
+    assert_refused(script_here('dataset/prepare_digits.py', '--num-shards', 0),
+                   '--num-shards must be from 1 to 297, got 0')
 
 
 @pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',

@@ -3,29 +3,29 @@
 Put ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz into --download-dir: they are
 read in place, nothing is extracted. Stopped at any moment, the same command goes on.
 """
-import argparse
 import sys
 import time
 from pathlib import Path
 
+from resnest.arguments import LARGEST_SEED, Parser, plain_path, whole
 from resnest.errors import InputError, run_command
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = Parser(description=__doc__)
     add = parser.add_argument
-    add('--download-dir', type=Path, default=Path('.'), help="folder of the official tars, or Kaggle's ILSVRC/")
-    add('--image-folder', type=Path, metavar='DIR',
-        help="instead: one folder a class, or train/ and val/ with such folders, or Kaggle's layout")
-    add('--target-dir', type=Path, help='the shards go into its rec/ (default: --download-dir)')
+    add('--download-dir', type=plain_path, default=Path('.'), help="folder of the official tars, or Kaggle's ILSVRC/")
+    add('--image-folder', type=plain_path, metavar='DIR',
+        help="instead: one folder per class, or train/ and val/ with such folders, or Kaggle's layout")
+    add('--target-dir', type=plain_path, help='the shards go into its rec/ (default: --download-dir)')
     add('--checksum', action='store_true', help='compare the official tars with their checksums first')
-    add('--num-shards', type=int, help='shards of the training set (default: one per 10,000 images); '
-                                       'the validation set gets as many images a shard')
-    add('--num-workers', '--num-thread', '-j', type=int, help='processes (default: one per core)')
-    add('--seed', type=int, default=0, help='of the order of the images')
-    add('--resize', type=int, metavar='SHORT_EDGE', help='re-encode as JPEG with this short edge in pixels '
-                                                         '(default: the original bytes)')
-    add('--quality', type=int, metavar='Q', help='JPEG quality of --resize, 1 to 100 (default: 95)')
+    add('--num-shards', type=whole(1, 99_999), help='shards of the training set (default: one per 10,000 images); '
+                                                    'those of the validation set hold as many images')
+    add('--num-workers', '--num-thread', '-j', type=whole(1, 1024), help='processes (default: one per core)')
+    add('--seed', type=whole(0, LARGEST_SEED), default=0, help='of the order of the images')
+    add('--resize', type=whole(1, 4096), metavar='SHORT_EDGE',
+        help='re-encode as JPEG with this short edge in pixels (default: the original bytes)')
+    add('--quality', type=whole(1, 100), metavar='Q', help='JPEG quality of --resize, 1 to 100 (default: 95)')
     add('--raw', action='store_true', help='also write the original files to train/<class>/ and val/<class>/')
     add('--with-rec', action='store_true', help='accepted; shards are always written')
     add('--check-images', action='store_true', help='decode every image; name the bad ones and stop')
@@ -42,8 +42,6 @@ def main(arguments=None):
     start = time.perf_counter()
     target = options.target_dir or options.download_dir
     workers = usable_cores() if options.num_workers is None else options.num_workers
-    if workers < 1:
-        raise InputError(f'--num-workers must be at least 1, got {workers}')
     if options.check:
         manifest = check_prepared(target, workers)
     else:
@@ -53,9 +51,9 @@ def main(arguments=None):
         manifest = prepare(source, target, chosen, options.seed, workers)
     seconds = time.perf_counter() - start
     shards = [shard for split in manifest['splits'].values() for shard in split['shards']]
-    records = {split: entry['records'] for split, entry in manifest['splits'].items()}
+    records = {split: sum(shard['records'] for shard in entry['shards']) for split, entry in manifest['splits'].items()}
     skipped = manifest.get('skipped')
-    print(f'{target / "rec"}: {records["train"]} training and {records.get("val", 0)} validation images, '
+    print(f'{target / "rec"}: {records.get("train", 0)} training and {records.get("val", 0)} validation images, '
           f'{len(manifest["classes"])} classes, {sum(shard["bytes"] for shard in shards) / 1e9:.3f} GB '
           f'in {len(shards)} shards' + (f', {len(skipped)} bad images left out' if skipped else ''))
     print(f'{"all as the manifest says" if options.check else "done"} in {seconds:.1f} s', file=sys.stderr)

@@ -1,23 +1,26 @@
-"""Loose images in one folder a class, listed by one set of rules, for preparing and for reading them as they are.
+"""Loose images in one folder per class, listed by one set of rules, for preparing and for reading them as they are.
 
-- ``root`` holds a folder a class, or ``train/`` and ``val/`` that do. Labels are the places of the class names in
+- ``root`` holds one folder per class, or ``train/`` and ``val/`` that do. Labels are the places of the class names in
   sorted order; where there is ``train/``, its classes are those of ``val/`` too.
 - An image is a file with one of :data:`IMAGE_SUFFIXES`, in upper or lower case, in a class folder or anywhere below
   it, in sorted order; links are followed. Other files are passed over, and so is what is hidden (a leading dot).
 - Refused, since labels would be wrong or images lost: images that lie in no class folder, a single class, a class
-  without images, a class that only ``val/`` has, a folder that cannot be listed or that leads back to one above it.
+  without images, a class that only ``val/`` has, a class name that cannot be shown, a folder that cannot be listed or
+  that leads back to one above it, and one more than 100 folders deep.
 """
 import os
 import stat
 from pathlib import Path, PurePosixPath
 
 from resnest.errors import InputError
+from resnest.reading import one_line
 
-from .samples import Samples, Source
+from .samples import Samples, Source, refuse_class_name
 
 __all__ = ['IMAGE_SUFFIXES', 'class_names', 'image_folder', 'images_below', 'list_classes', 'list_split']
 
 IMAGE_SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.gif', '.ppm', '.tif', '.tiff', '.webp')
+DEEPEST = 100       # folders within folders
 
 
 def image_folder(root):
@@ -37,14 +40,14 @@ def list_split(root, split):
     train, folder = root / 'train', root / split
     if train.is_dir() and not folder.is_dir():
         raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, or the one that holds '
-                         f'one folder a class')
+                         f'one folder per class')
     if not folder.is_dir():
         folder = root
     leading = train if train.is_dir() else folder
     classes = class_names(leading)
     if len(classes) == 1:
         raise InputError(f'{leading}: {classes[0]} is the only folder, so every image would get label 0; give the '
-                         f'folder that holds one folder a class, or train/ and val/')
+                         f'folder that holds one folder per class, or train/ and val/')
     names = classes if folder == leading else class_names(folder)
     unknown = sorted(set(names) - set(classes))
     if unknown:
@@ -60,11 +63,14 @@ def class_names(folder):
     names = sorted(entry.name for entry in entries if entry.is_dir())
     loose = sorted(entry.name for entry in entries if not entry.is_dir() and _is_image(entry.name))
     if loose:
-        raise InputError(f'{folder}: flat: {loose[0]} and {len(loose) - 1} more lie in no class folder, so every image '
-                         f'would get label 0; sort them into one folder a class, or prepare from the official tars, '
-                         f'whose development kit tells the labels')
+        raise InputError(f'{folder}: flat: {one_line(loose[0])} and {len(loose) - 1} more lie in no class folder, so '
+                         f'every image would get label 0; sort them into one folder per class, or prepare from the '
+                         f'official tars, whose development kit tells the labels')
     if not names:
-        raise InputError(f'{folder}: no class folders with images in it; give the folder that holds one folder a class')
+        raise InputError(f'{folder}: no class folders with images in it; give the folder that holds one folder per '
+                         f'class')
+    for name in names:
+        refuse_class_name(name, folder)
     return names
 
 
@@ -83,20 +89,31 @@ def list_classes(folder, labels):
 
 def images_below(folder, above=()):
     """Paths of the images in a folder and below it, those of a folder before those of its subfolders."""
-    status = os.stat(folder)
+    status = _status(folder)
     above = (*above, (status.st_dev, status.st_ino))
+    if len(above) > DEEPEST:
+        raise InputError(f'{one_line(folder)}: more than {DEEPEST} folders deep; give the folder that holds one '
+                         f'folder a class')
     entries = sorted((entry for entry in _scan(folder) if not entry.name.startswith('.')), key=lambda entry: entry.name)
     for entry in entries:
         if _is_image(entry.name) and not entry.is_dir():
-            if not stat.S_ISREG(entry.stat().st_mode):
-                raise InputError(f'{entry.path}: not a plain file; remove it')
+            if not stat.S_ISREG(_status(entry.path).st_mode):
+                raise InputError(f'{one_line(entry.path, 1000)}: not a plain file; remove it')
             yield Path(entry.path)
     for entry in entries:
         if entry.is_dir():
-            status = entry.stat()
+            status = _status(entry.path)
             if (status.st_dev, status.st_ino) in above:
-                raise InputError(f'{entry.path}: a link that leads back to a folder above it; remove it')
+                raise InputError(f'{one_line(entry.path, 1000)}: a link that leads back to a folder above it; '
+                                 f'remove it')
             yield from images_below(entry.path, above)
+
+
+def _status(path):
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise InputError(f'{one_line(path, 1000)}: cannot be read: {error.strerror}; remove it') from None
 
 
 def _is_image(name):
@@ -108,4 +125,4 @@ def _scan(folder):
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise InputError(f'{folder}: cannot be listed: {error.strerror}') from None
+        raise InputError(f'{one_line(folder, 1000)}: cannot be listed: {error.strerror}') from None

@@ -8,8 +8,23 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.reading import CONTROL, one_line, open_plain
 
-__all__ = ['Samples', 'Source']
+__all__ = ['Samples', 'Source', 'refuse_class_name']
+
+LARGEST_IMAGE = (1 << 29) - 25      # bytes; what fits a record of a shard
+LONGEST_CLASS = 200                 # bytes
+
+
+def refuse_class_name(name, where):
+    """Raise InputError, that names ``where``, for a class name that cannot be shown or that no folder may have."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        size = 0
+    if not 0 < size <= LONGEST_CLASS or CONTROL.search(name) or name.startswith('.') or '/' in name:
+        raise InputError(f'{where}: {one_line(repr(name), 80)} is no class name: give it one in UTF-8, of at most '
+                         f'{LONGEST_CLASS} bytes, that neither starts with a dot nor holds control characters')
 
 
 class Samples:
@@ -31,6 +46,9 @@ class Samples:
 
     def add(self, name, size, label, offset=0):
         """Note one image: its name inside ``path``, its place there in bytes, its label."""
+        if size > LARGEST_IMAGE:
+            raise InputError(f'{self.path}: {one_line(name)}: {size} bytes are too many for an image (at most '
+                             f'{LARGEST_IMAGE}); remove it')
         self._names += os.fsencode(name)
         self._ends.append(len(self._names))
         self.sizes.append(size)
@@ -51,14 +69,16 @@ class Samples:
 
     def where(self, index):
         """File and member, for messages."""
-        return f'{self.path}: {self.name(index)}' if self.packed else str(self.path / self.name(index))
+        name = self.name(index)
+        return f'{self.path}: {one_line(name)}' if self.packed else one_line(self.path / name, 1000)
 
     def read(self, index):
         """The encoded image; raises InputError where the file has changed since it was indexed."""
         size = self.sizes[index]
         try:
             if not self.packed:
-                data = (self.path / self.name(index)).read_bytes()
+                with open_plain(self.path / self.name(index)) as opened:
+                    data = opened.read(size + 1)
             else:
                 if self._descriptor is None:
                     self._descriptor = os.open(self.path, os.O_RDONLY)
@@ -66,7 +86,7 @@ class Samples:
         except OSError as error:
             raise InputError(f'{self.where(index)}: cannot be read: {error.strerror}') from None
         if len(data) != size:
-            raise InputError(f'{self.where(index)}: {len(data)} bytes, but {size} when it was indexed; '
+            raise InputError(f'{self.where(index)}: not the {size} bytes that it had when it was indexed; '
                              f'the source must not change while it is being read: run again')
         return data
 

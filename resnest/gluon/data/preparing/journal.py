@@ -7,14 +7,18 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.files import replace_file
 from resnest.locks import Held, lock_file
+from resnest.reading import one_line, parse_json, read_bytes
 
 from ..shards.manifest import MANIFEST, read_manifest
 from ..shards.writer import sync_folder
+from .raw_folders import unfinished
 
 __all__ = ['Journal', 'finished_manifest', 'check_folder']
 
 JOURNAL = 'prepare.journal'
 LOCK = '.prepare.lock'
+SKIPPED = ('shard', 'file', 'member', 'reason')     # what is told of an image that was left out
+LONGEST_LINE = 42       # bytes a record in an index: two numbers of 20 digits
 WAIT = 5        # seconds that the processes of a killed run may take to go
 
 
@@ -31,12 +35,16 @@ class Journal:
         Time (ns) of the last change of the source; while the run is not finished it must not change.
     shards : dict
         Its values are the names of all shards.
+    raw_folders : list of Path
+        Folders that ``--raw`` writes to.
+
+    Files that a killed run left unfinished are removed when it is entered, those of this one when it is left.
 
     ``finished`` maps the names of shards to their entries (file, records, bytes, sha256, skipped).
     """
 
-    def __init__(self, folder, facts, modified, shards):
-        self.folder, self.names = folder, set(shards.values())
+    def __init__(self, folder, facts, modified, shards, raw_folders=()):
+        self.folder, self.names, self.raw_folders = folder, set(shards.values()), raw_folders
         self.facts = json.loads(json.dumps(facts))
         self.head = {**self.facts, 'source_modified_ns': modified}
         self.finished = {}
@@ -50,8 +58,8 @@ class Journal:
             raise InputError(f'{self.folder}: another process is preparing into it; wait for it, or choose another '
                              f'--target-dir') from None
         except OSError as error:
-            raise InputError(f'{self.folder}: cannot be written: {error.strerror}; choose another '
-                             f'--target-dir') from None
+            name = one_line(error.filename or self.folder, 1000)
+            raise InputError(f'{name}: cannot be written: {error.strerror}; or choose another --target-dir') from None
         try:
             self._open()
         except BaseException:
@@ -60,9 +68,16 @@ class Journal:
         return self
 
     def __exit__(self, *_):
-        for part in self.folder.glob('*.part'):
-            part.unlink(missing_ok=True)
+        self._remove_parts()
         self._locked.close()
+
+    def _remove_parts(self):
+        parts = [*self.folder.glob('*.part')]
+        for folder in self.raw_folders:
+            parts += unfinished(folder)
+        for part in parts:
+            if part.is_symlink() or not part.is_dir():
+                part.unlink(missing_ok=True)
 
     def _open(self):
         path = self.folder / JOURNAL
@@ -70,8 +85,7 @@ class Journal:
         strangers = check_folder(self.folder, self.names)
         if strangers:
             raise InputError(f'{strangers[0]}; delete it, or choose another --target-dir')
-        for part in self.folder.glob('*.part'):
-            part.unlink()
+        self._remove_parts()
         self.finished = {entry['file']: entry for entry in known if self._is_there(entry)}
         lines = [self.head, *self.finished.values()]
         replace_file(path, ''.join(json.dumps(line) + '\n' for line in lines))
@@ -83,33 +97,49 @@ class Journal:
             self._refuse_others(self.folder / MANIFEST, manifest, self.facts)
             entries = [entry for split in manifest['splits'].values() for entry in split['shards']]
             skipped = {entry['file']: [] for entry in entries}
-            for item in manifest.get('skipped', ()):
-                skipped[item['shard']].append(item)
-            return [{**entry, 'skipped': skipped[entry['file']]} for entry in entries]
+            try:
+                for item in manifest.get('skipped', ()):
+                    skipped[item['shard']].append(item)
+            except (KeyError, TypeError):
+                skipped = {}
+            entries = [{**entry, 'skipped': skipped.get(entry['file'])} for entry in entries]
+            if not all(map(self._is_entry, entries)):
+                raise InputError(f'{self.folder / MANIFEST}: not the manifest of this preparation; delete '
+                                 f'{self.folder} and start again')
+            return entries
         if not path.is_file():
             return []
         lines = []
-        for line in path.read_bytes().split(b'\n')[:-1]:
+        for line in read_bytes(path).split(b'\n')[:-1]:
             try:
-                lines.append(json.loads(line))
+                lines.append(parse_json(line.decode(), path))
             except ValueError:
                 break
-        if not lines:
+        if not lines or not isinstance(lines[0], dict):
             raise InputError(f'{path}: not a journal; delete {self.folder} and start again')
         if lines[1:]:
             self._refuse_others(path, lines[0], self.head)
-        return lines[1:]
+        return [entry for entry in lines[1:] if self._is_entry(entry)]
+
+    def _is_entry(self, entry):
+        """Whether this is the entry of a finished shard, as :meth:`add` notes it."""
+        return (isinstance(entry, dict) and isinstance(entry.get('file'), str) and entry['file'] in self.names
+                and all(type(entry.get(key)) is int and entry[key] >= 0 for key in ('records', 'bytes'))
+                and isinstance(entry.get('sha256'), str) and isinstance(entry.get('skipped'), list)
+                and all(isinstance(item, dict) and all(isinstance(item.get(key), str) for key in SKIPPED)
+                        for item in entry['skipped']))
 
     def _refuse_others(self, path, found, wanted):
         for name, theirs, ours in _differences({key: found.get(key) for key in wanted}, wanted):
-            raise InputError(f'{path}: was begun with {name} {theirs}, now it is {ours}; delete {self.folder}, choose '
-                             f'another --target-dir, or go on as it was begun')
+            raise InputError(f'{path}: was begun with {name} {one_line(theirs, 80)}, now it is {one_line(ours, 80)}; '
+                             f'delete {self.folder}, choose another --target-dir, or go on as it was begun')
 
     def _is_there(self, entry):
         """Whether a shard that was finished is there still, whole."""
         path = self.folder / entry['file']
         index = path.with_suffix('.idx')
         return (path.is_file() and path.stat().st_size == entry['bytes'] and index.is_file()
+                and index.stat().st_size <= LONGEST_LINE * entry['records']
                 and index.read_bytes().count(b'\n') == entry['records'])
 
     def forget(self, unwanted):
@@ -145,7 +175,7 @@ def finished_manifest(folder):
 
 def check_folder(folder, names):
     """Lines about shards in ``folder`` that are none of ``names``: a reader would take them for data."""
-    return [f'{path}: a shard of another preparation' for path in sorted(folder.glob('*.rec'))
+    return [f'{one_line(path, 1000)}: a shard of another preparation' for path in sorted(folder.glob('*.rec'))
             if path.name not in names]
 
 

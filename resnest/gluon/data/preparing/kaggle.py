@@ -1,7 +1,10 @@
 """ILSVRC 2012 as Kaggle packs it: train/<wnid>/, and a flat val/ whose labels a table tells."""
 import csv
+import io
+import os
 
 from resnest.errors import InputError
+from resnest.reading import one_line, read_text
 
 from ..images.class_folders import class_names, images_below, list_classes
 from ..images.samples import Samples, Source
@@ -15,7 +18,8 @@ SYNSETS = 'LOC_synset_mapping.txt'
 def find_kaggle(root):
     """The folder ``CLS-LOC`` of Kaggle's layout at or below ``root``, None where it is another layout."""
     candidates = [root / 'ILSVRC/Data/CLS-LOC', root / 'Data/CLS-LOC', root / 'CLS-LOC', root]
-    return next((path for path in candidates if path.resolve().name == 'CLS-LOC' and path.is_dir()), None)
+    return next((path for path in candidates
+                 if path.is_dir() and os.path.basename(os.path.realpath(path)) == 'CLS-LOC'), None)
 
 
 def kaggle_source(root):
@@ -42,12 +46,12 @@ def _list_val(root, data, labels):
     for path in images_below(val):
         wnid = truth.pop(path.stem, None)
         if wnid not in labels:
-            raise InputError(f'{path}: {f"its class {wnid} is not in train" if wnid else f"no line in {solution}"}; '
-                             f'unpack the archive of Kaggle again')
+            what = f'its class {one_line(wnid, 40)} is not in train' if wnid else f'no line in {solution}'
+            raise InputError(f'{one_line(path, 1000)}: {what}; unpack the archive of Kaggle again')
         samples.add_file(path, labels[wnid])
     if truth:
-        raise InputError(f'{val}: {next(iter(truth))} is missing ({len(truth)} images of {solution.name} are); '
-                         f'unpack the archive of Kaggle again')
+        raise InputError(f'{val}: {one_line(next(iter(truth)))} is missing ({len(truth)} images of {solution.name} '
+                         f'are); unpack the archive of Kaggle again')
     return samples
 
 
@@ -61,16 +65,15 @@ def _read_words(synsets, classes):
     """The readable names of the classes, out of lines ``WNID words``; none without that file."""
     if not synsets:
         return []
-    lines = (line.split(maxsplit=1) for line in synsets.read_text().splitlines())
+    lines = (line.split(maxsplit=1) for line in read_text(synsets).splitlines())
     words = {line[0]: line[1] for line in lines if len(line) == 2}
     return [words.get(name, '') for name in classes]
 
 
 def _read_solution(path):
     """Image name → WNID, out of ``ImageId,PredictionString``; the string starts with the WNID."""
-    with open(path, newline='') as opened:
-        try:
-            return {row['ImageId']: row['PredictionString'].split()[0] for row in csv.DictReader(opened)}
-        except (KeyError, IndexError, AttributeError, csv.Error, UnicodeDecodeError):
-            raise InputError(f'{path}: not the table ImageId,PredictionString; download it from Kaggle '
-                             f'again') from None
+    lines = io.StringIO(read_text(path), newline='')
+    try:
+        return {row['ImageId']: row['PredictionString'].split()[0] for row in csv.DictReader(lines)}
+    except (KeyError, IndexError, AttributeError, csv.Error):
+        raise InputError(f'{path}: not the table ImageId,PredictionString; download it from Kaggle again') from None

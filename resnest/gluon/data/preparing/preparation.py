@@ -9,7 +9,8 @@ import os
 import sys
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from operator import itemgetter
+from pathlib import Path
 from typing import Optional
 
 import numpy as np
@@ -17,11 +18,14 @@ import PIL
 from tqdm import tqdm
 
 from resnest import __version__
+from resnest.arguments import LARGEST_SEED
 from resnest.errors import InputError
 from resnest.gluon.streams import PREPARING, generator
+from resnest.reading import one_line
 
 from ..shards.writer import check_shard, shard_name, shard_range, write_shard
 from .journal import Journal, check_folder, finished_manifest
+from .raw_folders import raw_place, write_image
 from .reencoding import BadImage, check, shrink
 from .workers import in_processes
 
@@ -31,6 +35,7 @@ IMAGES_A_SHARD = 10_000
 SPLIT_NUMBER = {'train': 0, 'val': 1}
 ORDER_VERSION = 2       # of how the order follows from the seed: shards of two orders would not make one set
 OVERHEAD = 64           # bytes of framing, header and index a record, at most
+LAST = {'num_shards': 99_999, 'resize': 4096, 'quality': 100, 'workers': 1024}      # the largest that options may be
 
 
 @dataclass(frozen=True)
@@ -49,20 +54,20 @@ class Options:
     skip_bad: bool = False
 
     def __post_init__(self):
-        for name, value, last in (('num-shards', self.num_shards, 99_999), ('resize', self.resize, 65_500),
-                                  ('quality', self.quality, 100)):
-            if value is not None and not 1 <= value <= last:
-                raise InputError(f'--{name} must be from 1 to {last}, got {value}')
+        for name, value in (('num_shards', self.num_shards), ('resize', self.resize), ('quality', self.quality)):
+            if value is not None and not 1 <= value <= LAST[name]:
+                raise InputError(f'--{name.replace("_", "-")} must be from 1 to {LAST[name]}, got {value}')
 
 
 def prepare(source, target, options, seed=0, workers=1):
     """Write ``target/rec`` and return its manifest (a dict); goes on where an earlier run with the same source,
-    seed and options was stopped. Raises InputError, after which ``target/rec`` holds whole files only."""
-    if workers < 1 or seed < 0:
-        raise InputError(f'--num-workers must be at least 1 and --seed at least 0, got {workers} and {seed}')
+    seed and options was stopped. Raises InputError, after which ``target`` holds whole files only."""
+    if not 1 <= workers <= LAST['workers'] or not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f'--num-workers must be from 1 to {LAST["workers"]} and --seed from 0 to {LARGEST_SEED}, got '
+                         f'{workers} and {seed}')
     plan = _Plan(source, Path(target).expanduser(), options, seed)
     try:
-        with Journal(plan.folder, plan.facts, source.modified, plan.shards) as journal:
+        with Journal(plan.folder, plan.facts, source.modified, plan.shards, plan.raw_folders) as journal:
             if not options.skip_bad:
                 journal.forget(lambda result: result['skipped'])
             tasks = [task for task in plan.tasks if plan.shards[task] not in journal.finished]
@@ -81,7 +86,7 @@ def _write_all(plan, tasks, workers, journal):
     bad = []
     total = sum(len(plan.order(*task)) for task in tasks)
     with tqdm(total=total, desc='prepare', unit=' images', mininterval=0.5) as bar, \
-            closing(in_processes(plan.write, tasks, workers, bar.update)) as results:
+            closing(in_processes(plan.write, tasks, workers, bar.update, plan.shards.get)) as results:
         try:
             for _, result in results:
                 whole = 'file' in result
@@ -107,10 +112,12 @@ class _Plan:
         self.folder = target / 'rec'
         if options.raw and source.kind == 'image folder':
             raise InputError('--raw writes a folder of images, which --image-folder is already; leave it out')
-        for split, samples in source.splits.items():
-            if options.raw and samples.path.resolve() == (target / split).resolve():
+        self.raw_folders = [target / split for split in source.splits] if options.raw else []
+        for samples in source.splits.values():
+            if os.path.realpath(samples.path) in map(os.path.realpath, self.raw_folders):
                 raise InputError(f'--raw would write into {samples.path}, which is read; choose another --target-dir')
-            if not samples.packed and samples.path.resolve() in self.folder.resolve().parents:
+            if not samples.packed and Path(os.path.realpath(samples.path)) in \
+                    Path(os.path.realpath(self.folder)).parents:
                 raise InputError(f'{self.folder}: would lie among the images of {samples.path}, as if it were a class; '
                                  f'choose another --target-dir')
         train = len(source.splits['train'])
@@ -128,7 +135,7 @@ class _Plan:
         del chosen['skip_bad']          # what it left out is in the manifest
         if options.resize is None:
             del chosen['quality']
-        files = {split: samples.path.name for split, samples in source.splits.items()}
+        files = {split: one_line(samples.path.name) for split, samples in source.splits.items()}
         self.facts = {'seed': seed, 'order': ORDER_VERSION, 'options': chosen, 'source': {
             'kind': source.kind, 'files': files,
             'images': {split: len(samples) for split, samples in source.splits.items()},
@@ -153,7 +160,7 @@ class _Plan:
 
     def refusal(self, error, path=None):
         """The InputError for an OSError while writing."""
-        name = error.filename or path or self.folder
+        name = one_line(error.filename or path or self.folder, 1000)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return InputError(f'{name}: {error.strerror}; what is finished is kept: run again')
         return InputError(f'{name}: {error.strerror}: all shards need about {_size(self.needed(self.tasks))}, '
@@ -181,29 +188,17 @@ class _Plan:
                 elif options.check_images or options.skip_bad:
                     check(original)
             except BadImage as error:
-                skipped.append({'shard': shard, 'file': samples.path.name, 'member': samples.name(index),
-                                'reason': error.reason})
+                skipped.append({'shard': shard, 'file': one_line(samples.path.name),
+                                'member': one_line(samples.name(index)), 'reason': one_line(error.reason)})
             else:
                 if options.raw:
-                    self.write_raw(task[0], samples, index, original)
+                    name = self.source.classes[samples.labels[index]]
+                    write_image(self.target, raw_place(task[0], name, samples.name(index)), index, original)
                 if options.skip_bad or not skipped:
                     yield index, samples.labels[index], image
             count(1)
         if skipped and not options.skip_bad:
             raise _Bad
-
-    def write_raw(self, split, samples, index, data):
-        inside = PurePosixPath(samples.name(index))
-        below = PurePosixPath(*inside.parts[1:]) if split == 'train' else inside.name     # train: <class>/…/<image>
-        path = self.target / split / self.source.classes[samples.labels[index]] / below
-        part = path.with_name(f'.{index}.part')     # a name may be as long as names can be
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data)
-            os.replace(part, path)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 class _Bad(Exception):
@@ -232,7 +227,7 @@ def check_prepared(target, workers=1):
     differences = check_folder(folder, {entry['file'] for entry in entries})
     with tqdm(total=sum(entry['records'] for entry in entries), desc='check', unit=' images') as bar:
         for _, found in in_processes(lambda entry, count: check_shard(folder, entry, count), entries, workers,
-                                     bar.update):
+                                     bar.update, itemgetter('file')):
             differences += found
     if differences:
         raise InputError('; '.join(sorted(differences)) + '. Delete what is named and prepare again with the same '

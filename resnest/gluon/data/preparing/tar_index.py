@@ -8,11 +8,13 @@ import re
 import tarfile
 
 from resnest.errors import InputError
+from resnest.reading import one_line
 
 __all__ = ['tar_members', 'refuse_unsafe']
 
 BLOCK = 512
 LONGEST_NAME = 1 << 16
+DEEPEST = 100           # folders
 PLAIN = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE)
 DAMAGED = 'download or copy it again'
 
@@ -42,7 +44,7 @@ def tar_members(descriptor, path, start=0, end=None):
         name, size = override.get('path', info.name), int(override.get('size', info.size))
         data = offset + BLOCK
         if size < 0 or data + size > end:
-            raise InputError(f'{path}: truncated: {name} at byte {data} has {size} bytes, but the '
+            raise InputError(f'{path}: truncated: {one_line(name)} at byte {data} has {size} bytes, but the '
                              f'{"class tar" if inner else "file"} ends at byte {end}; {DAMAGED}')
         offset = data + (size + BLOCK - 1) // BLOCK * BLOCK
         if info.type in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE):
@@ -56,7 +58,7 @@ def tar_members(descriptor, path, start=0, end=None):
             if info.type in PLAIN:
                 yield name, data, size
             elif info.type != tarfile.DIRTYPE:
-                raise InputError(f'{path}: {name} is a link or a special file; only plain files are read: '
+                raise InputError(f'{path}: {one_line(name)} is a link or a special file; only plain files are read: '
                                  f'make the tar again without it')
             override = {}
     if not inner:
@@ -71,10 +73,10 @@ def _read(descriptor, path, size, offset):
 
 
 def refuse_unsafe(name, path):
-    """Raise InputError for an absolute member name or one with ``..``."""
-    if name.startswith('/') or '..' in name.split('/'):
-        raise InputError(f'{path}: the member {name!r} would lead out of the folder; this is not the official file: '
-                         f'{DAMAGED}')
+    """Raise InputError for a member name that is absolute, has ``..`` or a zero byte in it, or is very deep."""
+    if name.startswith('/') or '..' in name.split('/') or '\0' in name or name.count('/') > DEEPEST:
+        what = 'lies too deep' if name.count('/') > DEEPEST else 'would lead out of the folder'
+        raise InputError(f'{path}: the member {one_line(repr(name))} {what}; this is not the official file: {DAMAGED}')
 
 
 def _pax(data, path, offset):
@@ -86,8 +88,8 @@ def _pax(data, path, offset):
         if not match or not match.end() < length <= len(data):
             raise InputError(f'{path}: the extended header at byte {offset} is damaged; {DAMAGED}')
         key, value = match.group(2), data[match.end():length - 1]
-        if key.startswith(b'GNU.sparse') or key == b'size' and not value.isdigit():
-            raise InputError(f'{path}: the member at byte {offset} is not a plain file ({os.fsdecode(key)})')
+        if key.startswith(b'GNU.sparse') or key == b'size' and not re.fullmatch(rb'\d{1,20}', value):
+            raise InputError(f'{path}: the member at byte {offset} is not a plain file ({one_line(os.fsdecode(key))})')
         if key in (b'path', b'size'):
             found[key.decode()] = os.fsdecode(value)
         data = data[length:]

@@ -1,41 +1,46 @@
 """Tasks shared out to forked processes, which never outlive their parent."""
-import ctypes
 import os
 import signal
-import sys
 import traceback
 from collections import deque
 from multiprocessing import connection, get_context
 
 from resnest.errors import InputError
+from resnest.untrusted import end_with_parent
 
 __all__ = ['in_processes']
 
-PR_SET_PDEATHSIG = 1        # prctl(2)
 
-
-def in_processes(work, tasks, workers, advance):
+def in_processes(work, tasks, workers, advance, told=str):
     """Yield ``(task, work(task, count))`` for each task as it is finished, by that many forked processes.
 
     ``work`` reports progress by ``count(n)``; ``advance(n)`` is called here with what all of them have reported since.
     The processes inherit the caller's memory, so ``work`` may use large objects without a copy. They end when the
-    caller stops, raises or is killed. An InputError in a process is raised here again; one that dies raises
-    InputError that says so.
+    caller stops, raises or is killed. An InputError in a process is raised here again. InputError, too, where a
+    process dies or runs out of memory, with ``told(task)`` for what it was at, and where none can be started.
     """
     context = get_context('fork')
     counts = context.RawArray('q', max(1, min(workers, len(tasks))))
     waiting, idle, busy, counted = deque(tasks), [], {}, 0
     try:
         for number in range(len(counts)):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_serve, args=(work, theirs, counts, number, os.getpid()), daemon=True)
-            process.start()
+            try:
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_serve, args=(work, theirs, counts, number, os.getpid(), told),
+                                          daemon=True)
+                process.start()
+            except OSError as error:
+                raise InputError(f'worker process {number + 1} of {len(counts)} cannot be started ({error.strerror}); '
+                                 f'use fewer --num-workers') from None
             theirs.close()
             idle.append((process, ours))
         while waiting or busy:
             while waiting and idle:
                 process, pipe = idle.pop()
-                pipe.send(waiting[0])
+                try:
+                    pipe.send(waiting[0])
+                except ConnectionError:
+                    raise _dead(process, told(waiting[0])) from None
                 busy[process] = pipe, waiting.popleft()
             handles = [handle for process, (pipe, _) in busy.items() for handle in (pipe, process.sentinel)]
             ready = connection.wait(handles, timeout=0.2)
@@ -43,7 +48,7 @@ def in_processes(work, tasks, workers, advance):
             counted = sum(counts)
             for process, (pipe, task) in list(busy.items()):
                 if pipe in ready or process.sentinel in ready:
-                    result = _receive(process, pipe)
+                    result = _receive(process, pipe, told(task))
                     del busy[process]
                     idle.append((process, pipe))
                     yield task, result
@@ -54,15 +59,11 @@ def in_processes(work, tasks, workers, advance):
             process.join()
 
 
-def _receive(process, pipe):
+def _receive(process, pipe, task):
     try:
         kind, value = pipe.recv()
     except (EOFError, ConnectionError):
-        process.join()
-        code = process.exitcode
-        reason = signal.Signals(-code).name if code < 0 else f'exit code {code}'
-        raise InputError(f'a worker process died ({reason}); if memory ran out, use fewer --num-workers. '
-                         f'What is finished is kept: run again') from None
+        raise _dead(process, task) from None
     if kind == 'refused':
         raise InputError(value)
     if kind == 'defect':
@@ -70,13 +71,18 @@ def _receive(process, pipe):
     return value
 
 
-def _serve(work, pipe, counts, number, parent):
+def _dead(process, task):
+    process.join()
+    code = process.exitcode
+    reason = signal.Signals(-code).name if code < 0 else f'exit code {code}'
+    return InputError(f'a worker process died ({reason}) at {task} (process {process.pid}); if memory ran '
+                      f'out, use fewer --num-workers. What is finished is kept: run again')
+
+
+def _serve(work, pipe, counts, number, parent, told):
     signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C reaches the parent, which ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if sys.platform == 'linux':
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(1)
+    end_with_parent(parent)
 
     def count(records):
         counts[number] += records
@@ -87,6 +93,8 @@ def _serve(work, pipe, counts, number, parent):
             message = 'done', work(task, count)
         except InputError as error:
             message = 'refused', str(error)
+        except MemoryError:
+            message = 'refused', f'memory ran out at {told(task)}; use fewer --num-workers'
         except Exception:
             message = 'defect', traceback.format_exc()
         pipe.send(message)
