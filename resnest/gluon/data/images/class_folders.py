@@ -60,8 +60,8 @@ def list_split(root, split):
 def class_names(folder):
     """The sorted names of the class folders of ``folder``; raises InputError for none, and for loose images."""
     entries = [entry for entry in _scan(folder) if not entry.name.startswith('.')]
-    names = sorted(entry.name for entry in entries if entry.is_dir())
-    loose = sorted(entry.name for entry in entries if not entry.is_dir() and _is_image(entry.name))
+    names = sorted(entry.name for entry in entries if _is_folder(entry))
+    loose = sorted(entry.name for entry in entries if not _is_folder(entry) and _is_image(entry.name))
     if loose:
         raise InputError(f'{folder}: flat: {one_line(loose[0])} and {len(loose) - 1} more lie in no class folder, so '
                          f'every image would get label 0; sort them into one folder per class, or prepare from the '
@@ -96,17 +96,24 @@ def images_below(folder, above=()):
                          f'folder a class')
     entries = sorted((entry for entry in _scan(folder) if not entry.name.startswith('.')), key=lambda entry: entry.name)
     for entry in entries:
-        if _is_image(entry.name) and not entry.is_dir():
+        if _is_image(entry.name) and not _is_folder(entry):
             if not stat.S_ISREG(_status(entry.path).st_mode):
                 raise InputError(f'{one_line(entry.path, 1000)}: not a plain file; remove it')
             yield Path(entry.path)
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             status = _status(entry.path)
             if (status.st_dev, status.st_ino) in above:
                 raise InputError(f'{one_line(entry.path, 1000)}: a link that leads back to a folder above it; '
                                  f'remove it')
             yield from images_below(entry.path, above)
+
+
+def _is_folder(entry):
+    try:
+        return entry.is_dir()
+    except OSError:     # a link in a circle
+        return False
 
 
 def _status(path):

@@ -18,7 +18,8 @@ __all__ = ['Journal', 'finished_manifest', 'check_folder']
 JOURNAL = 'prepare.journal'
 LOCK = '.prepare.lock'
 SKIPPED = ('shard', 'file', 'member', 'reason')     # what is told of an image that was left out
-LONGEST_LINE = 42       # bytes a record in an index: two numbers of 20 digits
+LONGEST_LINE = 42       # bytes per record in an index: two numbers of 20 digits
+LARGEST_INDEX = 1 << 30         # bytes
 WAIT = 5        # seconds that the processes of a killed run may take to go
 
 
@@ -138,9 +139,11 @@ class Journal:
         """Whether a shard that was finished is there still, whole."""
         path = self.folder / entry['file']
         index = path.with_suffix('.idx')
-        return (path.is_file() and path.stat().st_size == entry['bytes'] and index.is_file()
-                and index.stat().st_size <= LONGEST_LINE * entry['records']
-                and index.read_bytes().count(b'\n') == entry['records'])
+        if not path.is_file() or path.stat().st_size != entry['bytes'] or not index.is_file():
+            return False
+        size = index.stat().st_size
+        return (size <= min(LARGEST_INDEX, LONGEST_LINE * entry['records'])
+                and read_bytes(index, size).count(b'\n') == entry['records'])
 
     def forget(self, unwanted):
         """Leave out finished shards, which are then written anew."""

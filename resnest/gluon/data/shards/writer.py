@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resnest.errors import InputError
 from resnest.files import replace_file
+from resnest.reading import read_bytes
 
 from .format import HEADER, LENGTH, LENGTH_BITS, MAGIC
 from .manifest import MANIFEST
@@ -116,9 +117,10 @@ def check_shard(folder, entry, advance=lambda records: None):
     index = path.with_suffix('.idx')
     if not path.is_file():
         return [f'{path}: missing']
-    digest, lines, offset, start, whole = hashlib.sha256(), [], 0, 0, True
+    digest, lines, offset, start, whole, size = hashlib.sha256(), [], 0, 0, True, path.stat().st_size
     with open(path, 'rb', buffering=1 << 20) as opened:
-        while whole and (head := opened.read(8)):
+        while whole and offset < size:
+            head = opened.read(8)
             magic, word = struct.unpack('<II', head) if len(head) == 8 else (None, 0)
             flag, length = word >> LENGTH_BITS, word & LENGTH
             data = opened.read((length + 3) // 4 * 4)
@@ -130,21 +132,20 @@ def check_shard(folder, entry, advance=lambda records: None):
             digest.update(head)
             digest.update(data)
             offset += len(head) + len(data)
-        while rest := opened.read(1 << 20):
-            digest.update(rest)
     differences = []
-    if path.stat().st_size != entry['bytes']:
-        differences.append(f'{path}: {path.stat().st_size} bytes, the manifest says {entry["bytes"]}')
-    elif digest.hexdigest() != entry['sha256']:
+    if size != entry['bytes']:
+        differences.append(f'{path}: {size} bytes, the manifest says {entry["bytes"]}')
+    elif whole and digest.hexdigest() != entry['sha256']:
         differences.append(f'{path}: its sha256 is not the one of the manifest')
     if not whole:
         number = len(lines) - (flag in (2, 3))
         differences.append(f'{path}: record {number} at byte {start} is truncated or damaged')
     elif len(lines) != entry['records']:
         differences.append(f'{path}: {len(lines)} records, the manifest says {entry["records"]}')
+    wanted = ''.join(lines).encode()
     if not index.is_file():
         differences.append(f'{index}: missing')
-    elif whole and index.read_bytes() != ''.join(lines).encode():
+    elif whole and (index.stat().st_size != len(wanted) or read_bytes(index, len(wanted)) != wanted):
         differences.append(f'{index}: its offsets are not those of the records of {path.name}')
     return differences
 
