@@ -2,6 +2,7 @@
 import argparse
 import math
 import re
+import sys
 from pathlib import Path
 
 from resnest.errors import InputError
@@ -17,6 +18,13 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **kwargs):
         super().__init__(*args, formatter_class=formatter_class, **kwargs)
+
+    def parse_known_args(self, args=None, namespace=None):
+        words = sys.argv[1:] if args is None else list(args)
+        for word in words:
+            if re.fullmatch(r'--[\w-]+=--', word):      # which argparse takes for an empty list, before Python 3.13
+                self.error(f'argument {word[:-3]}: expected one argument')
+        return super().parse_known_args(words, namespace)
 
     def error(self, message):
         own = re.fullmatch(r'argument (-[^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)

@@ -35,7 +35,7 @@ def test_what_fits(words, name, wanted):
     (['--file', ''], 'without control characters, got nothing'), (['--file', 'a\nb'], r'got a\nb'),
     (['--file', 'a\0'], 'control'), (['--file', 'a\u2028b'], 'control'), (['--file', '~nobody-here/x'], 'user'),
     (['--seed'], '--seed: expected one argument; --help lists the options'), (['--what'], '--help'),
-    (['a\nb'], r'a\nb')])
+    (['--seed=--'], '--seed: expected one argument'),     (['a\nb'], r'a\nb')])
 def test_what_does_not(words, wanted):
     with pytest.raises(InputError) as error:
         PARSER.parse_args(words)

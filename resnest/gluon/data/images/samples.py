@@ -78,7 +78,7 @@ class Samples:
         try:
             if not self.packed:
                 with open_plain(self.path / self.name(index)) as opened:
-                    data = opened.read(size + 1)
+                    data = opened.read(size + 1) or b''     # None: a file of /proc that would have us wait
             else:
                 if self._descriptor is None:
                     self._descriptor = os.open(self.path, os.O_RDONLY)
