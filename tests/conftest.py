@@ -22,6 +22,26 @@ from resnest.errors import run_command  # noqa: E402
 from resnest.gluon.data import write_shards  # noqa: E402
 from resnest.gluon.models import ResNet, VariantSpec  # noqa: E402
 
+
+def pytest_addoption(parser):
+    parser.addoption('--soak', action='store_true', help='the long random tests too: make soak')
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption('--soak'):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker('soak')])
+        items[:] = [item for item in items if not item.get_closest_marker('soak')]
+
+
+@pytest.fixture
+def soak(capsys):
+    """(random generator, number of kills) of a long random test; SOAK_SEED repeats one, SOAK_KILLS makes it longer."""
+    seed = int(os.environ.get('SOAK_SEED') or np.random.SeedSequence().entropy % 2 ** 32)
+    with capsys.disabled():
+        print(f'\nSOAK_SEED={seed}')
+    return np.random.default_rng(seed), int(os.environ.get('SOAK_KILLS') or 24)
+
+
 TINY = VariantSpec('tiny', (1, 1, 1, 1), bottleneck_width=8, stem_width=8)
 
 

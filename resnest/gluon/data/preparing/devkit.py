@@ -16,7 +16,8 @@ __all__ = ['GROUND_TRUTH', 'read_devkit']
 
 META, GROUND_TRUTH = 'data/meta.mat', 'data/ILSVRC2012_validation_ground_truth.txt'
 LARGEST = 16 << 20      # bytes of a member; the official ones have less than one tenth
-LONGEST = 1000          # characters of a class name
+LONGEST = 1000          # bytes of a class name
+SECONDS, MEGABYTES = 30, 1024
 
 
 def read_devkit(path):
@@ -24,7 +25,7 @@ def read_devkit(path):
     from scipy.io import loadmat
 
     try:
-        return in_limited_process(_read, path, loadmat, seconds=30, megabytes=1024)
+        return in_limited_process(_read, path, loadmat, seconds=SECONDS, megabytes=MEGABYTES)
     except Failed as error:
         raise InputError(f'{path}: not the official development kit ({error}); download it again') from None
 
