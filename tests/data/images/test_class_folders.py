@@ -1,5 +1,6 @@
 """Folders of images: one set of rules, whether they are prepared or read as they are."""
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -101,6 +102,44 @@ def test_links_in_a_circle_and_special_files(tmp_path, listed):
         listed(tmp_path)
 
 
+@BOTH
+def test_very_deep_folders(tmp_path, listed):
+    """1,100 of them were a RecursionError."""
+    fill(tmp_path, 'a/1.png', 'b/' + 'd/' * 99 + '1.png')
+    assert len(listed(tmp_path)[1]) == 2
+    below = tmp_path / 'a'
+    for _ in range(1100):
+        below = below / 'd'
+        below.mkdir()
+    with pytest.raises(InputError, match='more than 100 folders deep') as error:
+        listed(tmp_path)
+    assert len(str(error.value)) < 500
+    subprocess.run(['rm', '-r', tmp_path / 'a'], check=True)        # pytest's own way is recursive
+
+
+@BOTH
+@pytest.mark.parametrize('name', ['a\nb', '\x1b[31m', '\udcff', 'é' * 101])
+def test_classes_that_cannot_be_shown(tmp_path, listed, name):
+    fill(tmp_path, f'{name}/1.png', 'ok/1.png')
+    with pytest.raises(InputError, match='is no class name: give it one in UTF-8') as error:
+        listed(tmp_path)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@BOTH
+def test_links_that_lead_nowhere(tmp_path, listed):
+    fill(tmp_path, 'a/1.png', 'b/1.png')
+    (tmp_path / 'c').symlink_to('c')
+    (tmp_path / 'a/again').symlink_to('again')
+    assert len(listed(tmp_path)[1]) == 2        # no folders, and no images by their names
+    for target in ('nowhere', '2\n.png'):
+        (tmp_path / 'a/2\n.png').symlink_to(target)
+        with pytest.raises(InputError, match=r'a/2\\n\.png: cannot be read') as error:
+            listed(tmp_path)
+        assert len(str(error.value).splitlines()) == 1
+        (tmp_path / 'a/2\n.png').unlink()
+
+
 def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch):
     fill(tmp_path, 'a/1.png', 'b/in/1.png')
     real = os.scandir
@@ -151,5 +190,5 @@ def test_the_loader_reads_folders_as_it_reads_shards(tmp_path):
     with pytest.raises(InputError, match=r'val/b/bad\.jpg: not a readable image'):
         list(Loader(records, Evaluation(5), [np.arange(4)], 2, workers=1))
     (tmp_path / 'val/b/0.PNG').unlink()
-    with pytest.raises(InputError, match=r'val/b/0\.PNG: cannot be read: No such file'):
+    with pytest.raises(InputError, match=r'val/b/0\.PNG: No such file'):
         list(Loader(records, Evaluation(5), [np.arange(4)], 2, workers=1))

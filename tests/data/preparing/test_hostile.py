@@ -218,7 +218,7 @@ def test_special_files_in_the_place_of_what_a_run_left(official, tmp_path):
     refused(lambda: prepare(source, tmp_path / 'out', Options(raw=True)), '.prepare.lock: cannot be written')
     (rec / '.prepare.lock').unlink()
     os.mkfifo(rec / '.prepare.lock')
-    refused(lambda: prepare(source, tmp_path / 'out', Options(raw=True)), '.prepare.lock: ', 'no plain file; remove it')
+    refused(lambda: prepare(source, tmp_path / 'out', Options(raw=True)), '.prepare.lock: ', 'is no plain file')
 
 
 def test_checking_a_shard_that_never_ends(official, tmp_path):

@@ -1,4 +1,4 @@
-"""Loose images in one folder a class, with the interface of the shards."""
+"""Loose images in one folder per class, with the interface of the shards."""
 from contextlib import AbstractContextManager
 
 from .class_folders import list_split
@@ -9,8 +9,8 @@ __all__ = ['FolderSet']
 class FolderSet(AbstractContextManager):
     """``records[i]`` is ``(encoded image: bytes, label: int)``, by the rules of :mod:`.class_folders`.
 
-    ``root`` holds a folder a class, or a folder ``split`` that does. Raises InputError for what those rules refuse, and
-    for an image that cannot be read.
+    ``root`` holds one folder per class, or a folder ``split`` that does. Raises InputError for what those rules
+    refuse, and for an image that cannot be read.
     """
 
     def __init__(self, root, split):
