@@ -3,6 +3,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import stat
 import time
 
 __all__ = ['Held', 'lock_file']
@@ -33,8 +34,8 @@ def lock_file(path, wait=0.0, remove=lambda opened: True, on_wait=None):
         Called once, without arguments, where another process holds the lock.
 
     Yields the open file. Raises :class:`Held` where another process still holds the lock after ``wait`` seconds,
-    OSError where the file cannot be made, and for what is no plain file (a link, a pipe, a device): nothing that lies
-    there is followed, opened or changed.
+    OSError where the file cannot be made, and for what is no plain file (a link, hard or soft, a pipe, a device):
+    nothing that lies there is followed or changed.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -73,10 +74,11 @@ def same_file(path, opened):
 
 def _open(path):
     safely = os.O_NOFOLLOW | os.O_NONBLOCK
-    opened = open(path, 'a+b', opener=lambda name, flags: os.open(name, flags | safely, 0o644))  # noqa: SIM115
-    if not os.path.isfile(opened.fileno()):
+    opened = open(path, 'a+b', opener=lambda name, flags: os.open(name, flags | safely, 0o666))  # noqa: SIM115
+    status = os.fstat(opened.fileno())
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         opened.close()
-        raise OSError(errno.EINVAL, 'is no plain file; remove it', str(path))
+        raise OSError(errno.EINVAL, 'is no plain file, or has a second name elsewhere; remove it', str(path))
     return opened
 
 

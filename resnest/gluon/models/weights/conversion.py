@@ -121,4 +121,5 @@ def _read(path):
 
 
 def _listed(names, most=8):
-    return ', '.join(one_line(name, 100) for name in names[:most]) + (f' … ({len(names)} in all)' if len(names) > most else '')
+    more = f' … ({len(names)} in all)' if len(names) > most else ''
+    return ', '.join(one_line(name, 100) for name in names[:most]) + more
