@@ -11,7 +11,7 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.locks import Held, lock_file
 
-__all__ = ['replace_file', 'replacing', 'require_writable', 'save_arrays']
+__all__ = ['replace_file', 'replacing', 'require_replaceable', 'require_writable', 'save_arrays']
 
 LONGEST_NAME = 255 - len('.01234567.part')      # bytes
 ABANDONED = 60          # seconds without a change
@@ -29,7 +29,7 @@ def replacing(path):
     replaced, and not what it leads to.
     """
     path = Path(path)
-    _require_replaceable(path)
+    require_replaceable(path)
     name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
     for left in path.parent.glob(f'{glob.escape(name)}.{"[0-9a-f]" * 8}.part'):
         with contextlib.suppress(Held, OSError):
@@ -44,7 +44,8 @@ def replacing(path):
         os.replace(part, path)
 
 
-def _require_replaceable(path):
+def require_replaceable(path):
+    """Raise OSError where :func:`replacing` would: no folder, or no plain file in the place of ``path``."""
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     with contextlib.suppress(FileNotFoundError):

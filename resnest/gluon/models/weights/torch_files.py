@@ -2,15 +2,14 @@
 the ResNeSt project's ``.pth`` files are."""
 import io
 import math
-import struct
 import zipfile
-import zlib
 
 import numpy as np
 
 from resnest.errors import InputError
 from resnest.reading import one_line
 
+from .archives import ZIP_ERRORS
 from .params_file import BFLOAT16
 from .torch_pickles import LARGEST, STORAGES, Tensor, read_pickle
 
@@ -18,9 +17,6 @@ __all__ = ['LEGACY', 'ZIP', 'read_legacy', 'read_zip', 'without_bfloat16']
 
 ZIP, LEGACY = b'PK\x03\x04', b'\x80\x02'     # how the files begin
 LEGACY_MAGIC = 0x1950a86a20f9469cfc6c
-# What zipfile raises for damaged, encrypted and unknown archives.
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, KeyError,
-              IndexError, OverflowError, struct.error)
 
 
 def read_zip(opened, size):
@@ -30,7 +26,7 @@ def read_zip(opened, size):
             return _from_archive(archive, size)
     except InputError:
         raise
-    except ZIP_ERRORS as error:
+    except (KeyError, OSError, *ZIP_ERRORS) as error:
         raise InputError(f'truncated or damaged ({type(error).__name__}: {one_line(error)})') from None
 
 
