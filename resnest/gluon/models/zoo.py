@@ -1,13 +1,20 @@
 """The ways to make a network: by name (:func:`get_model`) or by function (:func:`resnest50` …)."""
-import dataclasses
 import fnmatch
+import inspect
+import os
+
+from resnest.errors import InputError
+from resnest.reading import one_line
 
 from .features import Features
 from .resnet import ResNet
-from .variants import VARIANTS, find_variant
+from .variants import VARIANTS, find_variant, nearest, option_names, override
 from .weights.store import ROOT, load_pretrained, purge
 
 __all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
+
+NETWORK = [name for name in inspect.signature(ResNet).parameters if name not in ('spec', 'kwargs')] + [
+    'prefix', 'params']
 
 
 def list_models(pattern='*', pretrained=False):
@@ -40,14 +47,21 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
         (0 is the stem), and has their ``strides`` and ``channels``.
     out_indices : sequence of int
     **kwargs
-        Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and any field of
-        :class:`VariantSpec` to override (``radix``, ``final_drop``, …).
+        Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and the fields of
+        :class:`VariantSpec` that make a network (``radix``, ``final_drop``, …), to override. What is published of the
+        network (``sha1``, ``top1``, …) is None in ``net.spec`` where it is not true of the one that was made.
 
-    Raises InputError for an unknown name or file, and for weights that do not fit.
+    Raises InputError for an unknown name of a network or a parameter (with the nearest one), for a value of another
+    type or out of range, for a file that is not there, and for weights that do not fit.
     """
-    spec = find_variant(name)
-    fields = {field.name for field in dataclasses.fields(spec)} - {'name', 'sha1'}
-    spec = dataclasses.replace(spec, **{key: kwargs.pop(key) for key in fields & kwargs.keys()})
+    own = option_names()
+    spec = override(find_variant(name), {key: kwargs.pop(key) for key in own if key in kwargs})
+    unknown = next((key for key in kwargs if key not in NETWORK), None)
+    if unknown:
+        raise InputError(f"a network has no '{one_line(unknown)}'; did you mean '{nearest(unknown, own + NETWORK)}'?")
+    if not (pretrained is None or isinstance(pretrained, (bool, str, os.PathLike))):
+        raise InputError('pretrained must be True, False or the path of a .params file, got '
+                         f'{one_line(repr(pretrained))}')
     net = ResNet(spec, **kwargs)
     if features_only:
         net = Features(net, out_indices)

@@ -60,8 +60,11 @@ def load_parameters(net, path, ctx=None, other_classes=False):
         initialize that one (MSRAPrelu) instead of raising.
 
     Returns whether the classifier starts anew. Raises InputError for a file that is missing, is not a parameter
-    file, or is of another network; nothing is loaded then.
+    file, or is of another network, and for what is no context; nothing is loaded then.
     """
+    contexts = ctx if isinstance(ctx, (list, tuple)) and ctx else [ctx]
+    if ctx is not None and not all(isinstance(each, mx.Context) for each in contexts):
+        raise InputError(f'ctx must be a Context or a list of them, such as mx.cpu(), got {one_line(repr(ctx))}')
     omitted = getattr(net, 'omitted', ())
     stored = {name: value for name, value in read_parameters(path).items() if name.split('.')[0] not in omitted}
     wanted = structural_parameters(net)
