@@ -150,7 +150,7 @@ def _unpack(source, path, sha1):
 def _appearance(path):
     """What a file that is not the wanted one seems to be."""
     with open_plain(path) as opened:
-        return 'a web page' if opened.read(512).lstrip().startswith(b'<') else 'damaged'
+        return 'a web page' if (opened.read(512) or b'').lstrip().startswith(b'<') else 'damaged'
 
 
 def _is_whole(path, sha1):

@@ -35,7 +35,7 @@ def read_tensors(path):
         raise InputError(f'{one_line(path)}: no such file')
     with open_plain(path) as opened:
         size = os.fstat(opened.fileno()).st_size
-        head = opened.read(9)
+        head = opened.read(9) or b''        # None: a file of /proc that would have us wait
         opened.seek(0)
         try:
             if size > LARGEST:
