@@ -48,7 +48,7 @@ def test_values_out_of_range(settings):
 
 
 @pytest.mark.parametrize('wrong, right', [('radx', 'radix'), ('clases', 'classes'), ('lastgamma', 'last_gamma'),
-                                          ('top1', ''), ('a\nb', '')])
+                                          ('top1', ''), ('a\nb', ''), ('', '')])
 def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
     with pytest.raises(InputError, match=f"^a network has no '.*'; did you mean '{right}"):
         get_model('resnest14', **{wrong: 2})
@@ -66,6 +66,7 @@ def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
     (dict(norm_kwargs={'epsilonn': 1}), 'norm_layer does not take norm_kwargs: .*epsilonn'),
     (dict(features_only=True, out_indices=3), 'out_indices must be ascending numbers'),
     (dict(features_only=True, out_indices=['1']), 'out_indices must be ascending numbers'),
+    (dict(prefix=3), 'prefix must be a str, got 3'), (dict(params={}), 'params must be a ParameterDict, got {}'),
     (dict(pretrained=5), 'pretrained must be True, False or the path'),
     (dict(radix=3), 'resnest14: 64 input and 64 output channels cannot be divided into radix 3'),
     (dict(cardinality=3, bottleneck_width=16), 'resnest14: the 32 channels between the dense layers cannot be'),

@@ -3,6 +3,8 @@ import fnmatch
 import inspect
 import os
 
+from mxnet.gluon import ParameterDict
+
 from resnest.errors import InputError
 from resnest.reading import one_line
 
@@ -57,11 +59,14 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
     own = option_names()
     spec = override(find_variant(name), {key: kwargs.pop(key) for key in own if key in kwargs})
     unknown = next((key for key in kwargs if key not in NETWORK), None)
-    if unknown:
+    if unknown is not None:
         raise InputError(f"a network has no '{one_line(unknown)}'; did you mean '{nearest(unknown, own + NETWORK)}'?")
     if not (pretrained is None or isinstance(pretrained, (bool, str, os.PathLike))):
         raise InputError('pretrained must be True, False or the path of a .params file, got '
                          f'{one_line(repr(pretrained))}')
+    for key, kind in (('prefix', str), ('params', ParameterDict)):
+        if not isinstance(kwargs.get(key), (kind, type(None))):
+            raise InputError(f'{key} must be a {kind.__name__}, got {one_line(repr(kwargs[key]))}')
     net = ResNet(spec, **kwargs)
     if features_only:
         net = Features(net, out_indices)
