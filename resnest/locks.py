@@ -73,13 +73,15 @@ def same_file(path, opened):
 
 
 def _open(path):
-    safely = os.O_NOFOLLOW | os.O_NONBLOCK
-    opened = open(path, 'a+b', opener=lambda name, flags: os.open(name, flags | safely, 0o666))  # noqa: SIM115
-    status = os.fstat(opened.fileno())
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-        opened.close()
-        raise OSError(errno.EINVAL, 'is no plain file, or has a second name elsewhere; remove it', str(path))
-    return opened
+    def safely(name, flags):
+        descriptor = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, 'is no plain file, or has a second name elsewhere; remove it', str(path))
+        return descriptor
+
+    return open(path, 'a+b', opener=safely)
 
 
 def _lock(opened):

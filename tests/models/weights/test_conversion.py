@@ -14,6 +14,7 @@ from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
 from resnest.gluon.models import VARIANTS
 from resnest.gluon.models.weights.conversion import TIMM, convert, to_gluon, to_pytorch
+from resnest.gluon.models.weights.params_file import BFLOAT16
 from resnest.gluon.models.weights.tensor_files import read_tensors, safetensors_bytes
 
 from ...conftest import ROOT, assert_refused, randomize, relative_error, script, script_here
@@ -268,3 +269,12 @@ def test_the_command_refuses(small, tmp_path, words, wanted):
     words = [word.format(small=small) for word in words]
     assert_refused(script_here('gluon/convert_weights.py', *words, cwd=tmp_path), *wanted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bfloat16_parameters_are_converted(small, tmp_path):
+    """From a .params file in which mxnet has written bfloat16: the upper halves of the float32 numbers."""
+    arrays = mx.nd.load(str(small / 'a.params'))
+    mx.nd.save(str(tmp_path / 'half.params'), {name: array.astype(BFLOAT16) for name, array in arrays.items()})
+    convert(tmp_path / 'half.params', tmp_path / 'b.params', 'resnest14')
+    for name, array in mx.nd.load(str(tmp_path / 'b.params')).items():
+        np.testing.assert_allclose(array.asnumpy(), arrays[name].asnumpy(), rtol=2 ** -7)
