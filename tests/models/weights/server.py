@@ -139,3 +139,10 @@ def without_length(handler, data):
     handler.end_headers()
     for _ in range(1000):
         handler.wfile.write(bytes(10_000))
+
+
+def stalled_move(handler, data):
+    """A redirect with a long body that does not come."""
+    head(handler, 302, 1 << 30, Location='/elsewhere')
+    handler.wfile.flush()
+    handler.server.resnest.released.wait(30)

@@ -347,6 +347,13 @@ def test_lengths_and_ranges_that_no_file_has(server, home, number):
     assert server.asked[0] == 'bytes=100-'
 
 
+def test_the_body_of_a_redirect_is_not_read(server, home, monkeypatch):
+    monkeypatch.setattr(downloading, 'TIMEOUT', (1, 0.5))
+    server.acts = [act.stalled_move, act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert len(server.asked) == 2
+
+
 def test_an_answer_without_an_end(server, home, monkeypatch):
     monkeypatch.setattr(downloading, 'LARGEST', 100_000)
     server.acts = [act.without_length]

@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import re
+from urllib.parse import urljoin
 
 import requests
 from tqdm import tqdm
@@ -19,6 +20,7 @@ __all__ = ['download', 'locked']
 
 TIMEOUT = (10, 30)      # seconds to connect, and between two pieces of data
 ATTEMPTS = 5            # connections, as long as each brings something
+REDIRECTS = 10
 PIECE = 1 << 14         # bytes; a broken connection loses less than this
 LOG = logging.getLogger(__name__)
 
@@ -59,7 +61,7 @@ def _connect(url, opened, label):
     have = _size(opened)
     headers = {'Accept-Encoding': 'identity', **({'Range': f'bytes={have}-'} if have else {})}
     try:
-        with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        with _response(url, headers) as response:
             start, total = _range(response)
             if have and (response.status_code == 416 or start not in (0, have)):
                 if response.status_code == 416 and total == have:
@@ -76,6 +78,25 @@ def _connect(url, opened, label):
         raise InputError('no answer in time') from None
     except (requests.RequestException, HTTPError, ValueError) as error:     # the last two for malformed addresses
         raise InputError(_reason(error)) from None
+
+
+class _Session(requests.Session):
+    """Leaves redirects alone: requests would read the bodies of those as a whole, however long they are."""
+
+    def get_redirect_target(self, resp):
+        return None
+
+
+def _response(url, headers):
+    """The answer behind all redirects."""
+    for _ in range(REDIRECTS):
+        with _Session() as session:
+            response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        if not response.is_redirect:
+            return response
+        response.close()
+        url = urljoin(url, response.headers['Location'])
+    raise InputError('too many redirects')
 
 
 def _receive(response, opened, total, label):
@@ -113,8 +134,6 @@ def _size(opened):
 
 def _reason(error):
     """The innermost cause, in words: requests wraps it three times."""
-    if isinstance(error, requests.TooManyRedirects):
-        return 'too many redirects'
     text = str(error)
     known = re.search(r'Connection refused|Name or service not known|Temporary failure in name resolution|'
                       r'Network is unreachable|No route to host|certificate verify failed|'
