@@ -1,4 +1,4 @@
-"""The ways to make a network: by name (:func:`get_model`) or by function (:func:`resnest50` …)."""
+"""The ways to make a network: by its name (:func:`get_model`), or by the function of that name (:func:`resnest50`)."""
 import fnmatch
 import inspect
 import os
@@ -20,9 +20,9 @@ NETWORK = [name for name in inspect.signature(ResNet).parameters if name not in 
 
 
 def list_models(pattern='*', pretrained=False):
-    """Names of the networks, in the order of the table, that fit a shell pattern such as ``'*fast*'``.
+    """List the names of the networks that fit a shell pattern such as ``'*fast*'``, in the order of the table.
 
-    With ``pretrained=True`` only those whose weights are published.
+    With ``pretrained=True`` only those networks are listed whose weights are published.
     """
     return [name for name, spec in VARIANTS.items()
             if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
@@ -36,18 +36,19 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
     name : str
         One of :func:`list_models`.
     pretrained : bool or str
-        True for the published ImageNet weights, or the path of a ``.params`` file. Otherwise the
-        network comes without values: call ``initialize`` or ``load_parameters``. With
-        ``pretrained=True`` and other than 1000 ``classes`` the classifier is new; a file must fit.
-    root : str
-        Folder of the published weights; they are downloaded where they are missing. The default gives way to
+        True loads the published ImageNet weights, a path those of a ``.params`` file. Otherwise the network comes
+        without values: call ``initialize`` or ``load_parameters``. With ``pretrained=True`` and another number of
+        ``classes`` than 1000 the classifier is new, whereas a file must fit.
+    root : str or Path
+        The folder of the published weights, which are downloaded where they are missing. The default gives way to
         the environment variables ``RESNEST_HOME`` and ``MXNET_HOME`` (``$MXNET_HOME/models``).
     ctx : Context or list of Context
-        Where to load the weights, the CPU unless given.
+        Where the weights are loaded to, the CPU unless given.
     features_only : bool
-        Make the backbone alone (:class:`Features`): it returns a tuple with the outputs of the stages ``out_indices``
-        (0 is the stem), and has their ``strides`` and ``channels``.
+        Whether to make the backbone alone (:class:`Features`): it returns a tuple with the outputs of the stages
+        ``out_indices`` (0 is the stem), and has their ``strides`` and ``channels``.
     out_indices : sequence of int
+        The stages whose outputs :class:`Features` returns, in ascending order.
     **kwargs
         Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and the fields of
         :class:`VariantSpec` that make a network (``radix``, ``final_drop``, …), to override. What is published of the

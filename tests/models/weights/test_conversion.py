@@ -240,10 +240,10 @@ def test_the_commands_of_the_docs(small, tmp_path):
     block, = re.findall(r'```\n(python .*?)```', WEIGHTS_PAGE, re.DOTALL)
     for name in ('resnest14.pth', 'timm.safetensors', 'best.params'):
         (tmp_path / name).write_bytes((small / f'a{(tmp_path / name).suffix}').read_bytes())
-    for line in block.replace('resnest50', 'resnest14').splitlines():
+    for number, line in enumerate(block.replace('resnest50', 'resnest14').splitlines()):
         words = line.removeprefix('python scripts/').split()
         (tmp_path / words[2]).unlink(missing_ok=True)
-        result = script(*words, cwd=tmp_path)
+        result = (script_here if number else script)(*words, cwd=tmp_path)     # one in a process of its own
         assert result.returncode == 0, result.stderr
         assert '5 classes' in result.stdout
         wanted = small / f"a{(tmp_path / words[2]).suffix}"
