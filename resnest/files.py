@@ -1,33 +1,63 @@
 """Files that appear whole or not at all."""
 import contextlib
 import errno
+import glob
 import os
+import secrets
+import stat
+import time
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.locks import Held, lock_file
 
-__all__ = ['replace_file', 'replacing', 'require_writable', 'save_arrays']
+__all__ = ['replace_file', 'replacing', 'require_replaceable', 'require_writable', 'save_arrays']
+
+LONGEST_NAME = 255 - len('.01234567.part')      # bytes
+ABANDONED = 60          # seconds without a change
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """Yields a name beside ``path`` to write to; what was written takes the place of ``path`` at the end.
+    """Yields the name of a new file beside ``path`` to write to, which takes the place of ``path`` at the end.
 
-    The data are on the disk before the name changes. After an error nothing is left and ``path`` is as it was.
+    The data are on the disk before the name changes. After an error nothing is left and ``path`` is as it was. The
+    name is nobody else's, so that several processes may write the same ``path``: the last one's file stays. What a
+    killed process has left is removed: files ``path.*.part`` that nobody has locked or, for a minute, changed.
+
+    Raises OSError where ``path`` cannot be written, or is there and is no plain file. A link to a plain file is
+    replaced, and not what it leads to.
     """
-    part = Path(f'{path}.part')
-    try:
+    path = Path(path)
+    require_replaceable(path)
+    name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
+    for left in path.parent.glob(f'{glob.escape(name)}.{"[0-9a-f]" * 8}.part'):
+        with contextlib.suppress(Held, OSError):
+            if time.time() - left.lstat().st_mtime > ABANDONED:
+                with lock_file(left):       # and remove it
+                    pass
+    part = path.with_name(f'{name}.{secrets.token_hex(4)}.part')
+    with lock_file(part):
         yield part
         with open(part, 'rb') as written:
             os.fsync(written.fileno())
         os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+
+
+def require_replaceable(path):
+    """Raise OSError where :func:`replacing` would: no folder, or no plain file in the place of ``path``."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise OSError(errno.EINVAL, 'is no plain file, and so not written over', str(path))
 
 
 def require_writable(path, option):
     """Raise InputError where no file ``path``, the value of ``option``, can be written: before the work, not after."""
-    if path and (Path(path).is_dir() or not os.access(Path(path).absolute().parent, os.W_OK)):
+    if not path:
+        return
+    if (os.path.exists(path) and not os.path.isfile(path)) or not os.access(Path(path).absolute().parent, os.W_OK):
         raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
 
 
@@ -41,7 +71,6 @@ def save_arrays(path, arrays):
     """``mx.nd.save(path, arrays)``, whole or not at all; raises OSError where it does not fit on the disk."""
     import mxnet as mx
     with replacing(path) as part:
-        part.touch()        # mxnet's own words about a folder that is not there are hard to read
         try:
             mx.nd.save(str(part), arrays)
             mx.nd.load(str(part))       # MXNet does not look whether the last bytes were written

@@ -41,7 +41,7 @@ def main(arguments=None):
     from tqdm import tqdm
 
     from resnest.gluon import get_model
-    from resnest.gluon.data import Evaluation, find_pictures, interpolation_for, with_normalization
+    from resnest.gluon.data import Evaluation, find_pictures, preprocessing, with_normalization
     from resnest.gluon.device import choose_device
     from resnest.gluon.figures import require_figure
     from resnest.gluon.models import SMALLEST_IMAGE, count_classes
@@ -56,10 +56,7 @@ def main(arguments=None):
     names = class_names(classes, options.classes)
     device = choose_device(options.no_cuda)
     network = get_model(options.model, classes=classes, pretrained=options.resume or True, ctx=device)
-    spec = network.spec
-    size = options.crop_size or spec.crop_size
-    crop = Evaluation(size, spec.crop_ratio if options.crop_ratio is None else options.crop_ratio,
-                      interpolation_for(size))
+    crop = Evaluation(*preprocessing(network.spec, options.crop_size, options.crop_ratio))
     net = with_normalization(network)
     net.hybridize(static_alloc=True)
     with tqdm(total=len(paths), unit='picture', disable=not sys.stderr.isatty()) as bar:

@@ -36,17 +36,16 @@ def main(arguments=None):
     require_writable(output, '--output')
 
     from resnest.gluon import get_model
-    from resnest.gluon.data import Evaluation, interpolation_for
+    from resnest.gluon.data import Evaluation, preprocessing
     from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
     from resnest.gluon.inference.export.onnx_files import export_onnx
     from resnest.gluon.inference.export.symbol_files import export_symbol
-    from resnest.gluon.models import SMALLEST_IMAGE
+    from resnest.gluon.models import SMALLEST_IMAGE, find_variant
 
     if options.image_size is not None and options.image_size < SMALLEST_IMAGE:
         raise InputError(f'--image-size must be at least {SMALLEST_IMAGE}, got {options.image_size}')
-    images, spec = None, get_model(options.model).spec
-    size = options.image_size or spec.crop_size
-    crop = Evaluation(size, spec.crop_ratio, interpolation_for(size))
+    images, crop = None, Evaluation(*preprocessing(find_variant(options.model), options.image_size))
+    size = crop.size
     if options.precision != 'float32':
         records, source = calibration_records(options.calibration, options.rec_dir, needed=options.precision == 'int8')
         images = records and calibration_batches(records, crop, options.calibration_images)

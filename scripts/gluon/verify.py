@@ -51,7 +51,7 @@ def main(arguments=None):
     from tqdm import tqdm
 
     from resnest.gluon import distributed, get_model, list_models
-    from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, interpolation_for
+    from resnest.gluon.data import FolderSet, Loader, RecordSet
     from resnest.gluon.device import choose_device
     from resnest.gluon.inference import calibration_images as calibration
     from resnest.gluon.tasks.classification import evaluate
@@ -60,7 +60,7 @@ def main(arguments=None):
     job = distributed.start()
     exported = verify.OnnxNet(file) if file else None
     model, size, ratio = verify.settle(options.model, options.crop_size, options.crop_ratio, exported)
-    crop = Evaluation(size, ratio, interpolation_for(size))
+    crop = verify.crop_of(model, size, ratio)
     records = FolderSet(options.data_dir, 'val') if options.data_dir else RecordSet(options.rec_dir, 'val')
     classes = options.num_classes or len(records.classes or ()) or 1000
     if not (file or options.resume) and classes != 1000 and model in list_models(pretrained=True):

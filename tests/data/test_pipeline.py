@@ -17,12 +17,14 @@ from resnest.gluon.data import (
     evaluation_batches,
     interpolation_for,
     local_batches,
+    preprocessing,
     training_batches,
     training_transform,
     with_normalization,
     write_shards,
 )
 from resnest.gluon.data.images.transforms import crop, random_crop_box
+from resnest.gluon.models import VARIANTS, override
 
 from ..conftest import encoded
 
@@ -81,6 +83,16 @@ def test_bicubic_above_256_pixels(size, wanted):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8))
     found = Evaluation(size, 1.0, interpolation_for(size))(image)
     np.testing.assert_array_equal(found, np.asarray(image.resize((size, size), wanted)))
+
+
+@pytest.mark.parametrize('given, wanted', [((), (300, 0.9, 'bilinear')), ((300, 0.5), (300, 0.5, 'bilinear')),
+                                           ((301,), (301, 0.9, 'bicubic')), ((256,), (256, 0.9, 'bilinear'))])
+def test_a_models_own_interpolation_counts_at_its_own_size(given, wanted):
+    """At any other size the size decides; every network of the table says what its size says."""
+    spec = override(VARIANTS['resnest50'], {'crop_size': 300, 'crop_ratio': 0.9})
+    assert preprocessing(spec, *given) == wanted
+    for spec in VARIANTS.values():
+        assert preprocessing(spec) == (spec.crop_size, spec.crop_ratio, interpolation_for(spec.crop_size))
 
 
 @pytest.mark.parametrize('settings', [dict(size=0), dict(size=8, ratio=0), dict(size=8, ratio=1.1)])

@@ -47,9 +47,44 @@ def test_values_out_of_range(settings):
         get_model('resnest14', **settings)
 
 
-def test_unknown_keyword():
-    with pytest.raises(TypeError, match='radx'):
-        get_model('resnest14', radx=2)
+@pytest.mark.parametrize('wrong, right', [('radx', 'radix'), ('clases', 'classes'), ('lastgamma', 'last_gamma'),
+                                          ('top1', ''), ('a\nb', ''), ('', '')])
+def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
+    with pytest.raises(InputError, match=f"^a network has no '.*'; did you mean '{right}"):
+        get_model('resnest14', **{wrong: 2})
+
+
+@pytest.mark.parametrize('settings, wanted', [
+    (dict(radix='two'), "radix of a network is a whole number, got 'two'"),
+    (dict(blocks=5), 'blocks of a network is a list of whole numbers, got 5'),
+    (dict(classes='ten'), "classes must be a whole number of at least 1 and at most 10000000, got 'ten'"),
+    (dict(classes=True), 'got True'), (dict(classes=2 ** 70), 'got 118059'),
+    (dict(in_channels=1.5), 'in_channels must be a whole number'), (dict(dilation=[2]), 'dilation must be 1, 2 or 4'),
+    (dict(last_gamma='no'), 'last_gamma must be True or False'),
+    (dict(dropblock_prob=1), 'dropblock_prob must be in'), (dict(dropblock_prob=float('nan')), 'dropblock_prob must'),
+    (dict(norm_layer='BatchNorm'), 'norm_layer must be a class'), (dict(norm_kwargs=[1]), 'norm_kwargs a dict'),
+    (dict(norm_kwargs={'epsilonn': 1}), 'norm_layer does not take norm_kwargs: .*epsilonn'),
+    (dict(features_only=True, out_indices=3), 'out_indices must be ascending numbers'),
+    (dict(features_only=True, out_indices=['1']), 'out_indices must be ascending numbers'),
+    (dict(prefix=3), 'prefix must be a str, got 3'), (dict(params={}), 'params must be a ParameterDict, got {}'),
+    (dict(pretrained=5), 'pretrained must be True, False or the path'),
+    (dict(radix=3), 'resnest14: 64 input and 64 output channels cannot be divided into radix 3'),
+    (dict(cardinality=3, bottleneck_width=16), 'resnest14: the 32 channels between the dense layers cannot be'),
+    (dict(name=5), "no model '5'"), (dict(name=None), "no model 'None'"), (dict(name=['a']), 'did you mean'),
+    (dict(name='resnest50', pretrained=True, radix=4), 'no weights are published for resnest50 with other values'),
+    (dict(name='resnest50', pretrained=True, root=5), 'root must be the path of a folder, got 5'),
+    (dict(name='resnest50', pretrained=True, root='a\0b'), 'root must be the path of a folder')])
+def test_values_of_another_type_or_that_do_not_fit(settings, wanted):
+    with pytest.raises(InputError, match=wanted) as caught:
+        get_model(**{'name': 'resnest14', **settings})
+    assert '\n' not in str(caught.value)
+
+
+def test_what_is_published_of_another_network():
+    """Is not claimed of the one that was made."""
+    spec = get_model('resnest50', radix=4).spec
+    assert (spec.sha1, spec.top1, spec.file, spec.radix, spec.crop_size) == (None, None, None, 4, 224)
+    assert get_model('resnest50', final_drop=0.2, classes=7).spec.file == 'resnest50-bcfefe1d'
 
 
 @pytest.fixture(scope='module')
@@ -70,6 +105,12 @@ def test_a_file_loads_by_path(weights):
 def test_a_file_of_other_classes(weights):
     with pytest.raises(InputError, match=r'five.params.*made for 5 classes'):
         get_model('resnest14', classes=6, pretrained=weights[0])
+
+
+@pytest.mark.parametrize('ctx', ['cpu', 0, [], [mx.cpu(), 'gpu']])
+def test_what_is_no_context(weights, ctx):
+    with pytest.raises(InputError, match='ctx must be a Context'):
+        get_model('resnest14', classes=5, pretrained=weights[0], ctx=ctx)
 
 
 def test_a_file_of_another_network(weights):

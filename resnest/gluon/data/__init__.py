@@ -2,7 +2,14 @@
 from .images.decoding import picture_bytes
 from .images.folder_set import FolderSet
 from .images.pictures import find_pictures, read_picture
-from .images.transforms import Evaluation, interpolation_for, normalization, training_transform, with_normalization
+from .images.transforms import (
+    Evaluation,
+    interpolation_for,
+    normalization,
+    preprocessing,
+    training_transform,
+    with_normalization,
+)
 from .loader import Loader
 from .pair import open_pair
 from .sampler import evaluation_batches, local_batches, training_batches
@@ -10,5 +17,5 @@ from .shards.reader import RecordSet
 from .shards.writer import write_shards
 
 __all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'evaluation_batches', 'find_pictures', 'interpolation_for',
-           'local_batches', 'normalization', 'open_pair', 'picture_bytes', 'read_picture', 'training_batches',
-           'training_transform', 'with_normalization', 'write_shards']
+           'local_batches', 'normalization', 'open_pair', 'picture_bytes', 'preprocessing', 'read_picture',
+           'training_batches', 'training_transform', 'with_normalization', 'write_shards']

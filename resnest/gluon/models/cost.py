@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds, counted from the operators of the traced network."""
+"""What a network costs: its parameters and multiply-adds, counted from the operators of the traced network."""
 import json
 
 import mxnet as mx
@@ -10,17 +10,19 @@ __all__ = ['complexity', 'table']
 
 
 def complexity(net, size=224):
-    """Count the learnable parameters and the multiply-adds (MACs) of one forward pass.
+    """Count the learnable parameters of a network and the multiply-adds (MACs) of one forward pass with one image.
+
+    Counted are convolutions, dense layers and normalizations, as in the paper's figures; a multiplication and the
+    addition that follows it count as one.
 
     Parameters
     ----------
     net : str or HybridBlock
-        A model's name, or a network of images.
+        The name of a model, or a network that takes images.
     size : int or (int, int)
         Height and width of the image, in pixels.
 
-    Returns ``(parameters, macs)``: those of convolutions, dense layers and
-    normalizations, as the paper's figures do (one multiply-add counts as one). Raises InputError for a size below 1.
+    Returns ``(parameters, macs)``. Raises InputError for a size below 1.
     """
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
@@ -40,13 +42,17 @@ def complexity(net, size=224):
             # Every output element is the dot product of one filter (a row of the weights) with the input.
             weight = shape_of[nodes[node['inputs'][1][0]]['name']]
             macs += int(np.prod(shape_of[node['name'] + '_output'])) * int(np.prod(weight[1:]))
-        elif node['op'] == 'BatchNorm':     # one multiply-add an element
+        elif node['op'] == 'BatchNorm':     # one multiply-add per element
             macs += int(np.prod(shape_of[node['name'] + '_output']))
     return parameters, macs
 
 
 def table(pattern='*'):
-    """Every model that fits the pattern: parameters, multiply-adds at 224 px and at its own size, accuracy."""
+    """A table, as text, with a line for each model whose name fits the shell pattern.
+
+    Its columns are the parameters, the multiply-adds at 224 px and at the model's own size, and the published accuracy.
+    Raises InputError where no name fits.
+    """
     from .variants import VARIANTS
     from .zoo import list_models
     names = list_models(pattern)

@@ -1,11 +1,15 @@
 """The outputs of the stages, for segmentation, detection and other heads."""
+from collections.abc import Iterable
 from itertools import accumulate
+from numbers import Integral
 from operator import mul
 
 from mxnet.gluon import HybridBlock
 
+from resnest.errors import InputError
 from resnest.gluon.mxnet_private import child_names
 from resnest.gluon.nn import Bottleneck
+from resnest.reading import one_line
 
 from .resnet import DILATIONS
 
@@ -25,13 +29,15 @@ class Features(HybridBlock):
     out_indices : sequence of int
         Ascending; 1 to 4 are the stages, 0 is the stem before its pooling.
 
-    ``strides`` and ``channels`` are tuples of int, one an output. Raises ValueError for other indices.
+    ``strides`` and ``channels`` are tuples of int, one per output. Raises InputError for other indices.
     """
 
     def __init__(self, net, out_indices=(1, 2, 3, 4), **kwargs):
-        indices = tuple(out_indices)
-        if not indices or list(indices) != sorted(set(indices)) or not set(indices) <= set(range(5)):
-            raise ValueError(f'out_indices must be ascending numbers from 0 (the stem) to 4, got {out_indices}')
+        indices = tuple(out_indices) if isinstance(out_indices, Iterable) else ()
+        if not indices or not all(isinstance(index, Integral) and 0 <= index <= 4 for index in indices) or \
+                list(indices) != sorted(set(indices)):
+            raise InputError('out_indices must be ascending numbers from 0 (the stem) to 4, got '
+                             f'{one_line(repr(out_indices))}')
         super().__init__(**kwargs)
         self.spec = net.spec
         self.in_channels = net.in_channels

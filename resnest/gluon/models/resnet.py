@@ -1,11 +1,16 @@
 """The network: deep stem, four stages of bottlenecks, classifier (ResNet-D, He et al., 2019, with Split-Attention)."""
+from numbers import Integral, Real
+
 from mxnet.gluon import HybridBlock, nn
 
+from resnest.errors import InputError
 from resnest.gluon.nn import Bottleneck
+from resnest.reading import one_line
 
 __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE']
 
 SMALLEST_IMAGE = 17     # px; below, a stage would halve a map of one position
+MOST_CLASSES = 10_000_000
 
 # dilation → (strides, dilations) of the four stages; the output strides are 32, 16 and 8.
 DILATIONS = {1: ((1, 2, 2, 2), (1, 1, 1, 1)),
@@ -37,15 +42,12 @@ class ResNet(HybridBlock):
     norm_kwargs : dict
         Called as ``norm_layer(in_channels=…, **norm_kwargs)``.
 
-    Raises ValueError for a parameter that is out of range.
+    Raises InputError for a parameter of another type or out of range.
     """
 
     def __init__(self, spec, classes=1000, in_channels=3, dilation=1, last_gamma=False, dropblock_prob=0.0,
                  norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
-        if dilation not in DILATIONS:
-            raise ValueError(f'dilation must be 1, 2 or 4 (output stride 32, 16 or 8), got {dilation}')
-        if classes < 1 or in_channels < 1:
-            raise ValueError(f'classes and in_channels must be at least 1, got {classes} and {in_channels}')
+        _check(classes, in_channels, dilation, last_gamma, dropblock_prob, norm_layer, norm_kwargs)
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         self.spec = spec
@@ -63,8 +65,11 @@ class ResNet(HybridBlock):
                                   last_gamma=last_gamma, dropblock_prob=prob, norm_kwargs=norm_kwargs)
                 stage = nn.HybridSequential()
                 # The first block still sees the dilation of the stage before it.
-                stage.add(Bottleneck(planes, channels, strides, max(1, stage_dilation // 2), project=True,
-                                     avd=spec.avd and number > 1, **block_args))
+                try:
+                    stage.add(Bottleneck(planes, channels, strides, max(1, stage_dilation // 2), project=True,
+                                         avd=spec.avd and number > 1, **block_args))
+                except ValueError as error:
+                    raise InputError(f'{spec.name}: {error}') from None
                 channels = planes * Bottleneck.expansion
                 for _ in range(blocks - 1):
                     stage.add(Bottleneck(planes, channels, dilation=stage_dilation, **block_args))
@@ -83,13 +88,36 @@ class ResNet(HybridBlock):
         return self.fc(x)
 
 
+def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, norm_layer, norm_kwargs):
+    for name, value in (('classes', classes), ('in_channels', in_channels)):
+        if not _is_number(value, Integral) or not 1 <= value <= MOST_CLASSES:
+            raise InputError(f'{name} must be a whole number of at least 1 and at most {MOST_CLASSES}, got '
+                             f'{one_line(repr(value))}')
+    if not _is_number(dilation, Integral) or dilation not in DILATIONS:
+        raise InputError('dilation must be 1, 2 or 4 (output stride 32, 16 or 8), got ' + one_line(repr(dilation)))
+    if not isinstance(last_gamma, bool):
+        raise InputError(f'last_gamma must be True or False, got {one_line(repr(last_gamma))}')
+    if not _is_number(dropblock_prob, Real) or not 0 <= dropblock_prob < 1:
+        raise InputError(f'dropblock_prob must be in [0, 1), got {one_line(repr(dropblock_prob))}')
+    if not callable(norm_layer) or not isinstance(norm_kwargs, (dict, type(None))):
+        raise InputError('norm_layer must be a class of layers, norm_kwargs a dict of its parameters, got '
+                         f'{one_line(repr(norm_layer))} and {one_line(repr(norm_kwargs))}')
+
+
+def _is_number(value, kind):
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _stem(in_channels, width, norm_layer, norm_kwargs):
     """Three 3×3 convolutions, the first with stride 2, and the channels they end with."""
     stem = nn.HybridSequential()
     channels = in_channels
     for index, (out, strides) in enumerate(((width, 2), (width, 1), (2 * width, 1))):
         if index:
-            stem.add(norm_layer(in_channels=channels, **norm_kwargs), nn.Activation('relu'))
+            try:
+                stem.add(norm_layer(in_channels=channels, **norm_kwargs), nn.Activation('relu'))
+            except (TypeError, AssertionError) as error:
+                raise InputError(f'norm_layer does not take norm_kwargs: {one_line(error)}') from None
         stem.add(nn.Conv2D(out, 3, strides, padding=1, use_bias=False, in_channels=channels))
         channels = out
     return stem, channels

@@ -1,20 +1,28 @@
-"""The table of variants: one row a network, with its weights and preprocessing (Zhang et al., 2020, tables 3 and 4)."""
+"""The table of variants: each row is a network, its weights and its preprocessing (Zhang et al., 2020, tables 3, 4)."""
 import difflib
 from dataclasses import dataclass, fields, replace
 from typing import Optional
 
 from resnest.errors import InputError
+from resnest.reading import one_line
 
-__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'override']
+__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'nearest', 'option_names', 'override']
+
+# The largest values: far above what anyone trains, and small enough to make the network in a moment.
+LIMITS = {'radix': (0, 64), 'cardinality': (1, 1024), 'bottleneck_width': (1, 4096), 'stem_width': (1, 4096),
+          'crop_size': (1, 1 << 14)}
+MOST_BLOCKS = 1000
+INTERPOLATIONS = ('bilinear', 'bicubic')
 
 
 @dataclass(frozen=True)
 class VariantSpec:
     """What makes a network, and how its published weights want their images.
 
-    ``parameters`` counts the learnable ones at 1000 classes. ``top1`` (per cent, ImageNet validation),
-    ``gmacs`` (at 224 px) and ``sha1`` (of the .params file) are the published ones, None where nothing
-    is published.
+    ``crop_size``, ``interpolation`` and ``crop_ratio`` are those of the published accuracy; at another size
+    ``resnest.gluon.data.preprocessing`` chooses the interpolation. ``parameters`` counts the learnable ones at 1000
+    classes. ``top1`` (per cent, ImageNet validation), ``gmacs`` (at 224 px) and ``sha1`` (of the .params file) are the
+    published ones, None where nothing is published. Raises InputError for values out of range.
     """
     name: str
     blocks: tuple[int, int, int, int]
@@ -34,12 +42,19 @@ class VariantSpec:
     sha1: Optional[str] = None
 
     def __post_init__(self):
-        if len(self.blocks) != 4 or min(self.blocks) < 1:
-            raise InputError(f'blocks must be four numbers of at least 1, got {self.blocks}')
-        if self.radix < 0 or self.cardinality < 1 or self.bottleneck_width < 1 or self.stem_width < 1:
-            raise InputError(f'radix must be at least 0, cardinality and widths at least 1, got {self}')
+        if len(self.blocks) != 4 or min(self.blocks) < 1 or max(self.blocks) > MOST_BLOCKS:
+            raise InputError(f'blocks must be four numbers of at least 1 and at most {MOST_BLOCKS}, got '
+                             f'{one_line(self.blocks)}')
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise InputError(f'{name} must be at least {least} and at most {most}, got {one_line(value)}')
         if not 0 <= self.final_drop < 1:
             raise InputError(f'final_drop must be in [0, 1), got {self.final_drop}')
+        if not 0 < self.crop_ratio <= 1:
+            raise InputError(f'crop_ratio must be above 0 and at most 1, got {self.crop_ratio}')
+        if self.interpolation not in INTERPOLATIONS:
+            raise InputError(f'interpolation must be bilinear or bicubic, got {one_line(self.interpolation)}')
 
     @property
     def depth(self):
@@ -85,30 +100,45 @@ VARIANTS = {spec.name: spec for spec in (
 )}
 
 PUBLISHED = {'name', 'parameters', 'top1', 'gmacs', 'sha1'}
+# What is published of a network holds for another one that differs from it in these alone.
+STILL_TRUE = {**dict.fromkeys(('parameters', 'gmacs', 'sha1'),
+                              {'final_drop', 'crop_size', 'interpolation', 'crop_ratio'}), 'top1': {'final_drop'}}
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
          tuple: 'a list of whole numbers'}
 
 
 def find_variant(name):
     """The row of a name; raises InputError, with the nearest name, where there is none."""
-    if name not in VARIANTS:
-        nearest = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0)[0]
-        raise InputError(f"there is no model '{name}'; did you mean '{nearest}'? (python -m resnest models lists all)")
+    if not isinstance(name, str) or name not in VARIANTS:
+        raise InputError(f"there is no model '{one_line(name)}'; did you mean '{nearest(name, VARIANTS)}'? "
+                         '(python -m resnest models lists all)')
     return VARIANTS[name]
+
+
+def nearest(name, known):
+    """The one of the known names that is most like ``name``."""
+    return difflib.get_close_matches(one_line(name), known, n=1, cutoff=0)[0]
+
+
+def option_names():
+    """Names of what :func:`override` can change."""
+    return [field.name for field in fields(VariantSpec) if field.name not in PUBLISHED]
 
 
 def override(spec, values):
     """A row with other values of what makes the network, as they come from a file or a command line.
 
-    Raises InputError for an unknown name (with the nearest one), a wrong type or a value out of range.
+    What is published of the network is None in the new row where it need not be true any more. Raises InputError for
+    an unknown name (with the nearest one), a wrong type or a value out of range.
     """
-    own = [field.name for field in fields(spec) if field.name not in PUBLISHED]
+    own = option_names()
     for name, value in values.items():
         if name not in own:
-            nearest = difflib.get_close_matches(str(name), own, n=1, cutoff=0)[0]
-            raise InputError(f"a network has no '{name}'; did you mean '{nearest}'?")
+            raise InputError(f"a network has no '{one_line(name)}'; did you mean '{nearest(name, own)}'?")
         wanted = type(getattr(spec, name))
         numbers = wanted is tuple and isinstance(value, (list, tuple)) and all(type(each) is int for each in value)
         if not (numbers or type(value) is wanted or (wanted is float and type(value) is int)):
-            raise InputError(f'{name} of a network is {KINDS[wanted]}, got {value!r}')
-    return replace(spec, **{name: tuple(value) if name == 'blocks' else value for name, value in values.items()})
+            raise InputError(f'{name} of a network is {KINDS[wanted]}, got {one_line(repr(value))}')
+    made = replace(spec, **{name: tuple(value) if name == 'blocks' else value for name, value in values.items()})
+    changed = {name for name in own if getattr(made, name) != getattr(spec, name)}
+    return replace(made, **{name: None for name, free in STILL_TRUE.items() if changed - free})

@@ -1,19 +1,28 @@
-"""The ways to make a network: by name (:func:`get_model`) or by function (:func:`resnest50` …)."""
-import dataclasses
+"""The ways to make a network: by its name (:func:`get_model`), or by the function of that name (:func:`resnest50`)."""
 import fnmatch
+import inspect
+import os
+
+from mxnet.gluon import ParameterDict
+
+from resnest.errors import InputError
+from resnest.reading import one_line
 
 from .features import Features
 from .resnet import ResNet
-from .variants import VARIANTS, find_variant
+from .variants import VARIANTS, find_variant, nearest, option_names, override
 from .weights.store import ROOT, load_pretrained, purge
 
 __all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
 
+NETWORK = [name for name in inspect.signature(ResNet).parameters if name not in ('spec', 'kwargs')] + [
+    'prefix', 'params']
+
 
 def list_models(pattern='*', pretrained=False):
-    """Names of the networks, in the order of the table, that fit a shell pattern such as ``'*fast*'``.
+    """List the names of the networks that fit a shell pattern such as ``'*fast*'``, in the order of the table.
 
-    With ``pretrained=True`` only those whose weights are published.
+    With ``pretrained=True`` only those networks are listed whose weights are published.
     """
     return [name for name, spec in VARIANTS.items()
             if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
@@ -27,27 +36,38 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
     name : str
         One of :func:`list_models`.
     pretrained : bool or str
-        True for the published ImageNet weights, or the path of a ``.params`` file. Otherwise the
-        network comes without values: call ``initialize`` or ``load_parameters``. With
-        ``pretrained=True`` and other than 1000 ``classes`` the classifier is new; a file must fit.
-    root : str
-        Folder of the published weights; they are downloaded where they are missing. The default gives way to
+        True loads the published ImageNet weights, a path those of a ``.params`` file. Otherwise the network comes
+        without values: call ``initialize`` or ``load_parameters``. With ``pretrained=True`` and another number of
+        ``classes`` than 1000 the classifier is new, whereas a file must fit.
+    root : str or Path
+        The folder of the published weights, which are downloaded where they are missing. The default gives way to
         the environment variables ``RESNEST_HOME`` and ``MXNET_HOME`` (``$MXNET_HOME/models``).
     ctx : Context or list of Context
-        Where to load the weights, the CPU unless given.
+        Where the weights are loaded to, the CPU unless given.
     features_only : bool
-        Make the backbone alone (:class:`Features`): it returns a tuple with the outputs of the stages ``out_indices``
-        (0 is the stem), and has their ``strides`` and ``channels``.
+        Whether to make the backbone alone (:class:`Features`): it returns a tuple with the outputs of the stages
+        ``out_indices`` (0 is the stem), and has their ``strides`` and ``channels``.
     out_indices : sequence of int
+        The stages whose outputs :class:`Features` returns, in ascending order.
     **kwargs
-        Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and any field of
-        :class:`VariantSpec` to override (``radix``, ``final_drop``, …).
+        Parameters of :class:`ResNet` (``classes``, ``dilation``, ``last_gamma``, …), and the fields of
+        :class:`VariantSpec` that make a network (``radix``, ``final_drop``, …), to override. What is published of the
+        network (``sha1``, ``top1``, …) is None in ``net.spec`` where it is not true of the one that was made.
 
-    Raises InputError for an unknown name or file, and for weights that do not fit.
+    Raises InputError for an unknown name of a network or a parameter (with the nearest one), for a value of another
+    type or out of range, for a file that is not there, and for weights that do not fit.
     """
-    spec = find_variant(name)
-    fields = {field.name for field in dataclasses.fields(spec)} - {'name', 'sha1'}
-    spec = dataclasses.replace(spec, **{key: kwargs.pop(key) for key in fields & kwargs.keys()})
+    own = option_names()
+    spec = override(find_variant(name), {key: kwargs.pop(key) for key in own if key in kwargs})
+    unknown = next((key for key in kwargs if key not in NETWORK), None)
+    if unknown is not None:
+        raise InputError(f"a network has no '{one_line(unknown)}'; did you mean '{nearest(unknown, own + NETWORK)}'?")
+    if not (pretrained is None or isinstance(pretrained, (bool, str, os.PathLike))):
+        raise InputError('pretrained must be True, False or the path of a .params file, got '
+                         f'{one_line(repr(pretrained))}')
+    for key, kind in (('prefix', str), ('params', ParameterDict)):
+        if not isinstance(kwargs.get(key), (kind, type(None))):
+            raise InputError(f'{key} must be a {kind.__name__}, got {one_line(repr(kwargs[key]))}')
     net = ResNet(spec, **kwargs)
     if features_only:
         net = Features(net, out_indices)

@@ -52,6 +52,9 @@ class SplitAttentionConv(HybridBlock):
                              f'radix {radix} x cardinality {cardinality} groups')
         norm_kwargs = norm_kwargs or {}
         inner = max(in_channels * radix // reduction, 32)
+        if inner % cardinality:
+            raise ValueError(f'the {inner} channels between the dense layers cannot be divided into cardinality '
+                             f'{cardinality} groups')
         self.radix = radix
         self.cardinality = cardinality
         self.channels = channels

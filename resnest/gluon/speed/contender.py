@@ -109,10 +109,10 @@ def batches(mx, settings):
         x.wait_to_read()
         while True:
             yield x
-    from resnest.gluon.data import Evaluation, Loader, RecordSet, interpolation_for, normalization, training_batches
+    from resnest.gluon.data import Evaluation, Loader, RecordSet, normalization, preprocessing, training_batches
     records, normalize = RecordSet(settings['rec_dir'], 'val'), normalization()
-    size = settings['image_size']
-    crop = Evaluation(size, settings['crop_ratio'], interpolation_for(size))
+    from resnest.gluon.models import find_variant
+    crop = Evaluation(*preprocessing(find_variant(settings['model']), settings['image_size'], settings['crop_ratio']))
     while True:
         for pixels, _ in Loader(records, crop, training_batches(len(records), settings['batch_size']), 2 ** 31):
             yield normalize(mx.nd.array(pixels, dtype='uint8'))

@@ -120,3 +120,29 @@ def moved(handler, data):
 
 def in_circles(handler, data):
     head(handler, 302, 0, Location=handler.path)
+
+
+def saying(code, **headers):
+    """These headers and no others, and five bytes."""
+    def act(handler, data):
+        handler.send_response(code)
+        for name, value in headers.items():
+            handler.send_header(name.replace('_', '-'), str(value))
+        handler.end_headers()
+        handler.wfile.write(b'bytes')
+    return act
+
+
+def without_length(handler, data):
+    """Bytes until nobody listens any more."""
+    handler.send_response(200)
+    handler.end_headers()
+    for _ in range(1000):
+        handler.wfile.write(bytes(10_000))
+
+
+def stalled_move(handler, data):
+    """A redirect with a long body that does not come."""
+    head(handler, 302, 1 << 30, Location='/elsewhere')
+    handler.wfile.flush()
+    handler.server.resnest.released.wait(30)

@@ -14,6 +14,7 @@ from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
 from resnest.gluon.models import VARIANTS
 from resnest.gluon.models.weights.conversion import TIMM, convert, to_gluon, to_pytorch
+from resnest.gluon.models.weights.params_file import BFLOAT16
 from resnest.gluon.models.weights.tensor_files import read_tensors, safetensors_bytes
 
 from ...conftest import ROOT, assert_refused, randomize, relative_error, script, script_here
@@ -239,10 +240,10 @@ def test_the_commands_of_the_docs(small, tmp_path):
     block, = re.findall(r'```\n(python .*?)```', WEIGHTS_PAGE, re.DOTALL)
     for name in ('resnest14.pth', 'timm.safetensors', 'best.params'):
         (tmp_path / name).write_bytes((small / f'a{(tmp_path / name).suffix}').read_bytes())
-    for line in block.replace('resnest50', 'resnest14').splitlines():
+    for number, line in enumerate(block.replace('resnest50', 'resnest14').splitlines()):
         words = line.removeprefix('python scripts/').split()
         (tmp_path / words[2]).unlink(missing_ok=True)
-        result = script(*words, cwd=tmp_path)
+        result = (script_here if number else script)(*words, cwd=tmp_path)     # one in a process of its own
         assert result.returncode == 0, result.stderr
         assert '5 classes' in result.stdout
         wanted = small / f"a{(tmp_path / words[2]).suffix}"
@@ -268,3 +269,12 @@ def test_the_command_refuses(small, tmp_path, words, wanted):
     words = [word.format(small=small) for word in words]
     assert_refused(script_here('gluon/convert_weights.py', *words, cwd=tmp_path), *wanted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bfloat16_parameters_are_converted(small, tmp_path):
+    """From a .params file in which mxnet has written bfloat16: the upper halves of the float32 numbers."""
+    arrays = mx.nd.load(str(small / 'a.params'))
+    mx.nd.save(str(tmp_path / 'half.params'), {name: array.astype(BFLOAT16) for name, array in arrays.items()})
+    convert(tmp_path / 'half.params', tmp_path / 'b.params', 'resnest14')
+    for name, array in mx.nd.load(str(tmp_path / 'b.params')).items():
+        np.testing.assert_allclose(array.asnumpy(), arrays[name].asnumpy(), rtol=2 ** -7)

@@ -1,9 +1,11 @@
 """The store of published weights, against a web server on loopback."""
+import contextlib
 import dataclasses
 import hashlib
 import io
 import logging
 import multiprocessing
+import os
 import time
 import zipfile
 
@@ -299,6 +301,99 @@ def test_list_models_pretrained():
     assert list_models(pretrained=True) == [name for name in list_models() if name not in ('resnest14', 'resnest26')]
     assert list_models('*fast_1s*', pretrained=True) == list_models('*fast_1s*')
     assert list_models('resnest14', True) == []
+
+
+@pytest.mark.parametrize('make', [
+    lambda path, outside: path.symlink_to(outside), lambda path, outside: path.hardlink_to(outside),
+    lambda path, outside: os.mkfifo(path), lambda path, outside: path.symlink_to('/dev/full'),
+    lambda path, outside: path.symlink_to(path), lambda path, outside: path.mkdir()],
+    ids=['link', 'hard link', 'pipe', 'device', 'loop', 'folder'])
+@pytest.mark.parametrize('place', [NAME, f'{NAME}.part', f'{SPEC.file}.zip', f'{SPEC.file}.zip.part'])
+def test_what_lies_in_the_place_of_a_file_is_not_followed(server, tmp_path, make, place):
+    """A file outside of the folder stays as it is. Nothing is fetched when it could not be put into its place."""
+    folder, outside = tmp_path / 'folder', tmp_path / 'outside'
+    folder.mkdir()
+    outside.write_text('precious')
+    make(folder / place, outside)
+    if place == f'{SPEC.file}.zip.part' or (place == NAME and not (folder / place).is_file()):
+        with pytest.raises(InputError, match=str(folder / place)):
+            store.model_file(SPEC, folder)
+        assert server.asked == []
+        assert names(folder) == [place]
+    else:
+        assert store.model_file(SPEC, folder).read_bytes() == WEIGHTS
+    assert outside.read_text() == 'precious'
+    assert names(tmp_path) == ['folder', 'outside']
+
+
+@pytest.mark.parametrize('address', ['http://[', 'http://[::1', 'http://\xff/', 'http://a b:x/', 'http://127.0.0.1:99999/',
+                                     'http://.../', 'ftp://127.0.0.1/', 'file:///etc/passwd', 'http://*./', '\x01'])
+def test_a_redirect_to_no_address(server, home, address):
+    server.acts = [act.saying(302, Content_Length=0, Location=address)]
+    refused(home, server.url)
+    assert names(home) == []
+
+
+@pytest.mark.parametrize('number', [2 ** 63 - 1, 2 ** 63, 2 ** 64, 10 ** 30, '9' * 5000, '\xb2', '-1', 'x'])
+def test_lengths_and_ranges_that_no_file_has(server, home, number):
+    server.acts = [act.saying(200, Content_Length=number)]
+    refused(home, server.url)
+    home.mkdir(exist_ok=True)
+    (home / f'{SPEC.file}.zip.part').write_bytes(server.data[:100])
+    server.acts = [act.saying(206, Content_Length=5, Content_Range=f'bytes {number}-{number}/{number}'), act.whole]
+    server.asked.clear()
+    with contextlib.suppress(InputError):
+        assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert server.asked[0] == 'bytes=100-'
+
+
+def test_the_body_of_a_redirect_is_not_read(server, home, monkeypatch):
+    monkeypatch.setattr(downloading, 'TIMEOUT', (1, 0.5))
+    server.acts = [act.stalled_move, act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
+    assert len(server.asked) == 2
+
+
+def test_an_answer_without_an_end(server, home, monkeypatch):
+    monkeypatch.setattr(downloading, 'LARGEST', 100_000)
+    server.acts = [act.without_length]
+    refused(home, 'it goes on after 100000 bytes')
+    assert names(home) == []
+    server.acts = [act.whole]
+    refused(home, f'it has {len(server.data)} bytes, but such a file has at most 100000')
+
+
+@pytest.mark.parametrize('method, wanted', [(zipfile.ZIP_LZMA, 'packed by'), (zipfile.ZIP_BZIP2, 'packed by'),
+                                            (None, 'not a whole zip archive')], ids=['lzma', 'bzip2', 'encrypted'])
+def test_archives_packed_otherwise(server, home, method, wanted):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', method or zipfile.ZIP_STORED) as opened:
+        opened.writestr(NAME, WEIGHTS)
+    server.data = bytearray(buffer.getvalue())
+    if method is None:
+        for place in (6, server.data.rindex(b'PK\x01\x02') + 8):
+            server.data[place] |= 1
+    refused(home, wanted)
+    assert names(home) == []
+
+
+def test_an_archive_that_unpacks_to_more_than_weights_have(server, home, monkeypatch):
+    monkeypatch.setattr(store, 'LARGEST', 3 << 20)
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr(NAME, bytes(50 << 20))
+    server.data = buffer.getvalue()
+    refused(home, f'{NAME} in the archive is larger than {3 << 20} bytes')
+    assert names(home) == []
+
+
+def test_a_file_of_terabytes_in_the_folder(server, home, tmp_path):
+    folder = tmp_path / 'mirror'
+    folder.mkdir()
+    for name in (NAME, f'{SPEC.file}.zip', f'{SPEC.file}.zip.part'):
+        with open(folder / name, 'wb') as opened:
+            opened.truncate(1 << 40)
+    assert store.model_file(SPEC, folder).read_bytes() == WEIGHTS
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """The picked images, the calibration images, and the figures."""
 import numpy as np
 import pytest
+from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
+from resnest.gluon.models import VARIANTS, override
 from resnest.gluon.tasks.classification.verification import (
     OnnxNet,
+    crop_of,
     onnx_engine,
     picked_batches,
     result,
@@ -27,6 +30,12 @@ def test_each_picked_image_comes_once_over_the_ranks(count, limit, ranks):
     gaps = np.diff([*found, count])
     assert gaps.max() - gaps.min() <= 1         # evenly over all, since the classes may come in order
     assert 0 <= found[0] < found[-1] < count or wanted == 1
+
+
+def test_the_rows_interpolation_is_what_a_model_is_verified_with(monkeypatch):
+    monkeypatch.setitem(VARIANTS, 'resnest14', override(VARIANTS['resnest14'], {'interpolation': 'bicubic'}))
+    crops = [crop_of(*settle('resnest14', size)) for size in (None, 224, 192, 257)]
+    assert [crop.filter for crop in crops] == [Image.BICUBIC, Image.BICUBIC, Image.BILINEAR, Image.BICUBIC]
 
 
 def test_a_limit_of_nothing_is_refused():

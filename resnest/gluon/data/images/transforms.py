@@ -16,8 +16,8 @@ from .auto_augment import AutoAugment, RandAugment
 from .colour import jitter_and_light
 from .decoding import eight_bits
 
-__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'interpolation_for', 'normalization', 'training_transform',
-           'with_normalization']
+__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'interpolation_for', 'normalization', 'preprocessing',
+           'training_transform', 'with_normalization']
 
 # Of the ImageNet training set, on a scale of 0 to 1 (RGB).
 MEAN = (0.485, 0.456, 0.406)
@@ -45,8 +45,19 @@ def normalization():
 
 
 def interpolation_for(size):
-    """The filter for a crop of ``size`` pixels: bicubic above 256 (section 5.1), as in the table of variants."""
+    """The filter for a crop of ``size`` pixels where no model names one: bicubic above 256 (section 5.1)."""
     return 'bicubic' if size > 256 else 'bilinear'
+
+
+def preprocessing(spec, size=None, ratio=None):
+    """``(size, ratio, interpolation)`` for :class:`Evaluation`: what is given, otherwise what the model wants.
+
+    ``spec`` is the model's row (``net.spec``). Its interpolation is that of its own size; at any other size it is
+    :func:`interpolation_for`'s.
+    """
+    size = spec.crop_size if size is None else size
+    interpolation = spec.interpolation if size == spec.crop_size else interpolation_for(size)
+    return size, spec.crop_ratio if ratio is None else ratio, interpolation
 
 
 def training_transform(name, size, interpolation='bilinear', evaluation=None):

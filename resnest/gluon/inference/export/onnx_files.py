@@ -8,7 +8,7 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replacing
-from resnest.gluon.data.images.transforms import MEAN, STD, interpolation_for
+from resnest.gluon.data.images.transforms import MEAN, STD, preprocessing
 from resnest.gluon.mxnet_private import onnx_graph_maker
 from resnest.runtime import import_extra, set_threads
 
@@ -70,10 +70,10 @@ def _convert(net, path, size, onnx):
     _tidy(graph, net.fc.weight.shape[0], onnx)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=IR_VERSION,
                                    producer_name='resnest')
-    spec = net.spec
+    _, ratio, interpolation = preprocessing(net.spec, size)
     onnx.helper.set_model_props(model, {
-        'model': spec.name, 'image_size': str(size), 'interpolation': interpolation_for(size),
-        'crop_ratio': str(spec.crop_ratio), 'mean': str(MEAN), 'std': str(STD), 'layout': 'RGB, NCHW'})
+        'model': net.spec.name, 'image_size': str(size), 'interpolation': interpolation,
+        'crop_ratio': str(ratio), 'mean': str(MEAN), 'std': str(STD), 'layout': 'RGB, NCHW'})
     return model
 
 

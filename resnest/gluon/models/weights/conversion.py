@@ -5,6 +5,7 @@ Gluon's ``gamma`` and ``beta``, ``conv2.bn0`` is ``conv2.bn``, and ``num_batches
 layouts are the same: the channels of a split-attention convolution are radix-major, those of its second dense
 layer cardinal-major.
 """
+import os
 from pathlib import Path
 
 import mxnet as mx
@@ -13,10 +14,13 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replace_file, save_arrays
 from resnest.gluon.mxnet_private import structural_parameters
+from resnest.reading import one_line, open_plain
 
 from ..zoo import get_model
 from .parameters import read_parameters
+from .params_file import MAGIC
 from .tensor_files import read_tensors, safetensors_bytes
+from .torch_files import without_bfloat16
 
 __all__ = ['TIMM', 'convert', 'to_gluon', 'to_pytorch']
 
@@ -25,7 +29,7 @@ TIMM = {'resnest14d': 'resnest14', 'resnest26d': 'resnest26', 'resnest50d': 'res
         'resnest200e': 'resnest200', 'resnest269e': 'resnest269', 'resnest50d_4s2x40d': 'resnest50_fast_4s2x40d',
         'resnest50d_1s4x24d': 'resnest50_fast_1s4x24d'}
 FORMATS = ('params', 'safetensors')
-GLUON_MAGIC = (0x112).to_bytes(8, 'little')
+GLUON_MAGIC = MAGIC.to_bytes(8, 'little')
 
 
 def convert(source, target, model, to=None):
@@ -45,10 +49,10 @@ def convert(source, target, model, to=None):
     Raises InputError for a file that cannot be read, is not of this network, or has names left over; the
     number of classes and of image channels may be any.
     """
-    source, target = Path(source).expanduser(), Path(target).expanduser()
+    source, target = Path(os.path.expanduser(source)), Path(os.path.expanduser(target))
     to = to or target.suffix[1:]
     if to not in FORMATS:
-        raise InputError(f'{target}: the ending tells no format; use .params or .safetensors, or --to')
+        raise InputError(f'{one_line(target)}: the ending tells no format; use .params or .safetensors, or --to')
     arrays = to_gluon(_read(source), model, source)
     if to == 'params':
         save_arrays(target, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
@@ -66,7 +70,7 @@ def to_gluon(arrays, model, source='the weights'):
     model = TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
     weight, bias = arrays.get('conv1.0.weight'), arrays.get('fc.bias')
     if weight is None or weight.ndim != 4 or bias is None or bias.ndim != 1 or not len(bias) or not weight.shape[1]:
-        raise InputError(f'{source}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '
+        raise InputError(f'{one_line(source)}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '
                          f'{_listed(list(arrays))}')
     net = get_model(model, classes=len(bias), in_channels=weight.shape[1])
     wanted = {name: param.shape for name, param in structural_parameters(net).items()}
@@ -82,7 +86,7 @@ def to_gluon(arrays, model, source='the weights'):
     if kinds:
         problems.append(f'not floating-point: {_listed(kinds)}')
     if problems:
-        raise InputError(f'{source}: not of {model}; ' + '; '.join(problems))
+        raise InputError(f'{one_line(source)}: not of {model}; ' + one_line('; '.join(problems), 1200))
     return {ours: np.ascontiguousarray(arrays[name], '<f4') for ours, name in zip(wanted, theirs)}
 
 
@@ -107,13 +111,15 @@ def pytorch_name(name):
 
 def _read(path):
     """The arrays of a file in any of the three formats."""
-    if not path.is_file():
-        raise InputError(f'{path}: no such file')
-    with open(path, 'rb') as opened:
-        if opened.read(8) != GLUON_MAGIC:
-            return read_tensors(path)
-    return {name: array.asnumpy() for name, array in read_parameters(path).items()}
+    if not os.path.lexists(path):
+        raise InputError(f'{one_line(path)}: no such file')
+    with open_plain(path) as opened:
+        gluon = opened.read(len(GLUON_MAGIC)) == GLUON_MAGIC
+    if not gluon:
+        return read_tensors(path)
+    return {name: without_bfloat16(array) for name, array in read_parameters(path).items()}
 
 
 def _listed(names, most=8):
-    return ', '.join(names[:most]) + (f' … ({len(names)} in all)' if len(names) > most else '')
+    more = f' … ({len(names)} in all)' if len(names) > most else ''
+    return ', '.join(one_line(name, 100) for name in names[:most]) + more

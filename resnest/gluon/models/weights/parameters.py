@@ -1,11 +1,15 @@
 """Files of parameters: into a network, with errors that say what is wrong."""
 import logging
+import os
 from pathlib import Path
 
 import mxnet as mx
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import load_value, structural_parameters
+from resnest.reading import one_line
+
+from .params_file import read_arrays
 
 __all__ = ['count_classes', 'load_parameters', 'read_parameters']
 
@@ -13,29 +17,30 @@ LOG = logging.getLogger(__name__)
 
 
 def read_parameters(path):
-    """The arrays of a ``.params`` file by their names in the network.
+    """The arrays of a ``.params`` file by their names in the network, as :func:`read_arrays` gives them.
 
     Raises InputError for a file that is missing, damaged or something else.
     """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise InputError(f'{path}: no such file; give a .params file of this network')
+    path = Path(os.path.expanduser(path))
+    if not os.path.lexists(path):
+        raise InputError(f'{one_line(path)}: no such file; give a .params file of this network')
     try:
-        stored = mx.nd.load(str(path))
-    except mx.MXNetError:
+        stored = read_arrays(path)
+    except InputError as error:
         remedy = ('scripts/gluon/convert_weights.py makes one of it' if path.suffix in ('.pth', '.pt', '.safetensors')
                   else 'copy or download it again')
-        raise InputError(f'{path}: not a parameter file, or a truncated one; {remedy}') from None
-    if not isinstance(stored, dict):
-        raise InputError(f'{path}: holds no parameter names; save it with net.save_parameters')
-    return {name.split(':', 1)[-1]: value for name, value in stored.items()}       # export() writes arg:, aux:
+        raise InputError(f'{error}; {remedy}') from None
+    named = {name.split(':', 1)[-1]: value for name, value in stored.items()}       # export() writes arg:, aux:
+    if len(named) < len(stored):
+        raise InputError(f'{one_line(path)}: has an arg: and an aux: of the same name; export it again')
+    return named
 
 
 def count_classes(path):
     """For how many classes a ``.params`` file was made; raises InputError as :func:`read_parameters`."""
     bias = read_parameters(path).get('fc.bias')
-    if bias is None:
-        raise InputError(f'{path}: has no classifier (fc.bias); give the .params file of a whole network')
+    if bias is None or bias.ndim != 1:
+        raise InputError(f'{one_line(path)}: has no classifier (fc.bias); give the .params file of a whole network')
     return bias.shape[0]
 
 
@@ -55,8 +60,11 @@ def load_parameters(net, path, ctx=None, other_classes=False):
         initialize that one (MSRAPrelu) instead of raising.
 
     Returns whether the classifier starts anew. Raises InputError for a file that is missing, is not a parameter
-    file, or is of another network; nothing is loaded then.
+    file, or is of another network, and for what is no context; nothing is loaded then.
     """
+    contexts = ctx if isinstance(ctx, (list, tuple)) and ctx else [ctx]
+    if ctx is not None and not all(isinstance(each, mx.Context) for each in contexts):
+        raise InputError(f'ctx must be a Context or a list of them, such as mx.cpu(), got {one_line(repr(ctx))}')
     omitted = getattr(net, 'omitted', ())
     stored = {name: value for name, value in read_parameters(path).items() if name.split('.')[0] not in omitted}
     wanted = structural_parameters(net)
@@ -64,17 +72,17 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     classes_differ = bias is not None and 'fc.bias' in wanted and bias.shape != wanted['fc.bias'].shape
     classifier = ('fc.weight', 'fc.bias') if classes_differ and other_classes else ()
     problems = ([f'it lacks {name}' for name in wanted if name not in stored] +
-                [f'it has {name}, which the network has not' for name in stored if name not in wanted] +
+                [f'it has {one_line(name)}, which the network has not' for name in stored if name not in wanted] +
                 [f'{name} is {stored[name].shape}, the network has {wanted[name].shape}' for name in wanted
                  if name in stored and name not in classifier and stored[name].shape != wanted[name].shape])
     if problems:
         more = f' ({len(problems)} differences)' if len(problems) > 1 else ''
-        hint = f'; it was made for {bias.shape[0]} classes' if classes_differ else ''
-        raise InputError(f'{path}: not of this network: {problems[0]}{more}{hint}')
+        hint = f'; it was made for {bias.size} classes' if classes_differ else ''
+        raise InputError(f'{one_line(path)}: not of this network: {problems[0]}{more}{hint}')
     for name, param in wanted.items():
         if name not in classifier:
-            load_value(param, stored[name], ctx)
+            load_value(param, mx.nd.array(stored[name], dtype=stored[name].dtype), ctx)
     if classifier:
-        LOG.info('%s: the classifier for %d classes starts anew', path, wanted['fc.bias'].shape[0])
+        LOG.info('%s: the classifier for %d classes starts anew', one_line(path), wanted['fc.bias'].shape[0])
         net.fc.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=net.bn1.gamma.list_ctx(), force_reinit=True)
     return bool(classifier)

@@ -9,16 +9,17 @@ import hashlib
 import logging
 import os
 import shutil
-import zipfile
-import zlib
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.files import replacing
+from resnest.files import replacing, require_replaceable
+from resnest.reading import one_line, open_plain
 
 from ..variants import VARIANTS
+from .archives import copy_member
 from .downloading import download, locked
 from .parameters import load_parameters
+from .params_file import LARGEST
 
 __all__ = ['ROOT', 'URL', 'load_pretrained', 'model_file', 'purge']
 
@@ -45,32 +46,37 @@ def model_file(spec, root=ROOT):
     damaged file is named (logging, as a warning) and fetched again once.
     """
     if spec.sha1 is None:
-        raise InputError(f'no weights are published for {spec.name}; train it, or pass the path of a .params file')
+        changed = ' with other values of what makes it' if VARIANTS.get(spec.name, spec).sha1 else ''
+        raise InputError(f'no weights are published for {spec.name}{changed}; train it, or pass the path of a .params '
+                         'file')
     folder = _folder(root)
     path = folder / f'{spec.file}.params'
-    if path.is_file() and _sha1(path) == spec.sha1:
-        return path
     url = _url(spec)
     try:
+        if _is_whole(path, spec.sha1):
+            return path
         folder.mkdir(parents=True, exist_ok=True)
+        require_replaceable(path)
         with locked(folder / f'{spec.file}.zip.part') as archive:
-            if not (path.is_file() and _sha1(path) == spec.sha1):       # nobody fetched it while we waited
+            if not _is_whole(path, spec.sha1):      # nobody fetched it while we waited
                 _obtain(spec, path, url, archive)
     except InputError as error:
         damaged = f'{path} is {_appearance(path)}, and ' if path.is_file() else ''
-        raise InputError(f'{damaged}cannot get {path.name} from {url} ({error}); put the file, or its .zip, '
-                         f'into {folder}, or pass its path') from None
+        raise InputError(f'{one_line(damaged)}cannot get {path.name} from {one_line(url)} ({error}); put the file, or '
+                         f'its .zip, into {one_line(folder)}, or pass its path') from None
     except OSError as error:
-        raise InputError(f'cannot get {path.name} into {folder}: {error.strerror or error}; choose another folder '
-                         'with root= or RESNEST_HOME, or make room') from None
+        where = f'{one_line(error.filename)}: ' if error.filename else ''
+        raise InputError(f'cannot get {path.name} into {one_line(folder)}: {where}{error.strerror or error}; choose '
+                         'another folder with root= or RESNEST_HOME, or make room') from None
     return path
 
 
 def purge(root=ROOT):
     """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
-    files = [_folder(root) / f'{spec.file}{ending}' for spec in VARIANTS.values() if spec.sha1
-             for ending in ('.params', '.zip', '.zip.part', '.params.part')]
-    found = [path for path in files if path.is_file()]
+    folder = _folder(root)
+    found = [path for spec in VARIANTS.values() if spec.sha1
+             for ending in ('.params', '.zip', '.zip.part', '.params.*.part')
+             for path in sorted(folder.glob(spec.file + ending)) if path.is_file()]
     for path in found:
         path.unlink()
     return found
@@ -80,7 +86,9 @@ def _folder(root):
     if str(root) == ROOT:
         home = os.environ.get('MXNET_HOME')
         root = os.environ.get('RESNEST_HOME') or (os.path.join(home, 'models') if home else ROOT)
-    return Path(root).expanduser()
+    if not isinstance(root, (str, os.PathLike)) or '\0' in str(root):
+        raise InputError(f'root must be the path of a folder, got {one_line(repr(root))}')
+    return Path(os.path.expanduser(root))
 
 
 def _url(spec):
@@ -91,12 +99,12 @@ def _url(spec):
 
 def _obtain(spec, path, url, archive):
     """Make ``path`` from a file that lies there or on a mirror's path, otherwise from the network."""
-    online = url.startswith(('http://', 'https://'))
+    online = url.lower().startswith(('http://', 'https://'))
     if path.is_file():
         LOG.warning('%s: %s, its sha1 is not %s; getting it again', path, _appearance(path), spec.sha1)
     sources = [path.with_suffix('.zip')]
     if not online:
-        mirrored = Path(url).expanduser()
+        mirrored = Path(os.path.expanduser(url))
         sources += [mirrored.with_suffix('.params'), mirrored]
     for source in sources:
         if source.is_file() and source != path:
@@ -121,38 +129,36 @@ class _Damaged(Exception):
 
 
 def _unpack(source, path, sha1):
-    """Put the parameters of an archive, or of a plain file, to ``path``; returns what is wrong, None if all is well.
-
-    Only the member of exactly that name is read, and written to ``path``: no member can choose where it goes.
-    """
+    """Put the parameters of an archive, or of a plain file, to ``path``; returns what is wrong, None if all is well."""
     source = Path(source)
     try:
-        with replacing(path) as part:
+        with replacing(path) as part, open_plain(source) as opened, open(part, 'wb') as target:
             if source.suffix == '.params':
-                shutil.copyfile(source, part)
-            else:
-                with zipfile.ZipFile(source) as opened, opened.open(path.name) as member, open(part, 'wb') as target:
-                    shutil.copyfileobj(member, target)
-            if _sha1(part) != sha1:
+                if os.fstat(opened.fileno()).st_size > LARGEST:
+                    raise _Damaged(f'larger than {LARGEST} bytes')
+                shutil.copyfileobj(opened, target)
+            elif problem := copy_member(opened, path.name, target, LARGEST):
+                raise _Damaged(problem if problem.startswith('the archive') else f'{_appearance(source)}, {problem}')
+            target.flush()
+            if not _is_whole(part, sha1):
                 raise _Damaged(f'{_appearance(part)}, the sha1 of {path.name} is not {sha1}')
         return None
     except _Damaged as error:
         return str(error)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError):
-        return f'{_appearance(source)}, not a whole zip archive'
-    except KeyError:
-        return f'the archive has no {path.name}'
 
 
 def _appearance(path):
     """What a file that is not the wanted one seems to be."""
-    with open(path, 'rb') as opened:
-        return 'a web page' if opened.read(512).lstrip().startswith(b'<') else 'damaged'
+    with open_plain(path) as opened:
+        return 'a web page' if (opened.read(512) or b'').lstrip().startswith(b'<') else 'damaged'
 
 
-def _sha1(path):
+def _is_whole(path, sha1):
+    """Whether a plain file of that sha1, of no more than 4 GB, is there."""
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        return False
     digest = hashlib.sha1(usedforsecurity=False)
-    with open(path, 'rb') as opened:
+    with open_plain(path) as opened:
         while piece := opened.read(1 << 20):
             digest.update(piece)
-    return digest.hexdigest()
+    return digest.hexdigest() == sha1

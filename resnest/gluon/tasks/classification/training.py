@@ -9,9 +9,9 @@ from resnest.gluon.data import (
     Evaluation,
     Loader,
     evaluation_batches,
-    interpolation_for,
     local_batches,
     open_pair,
+    preprocessing,
     training_batches,
     training_transform,
     with_normalization,
@@ -96,8 +96,8 @@ class _OnShards(Classification):
     def __init__(self, network, twin, config, device, job, train, val):
         super().__init__(network, twin, config, device)
         self._job, self._train, self._val = job, train, val
-        interpolation = interpolation_for(config.input_size)
-        self._crop = Evaluation(config.input_size, config.crop_ratio, interpolation)
+        size, ratio, interpolation = preprocessing(network.spec, config.input_size, config.crop_ratio)
+        self._crop = Evaluation(size, ratio, interpolation)
         self._augment = training_transform(config.augment, self._crop.size, interpolation, evaluation=self._crop)
         self._local_steps = config.sharding == 'local' and min(job.gather(len(train) // config.batch_size, 'steps'))
 

@@ -3,14 +3,14 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError, SharedError
-from resnest.gluon.data import evaluation_batches, normalization, with_normalization
+from resnest.gluon.data import Evaluation, evaluation_batches, normalization, preprocessing, with_normalization
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.inference.optimized.optimization import optimize
 from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, find_variant
 
 from .evaluation import COUNTS
 
-__all__ = ['OnnxNet', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle']
+__all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle']
 
 DEFAULT_MODEL = 'resnest50'
 
@@ -32,6 +32,11 @@ def settle(model=None, size=None, ratio=None, exported=None):
     if ratio is None:
         ratio = _number(told.get('crop_ratio'), float) or spec.crop_ratio
     return model, size, ratio
+
+
+def crop_of(model, size, ratio):
+    """The :class:`.Evaluation` transform of a model, as :func:`settle` found size and ratio."""
+    return Evaluation(*preprocessing(find_variant(model), size, ratio))
 
 
 def _number(text, kind):

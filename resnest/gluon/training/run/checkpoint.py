@@ -98,7 +98,7 @@ def read(path, folder):
 
 def prune(folder, keep):
     """Remove all but the newest ``keep`` checkpoints, and what a process that was killed while saving has left."""
-    for path in (*found(folder)[:-keep], *Path(folder).glob('checkpoint-*.npz.part')):
+    for path in (*found(folder)[:-keep], *Path(folder).glob('checkpoint-*.part')):
         with contextlib.suppress(OSError):
             path.unlink()
 
