@@ -3,7 +3,10 @@ import json
 
 import mxnet as mx
 
-__all__ = ['Node', 'from_symbol', 'to_symbol', 'users', 'vectors', 'walk']
+__all__ = ['INPUT', 'LINEAR', 'Node', 'from_symbol', 'output_name', 'to_symbol', 'users', 'vectors', 'walk']
+
+INPUT = 'data'      # the name of the variable that is the images; all others are parameters
+LINEAR = ('Convolution', 'FullyConnected')      # they read a map, a weight and, unless they say no_bias, a bias
 
 
 class Node:
@@ -25,6 +28,19 @@ class Node:
     def flag(self, name, default=False):
         """The boolean attribute ``name``."""
         return self.attrs.get(name, str(default)) in ('True', 'true', '1')
+
+    @property
+    def is_parameter(self):
+        """Whether it is a variable with a value: not an operator, nor the images."""
+        return self.op == 'null' and self.name != INPUT
+
+    @property
+    def layer(self):
+        """What the network calls the layer of a linear operator: ``layer1.0.conv1`` of ``layer1.0.conv1.weight``.
+
+        That is how Gluon names parameters; where a weight's name has no parts, it is the node's own name.
+        """
+        return self.inputs[1][0].name.rpartition('.')[0] or self.name
 
 
 def from_symbol(symbol):
@@ -66,10 +82,15 @@ def vectors(outputs):
     """Ids of the nodes with one value a channel: global poolings, and what is computed from such nodes alone."""
     found = set()
     for node in walk(outputs):
-        data = [id(child) for child, _ in node.inputs if child.op != 'null' or child.name == 'data']
+        data = [id(child) for child, _ in node.inputs if not child.is_parameter]
         if node.flag('global_pool') or node.op == 'split_attention_pool' or data and found.issuperset(data):
             found.add(id(node))
     return found
+
+
+def output_name(name):
+    """What mxnet calls the first output of the node ``name``."""
+    return f'{name}_output'
 
 
 def to_symbol(outputs):
