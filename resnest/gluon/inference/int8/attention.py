@@ -66,7 +66,7 @@ def _before(node, *operators):
 
 def _is_layer(node, activations):
     """Whether a node is a convolution with a bias that is fused with such activations and nothing else."""
-    inside = [each for graph in node.subgraphs or () for each in graph['nodes'] if each['op'] != 'null']
+    inside = [each for graph in node.subgraphs for each in walk(graph) if each.op != 'null']
     return (node.op == '_sg_mkldnn_conv' and len(node.inputs) == 3
-            and [each['op'] for each in inside] == ['Convolution', *('Activation' for _ in activations)]
-            and all(each['attrs']['act_type'] == wanted for each, wanted in zip(inside[1:], activations)))
+            and [each.op for each in inside] == ['Convolution', *('Activation' for _ in activations)]
+            and all(each.attrs['act_type'] == wanted for each, wanted in zip(inside[1:], activations)))
