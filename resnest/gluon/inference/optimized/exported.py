@@ -1,14 +1,17 @@
 """The three files of an exported network, written and read back: what is read is checked before mxnet sees it."""
+import contextlib
 import hashlib
 import json
 import math
+import os
+import warnings
 from pathlib import Path
 
 import mxnet as mx
 
 from resnest.errors import InputError
 from resnest.files import replace_file, save_arrays
-from resnest.gluon.models.weights.params_file import BFLOAT16, read_arrays
+from resnest.gluon.models.weights.params_file import BFLOAT16, LARGEST, read_arrays
 from resnest.gluon.nn import native
 from resnest.reading import one_line, open_plain, parse_json, read_json, read_text
 
@@ -78,10 +81,12 @@ def read(prefix):
     try:
         symbol = to_symbol(outputs)
         shapes = {INPUT: tuple(about['example_shape']), **{name: value.shape for name, value in values.items()}}
-        shape, = symbol.infer_shape(**shapes)[1] or [()]
+        with contextlib.redirect_stdout(None), warnings.catch_warnings():       # mxnet prints beside what it raises
+            warnings.simplefilter('ignore')
+            shape, = symbol.infer_shape(**shapes)[1] or [()]
     except (mx.MXNetError, ValueError) as error:
         raise InputError(f'{symbol_file}: its layers do not fit each other: {last_line(error)}') from None
-    if len(shape) < 2 or shape[0] != about['example_shape'][0]:
+    if not shape or len(shape) < 2 or shape[0] != about['example_shape'][0]:
         raise InputError(f'{symbol_file}: its output is {shape}, not a row for each image')
     return symbol, {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()}, about
 
@@ -103,11 +108,14 @@ def _read_about(path):
 
 
 def _digest(path):
+    """The hash of a file; raises InputError for one that is larger than any that is read."""
+    digest = hashlib.sha256()
     with open_plain(path) as opened:
-        digest = hashlib.sha256()
+        if os.fstat(opened.fileno()).st_size > LARGEST:
+            raise InputError(f'{path}: larger than {LARGEST} bytes; export writes no such file')
         while data := opened.read(1 << 20):
             digest.update(data)
-        return digest.hexdigest()
+    return digest.hexdigest()
 
 
 def _read_values(path):

@@ -104,8 +104,8 @@ def _check_ranges(node, *places):
 
 
 def _check_limits(node):
-    low, high = (float(node.attrs[name]) for name in ('min_calib_range', 'max_calib_range'))
-    if not low <= 0 <= high:
+    low, high = (node.attrs.get(name) for name in LIMITS)
+    if low is None or high is None or not float(low) <= 0 <= float(high):
         raise ValueError(f'no range is from {low} to {high}')
 
 
@@ -243,7 +243,7 @@ OPERATORS = {
     'split_attention_sum': Operator(_plain(FLOAT32, FLOAT32), RADIX, ('radix',)),
     'split_attention_int8': Operator(_attention, {**RADIX, 'cardinality': COUNT, 'scaled': '[01]', 'range': NUMBER},
                                      ('radix', 'cardinality', 'scaled', 'range')),
-    '_contrib_quantize_v2': Operator(_quantize, {**LIMITS, 'out_type': 'auto'}, (*LIMITS, 'out_type')),
+    '_contrib_quantize_v2': Operator(_quantize, {**LIMITS, 'out_type': 'auto'}, ('out_type',)),
     '_contrib_dequantize': Operator(_dequantize),
     '_contrib_quantized_pooling': Operator(_quantized, POOLING, ('kernel', 'pool_type')),
     '_contrib_quantized_flatten': Operator(_quantized),
