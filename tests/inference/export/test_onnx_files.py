@@ -70,7 +70,7 @@ def test_damaged_files_and_other_images_are_refused(exported, tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(InputError, match=f'{name}: onnxruntime cannot load it'):
             OnnxNet(tmp_path / name)
-    with pytest.raises(InputError, match='no: onnxruntime cannot load it'):
+    with pytest.raises(InputError, match='no: .*No such file'):
         OnnxNet(tmp_path / 'no')
     with pytest.raises(InputError, match=r'cannot run it on \(1, 4, 32, 32\)'):
         OnnxNet(exported[1])(images(1, 4, 32, 32))
