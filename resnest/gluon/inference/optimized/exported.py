@@ -123,7 +123,7 @@ def _read_values(path):
     values = {}
     for name, value in read_arrays(path).items():
         kind, _, name = name.partition(':')
-        if kind != 'arg' or name in values or _kind(value) is None or not value.shape:
+        if kind != 'arg' or name == INPUT or _kind(value) is None or not value.shape:
             raise InputError(f'{path}: not written by export, or damaged: the array {one_line(name)}')
         values[name] = value
     return values
