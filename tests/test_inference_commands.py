@@ -37,6 +37,7 @@ def words(squares, *more):
 
 @pytest.mark.slow
 def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
+    verify = script_main('gluon/verify.py')
     done = script('gluon/export.py', '--model', 'resnest14', '--num-classes', 4, '--resume', weights, '--crop-size', 32,
                   '--output', tmp_path / 'x.onnx')
     assert done.returncode == 0, done.stderr
@@ -44,8 +45,7 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
     found = []
     file_alone = ('--rec-dir', squares, '--crop-ratio', 1, '--engine', 'onnxruntime', tmp_path / 'x.onnx')
     for number, given in enumerate((words(squares, '--resume', weights), file_alone)):
-        done = script('gluon/verify.py', *given, '--json', tmp_path / f'{number}.json')
-        assert done.returncode == 0, done.stderr
+        verify(list(map(str, (*given, '--json', tmp_path / f'{number}.json'))))
         found.append(read_json(tmp_path / f'{number}.json'))
     assert [found[0][key] for key in COUNTS] == [found[1][key] for key in COUNTS]
     assert [result['engine'] for result in found] == ['gluon', 'onnxruntime']
@@ -60,8 +60,9 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
 
 @pytest.mark.slow
 def test_int8_is_calibrated_as_asked(weights, squares, tmp_path, monkeypatch):
-    for module in ('verify', 'export'):     # random weights agree with nothing: every layer in int8
-        monkeypatch.setattr(f'resnest.gluon.inference.{module}.optimize', functools.partial(optimize, agreement=0))
+    for module in ('tasks.classification.verification', 'inference.export.symbol_files'):
+        # Random weights agree with nothing: every layer in int8.
+        monkeypatch.setattr(f'resnest.gluon.{module}.optimize', functools.partial(optimize, agreement=0))
     int8 = ('--precision', 'int8', '--calibration-mode', 'entropy', '--calibration-images', 16, '--resume', weights)
     for name, given in {'verify': (*words(squares, '--limit', 8), '--json', tmp_path / 'x.json'),
                         'export': ('--model', 'resnest14', '--num-classes', 4, '--rec-dir', squares, '--crop-size', 32,

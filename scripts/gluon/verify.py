@@ -68,7 +68,7 @@ def main(arguments=None):
     device = choose_device(options.no_cuda or bool(file), job.local_rank)
     settings = {'model': model, 'engine': engine, 'precision': options.precision, 'crop_size': size}
     if file:
-        net = verify.onnx_engine(exported, classes, size)
+        net = verify.onnx_engine(exported, classes)
     else:
         network, images = get_model(model, classes=classes, pretrained=options.resume or True, ctx=device), None
         if options.precision != 'float32':

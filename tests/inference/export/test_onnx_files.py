@@ -70,7 +70,100 @@ def test_damaged_files_and_other_images_are_refused(exported, tmp_path):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(InputError, match=f'{name}: onnxruntime cannot load it'):
             OnnxNet(tmp_path / name)
-    with pytest.raises(InputError, match='no: onnxruntime cannot load it'):
+    with pytest.raises(InputError, match='no: .*No such file'):
         OnnxNet(tmp_path / 'no')
     with pytest.raises(InputError, match=r'cannot run it on \(1, 4, 32, 32\)'):
         OnnxNet(exported[1])(images(1, 4, 32, 32))
+
+
+def info(name, sides, kind=onnx.TensorProto.FLOAT):
+    return onnx.helper.make_tensor_value_info(name, kind, sides)
+
+
+def write(path, inputs, outputs, nodes, weights=(), **settings):
+    """A file of these parts."""
+    graph = onnx.helper.make_graph(nodes, 'g', inputs, outputs, weights)
+    model = onnx.helper.make_model(graph, **{'ir_version': 7, 'opset_imports': [onnx.helper.make_opsetid('', 13)],
+                                             **settings})
+    onnx.save(model, str(path))
+    return path
+
+
+POOL = [onnx.helper.make_node('GlobalAveragePool', ['data'], ['x']), onnx.helper.make_node('Flatten', ['x'], ['y'])]
+IMAGES, LOGITS = info('data', ['N', 3, 'H', 'W']), info('y', ['N', 3])
+
+
+def pooled(shape):
+    """The classifier, with its rows in another shape."""
+    sides = onnx.numpy_helper.from_array(np.array(shape), 's')
+    return dict(nodes=[POOL[0], onnx.helper.make_node('Reshape', ['x', 's'], ['y'])], weights=[sides])
+
+
+def test_a_file_of_its_operators_is_run(tmp_path):
+    net = OnnxNet(write(tmp_path / 'x.onnx', [IMAGES], [LOGITS], POOL))
+    x = images(2, 3, 20, 18)
+    np.testing.assert_allclose(net(x).asnumpy(), x.asnumpy().mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
+    assert (net.channels, net.classes) == (3, 3)
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(inputs=[IMAGES, info('more', ['N', 3, 'H', 'W'])]), '2 inputs and 1 outputs'),
+    (dict(inputs=[]), '0 inputs'), (dict(outputs=[LOGITS, info('x', ['N', 3, 1, 1])]), '1 inputs and 2 outputs'),
+    (dict(inputs=[info('data', ['N', 3, 'H'])]), r'data is no array \(N, C, H, W\)'),
+    (dict(inputs=[info('data', ['N', 3, 32, 32])]), 'data is no array'),
+    (dict(inputs=[info('data', None)]), 'data is no array'),
+    (dict(inputs=[info('data', [1, 3, 'H', 'W'])]), 'data is no array'),
+    (dict(inputs=[info('data', ['N', 3, 'H', 'W'], onnx.TensorProto.DOUBLE)]), 'data is no array .* of float32'),
+    (dict(inputs=[onnx.helper.make_tensor_sequence_value_info('data', onnx.TensorProto.FLOAT, ['N', 3, 'H', 'W'])]),
+     'data is no array'),
+    (dict(outputs=[info('y', ['N', 3, 1, 1])]), r'y is no array \(N, classes\)'),
+    (dict(outputs=[info('y', ['N', 3], onnx.TensorProto.INT64)]), 'y is no array'),
+    (dict(outputs=[info('data', ['N', 3])]), 'no node makes its output'),
+    (dict(nodes=[*POOL, POOL[1]]), 'its outputs are others'), (dict(nodes=POOL[::-1]), 'its inputs are not there'),
+    (dict(nodes=[POOL[0], onnx.helper.make_node('Loop', ['x'], ['y'])]), 'no such operator'),
+    (dict(nodes=[POOL[0], onnx.helper.make_node('Flatten', ['x'], ['y'], domain='other')]), 'no such operator'),
+    (dict(nodes=[onnx.helper.make_node('MaxPool', ['data'], ['x'], kernel_shape=[3, 3], strides=[0, 1],
+                                       pads=[1, 1, 1, 1]), POOL[1]]), r'no attribute strides = \[0, 1\]'),
+    (dict(nodes=[onnx.helper.make_node('MaxPool', ['data'], ['x'], kernel_shape=[3, 3], strides=[1, 1],
+                                       pads=[1, 1, 1, 2]), POOL[1]]), 'pads more than its window'),
+    (dict(nodes=[onnx.helper.make_node('MaxPool', ['data'], ['x'], kernel_shape=[3, 3]), POOL[1]]),
+     'an attribute is missing'),
+    (pooled([2 ** 40, -1, 1, 1]), 'has no shape'), (pooled([0, -1]), 'has no shape'),
+    (dict(opset_imports=[onnx.helper.make_opsetid('', 19)]), 'not of opset 13'),
+    (dict(opset_imports=[onnx.helper.make_opsetid('', 13), onnx.helper.make_opsetid('x', 1)]), 'not of opset 13'),
+])
+def test_files_of_other_things_are_refused(tmp_path, change, words):
+    parts = {'inputs': [IMAGES], 'outputs': [LOGITS], 'nodes': POOL, **change}
+    with pytest.raises(InputError, match=rf'x\.onnx: onnxruntime cannot load it: .*{words}') as raised:
+        OnnxNet(write(tmp_path / 'x.onnx', **parts))
+    assert '\n' not in str(raised.value)
+
+
+@pytest.mark.parametrize('change', [
+    dict(dims=[2 ** 40]), dict(dims=[-3]), dict(dims=[]), dict(data_type=onnx.TensorProto.STRING), dict(float_data=[]),
+    dict(data_location=onnx.TensorProto.EXTERNAL), dict(raw_data=b'1234')], ids=str)
+def test_damaged_weights_are_refused(tmp_path, change):
+    weight = onnx.helper.make_tensor('w', onnx.TensorProto.FLOAT, [1, 3, 1, 1], np.ones(3))
+    for name, value in change.items():
+        weight.ClearField(name)
+        getattr(weight, name).extend(value) if isinstance(value, list) else setattr(weight, name, value)
+    nodes = [POOL[0], onnx.helper.make_node('Mul', ['x', 'w'], ['z']), onnx.helper.make_node('Flatten', ['z'], ['y'])]
+    with pytest.raises(InputError, match='the weight w is damaged'):
+        OnnxNet(write(tmp_path / 'x.onnx', [IMAGES], [LOGITS], nodes, [weight]))
+
+
+def test_what_is_no_row_for_each_image_is_refused_when_it_runs(tmp_path):
+    """The file says (N, 3), its operators give one row for all images, or other classes."""
+    net = OnnxNet(write(tmp_path / 'x.onnx', [IMAGES], [info('y', ['N', 4])], POOL))
+    with pytest.raises(InputError, match=r'x\.onnx: it gives \(2, 3\) of float32 for 2 images, not their logits'):
+        net(images(2, 3, 20, 20))
+    for x in (np.zeros((2, 3, 20, 20)), np.zeros((2, 3, 20), 'float32'), np.zeros((0, 3, 20, 20), 'float32')):
+        with pytest.raises(InputError, match=r'cannot run it on .*: it takes float32 \(N, 3, H, W\)'):
+            net.run(x)
+    weight = onnx.helper.make_tensor('w', onnx.TensorProto.FLOAT, [2, 3, 1, 1], np.ones(6))
+    nodes = [POOL[0], onnx.helper.make_node('Mul', ['x', 'w'], ['z']), onnx.helper.make_node('Flatten', ['z'], ['y'])]
+    net = OnnxNet(write(tmp_path / 'x.onnx', [IMAGES], [LOGITS], nodes, [weight]))
+    with pytest.raises(InputError, match=r'it gives \(2, 3\) of float32 for 1 images'):
+        net(images(1, 3, 20, 20))
+    with pytest.raises(InputError, match=r'onnxruntime cannot run it on \(3, 3, 20, 20\)'):
+        net(images(3, 3, 20, 20))

@@ -1,4 +1,5 @@
 """int8 networks against the float32 logits: which layers are left, with and without the native operators."""
+import functools
 import os
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import with_normalization
 from resnest.gluon.inference import load, optimize
-from resnest.gluon.inference.int8.ranges import find_ranges
+from resnest.gluon.inference.int8.ranges import find_ranges, run
+from resnest.gluon.inference.passes.graph import from_symbol, output_name, walk
 from resnest.gluon.models import ResNet, VariantSpec
 from resnest.gluon.nn import native
 
@@ -20,8 +22,10 @@ from ...conftest import ROOT, TINY, randomize
 compiled = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
                               reason='no C++ compiler to build the native operators with')
 EITHER = [pytest.param(True, marks=compiled, id='native'), pytest.param(False, id='pure')]
-VARIANTS = {'radix 0': dict(radix=0), 'radix 1': dict(radix=1), 'radix 2': {}, 'radix 4': dict(radix=4),
-            'cardinality 2': dict(cardinality=2), 'pooling first': dict(avd_first=True)}
+# Settings, and how far int8 may be from float32.
+VARIANTS = {'radix 0': (dict(radix=0), 0.11), 'radix 1': (dict(radix=1), 0.12), 'radix 2': ({}, 0.13),
+            'radix 4': (dict(radix=4), 0.3), 'cardinality 2': (dict(cardinality=2), 0.21),
+            'pooling first': (dict(avd_first=True), 0.13)}
 
 
 def network(**settings):
@@ -35,8 +39,9 @@ def images(count, size=32, seed=1):
     return mx.nd.array(patterns.repeat(size // 4, axis=2).repeat(size // 4, axis=3))
 
 
+@functools.lru_cache(maxsize=1)
 def decided():
-    """A network whose classes are what its features differ most in, and images that it is sure of."""
+    """A network whose classes are what its features differ most in, and images that it is sure of; leave it alone."""
     net, x = network(), images(300)
     features = net.maxpool(net.relu(net.bn1(net.conv1(x))))
     for stage in (net.layer1, net.layer2, net.layer3, net.layer4, net.avgpool, net.flat):
@@ -57,29 +62,95 @@ def distance(found, wanted):
     return np.sqrt(np.square(found - wanted).mean() / np.square(wanted).mean())
 
 
-def spoil(net):
-    """Let one channel dwarf its neighbours and undo that in the next layer: the logits stay, int8 loses the others."""
+@functools.lru_cache(maxsize=1)
+def spoiled():
+    """The same, where one channel dwarfs its neighbours, which the next layer undoes: int8 loses the others."""
+    (decided_net, x), net = decided(), network()
+    for param, value in zip(net.collect_params().values(), decided_net.collect_params().values()):
+        param.set_data(value.data())
     norm, reader = net.conv1[4], net.conv1[6]
     factor = np.ones(norm.gamma.shape[0], dtype='float32')
     factor[0] = 1e4
     for param, scale in ((norm.gamma, factor), (norm.beta, factor), (reader.weight, 1 / factor[None, :, None, None])):
         param.set_data(param.data() * mx.nd.array(scale))
-    return net
+    return net, x
 
 
-@pytest.mark.parametrize('native_operators', EITHER)
-@pytest.mark.parametrize('settings', VARIANTS.values(), ids=list(VARIANTS))
-def test_logits_stay_close(settings, native_operators):
-    net = network(**settings)
+def quantized(settings):
+    """A network, and what int8 makes of it, calibrated with ``images(24)``, without and with the native operators."""
+    return _quantized(tuple(settings.items()))
+
+
+@functools.lru_cache
+def _quantized(settings):
+    net, x = network(**dict(settings)), images(24)
+    kinds = (False, True) if shutil.which(os.environ.get('CXX') or 'g++') else (False,)
+    return net, [optimize(net, x, 'int8', [x], native=kind, agreement=0) for kind in kinds]
+
+
+@pytest.mark.parametrize('settings, allowed', VARIANTS.values(), ids=list(VARIANTS))
+def test_logits_stay_close(settings, allowed):
+    """To those of float32 as the rounding of each layer allows; a third more than what one machine showed."""
+    x, other = images(24), images(3, 48, seed=2)        # and another batch and size than it was calibrated with
+    net, networks = quantized(settings)
+    wanted, other_wanted = net(x).asnumpy(), net(other).asnumpy()
+    for made, fused in zip(networks, (False, settings.get('radix') != 0)):
+        assert made.report['in_float32'] == []
+        assert made.report['native_operators'] == fused
+        assert made.symbol.tojson().count('"op": "split_attention_int8"') == (4 if fused else 0)
+        assert distance(made(x).asnumpy(), wanted) < allowed
+        assert distance(made(other).asnumpy(), other_wanted) < allowed / 2
+
+
+def attention_arrays(made, x):
+    """For each split attention the int8 array that goes into it, what comes out of it and the pooling behind it as real
+    numbers, and the step between two of these."""
+    seen = {}
+    run(made.symbol, made.args, {}, [x], lambda name, array: seen.update({name: array.asnumpy()}))
+    nodes = walk(from_symbol(made.symbol))
+    if made.native:
+        pooled = {id(node.inputs[0][0]): node for node in nodes if node.op == '_contrib_quantized_pooling'}
+        found = [(node.inputs[0][0], pooled.get(id(node), node), node.attrs['range'])
+                 for node in nodes if node.op == 'split_attention_int8']
+    else:
+        found = [(node.inputs[0][0], last, last.attrs['max_calib_range']) for node, last in zip(
+            [node for node in nodes if node.op == '_contrib_dequantize'],
+            [node for node in nodes if node.op == '_contrib_quantize_v2'][1:])]
+    arrays = []
+    for first, last, limit in found:
+        values = seen[output_name(last.name)]
+        step = float(limit) / (255.5 if values.dtype == np.uint8 else 127.5)
+        arrays.append((seen[output_name(first.name)], values * step, step))
+    return arrays
+
+
+@compiled
+@pytest.mark.parametrize('settings', [*(settings for settings, _ in VARIANTS.values()), dict(avd=False),
+                                      dict(avd=False, radix=4, cardinality=2)], ids=str)
+def test_native_equals_pure(settings):
+    """From one int8 array both make the same but for their steps' rounding; with a pooling behind it, the native one
+    rounds before and after it, and each is cut off at a range of its own."""
     x = images(24)
-    made = optimize(net, x, 'int8', [x], native=native_operators, agreement=0)
-    assert made.report['in_float32'] == []
-    assert made.report['native_operators'] == (native_operators and settings.get('radix') != 0)
-    operators = made.symbol.tojson()
-    assert operators.count('"op": "split_attention_int8"') == (4 if made.report['native_operators'] else 0)
-    assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.3
-    x = images(3, 48, seed=2)       # another batch and size than it was calibrated with
-    assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.3
+    _, (pure, fused) = quantized(settings)
+    if settings.get('radix') == 0:
+        np.testing.assert_array_equal(fused(x).asnumpy(), pure(x).asnumpy())
+        return
+    pairs = list(zip(attention_arrays(pure, x), attention_arrays(fused, x)))
+    assert len(pairs) == 4
+    radix = settings.get('radix')
+    np.testing.assert_array_equal(pairs[0][0][0], pairs[0][1][0])
+    early = settings.get('avd', True) and not settings.get('avd_first')     # pooled behind it, but for stage 1
+    for stage, ((source, wanted, step), (other, found, own_step)) in enumerate(pairs):
+        if np.array_equal(source, other):
+            difference = np.abs(found - wanted)
+            if early and stage:
+                assert (difference < 1.001 * own_step + 0.501 * step).mean() > 0.99
+            elif step == pytest.approx(own_step, rel=1e-6):
+                assert difference.max() < 1.001 * step
+                assert (difference > 0.5 * step).mean() < 1e-3
+            else:       # the pure network has a sign for what rounding left below zero
+                assert difference.max() < 0.501 * (step + own_step)
+    assert distance(fused(x).asnumpy(), pure(x).asnumpy()) < (0.06 if early else 0.01 if radix != 4 else 0.05)
 
 
 class Tanh(mx.gluon.HybridBlock):
@@ -94,13 +165,12 @@ def test_attention_with_a_normalization_that_is_not_folded_is_not_fused():
         Tanh() if in_channels == 32 else mx.gluon.nn.BatchNorm(in_channels=in_channels))))
     made = optimize(net, images(4), 'int8', [images(24)], native=True, agreement=0)
     assert '"op": "tanh"' in made.symbol.tojson()
-    assert distance(made(images(24)).asnumpy(), net(images(24)).asnumpy()) < 0.3
+    assert distance(made(images(24)).asnumpy(), net(images(24)).asnumpy()) < 0.12
 
 
 @pytest.mark.parametrize('native_operators', EITHER)
 def test_the_layers_that_int8_harms_are_left_in_float32(native_operators):
-    net, x = decided()
-    spoil(net)
+    net, x = spoiled()
     wanted = net(x).asnumpy().argmax(axis=1)
     assert len(set(wanted)) == 6
     bad = optimize(net, x, 'int8', [x], native=native_operators, agreement=0)
@@ -140,7 +210,7 @@ def test_uint8_images_behind_the_normalization(native_operators):
     net = with_normalization(network())
     x = mx.nd.array(np.random.default_rng(0).integers(0, 256, (8, 32, 32, 3)), dtype='uint8')
     made = optimize(net, x, 'int8', [x], native=native_operators, agreement=0)
-    assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.2
+    assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.19
 
 
 def test_naive_ranges_are_the_extremes(tiny):
@@ -178,38 +248,43 @@ def test_entropy_ranges_know_nothing_of_batches():
     assert parts['same_output'][1] > 2
 
 
-FRESH = """
-import mxnet as mx, sys
-{before}
-net = {load}
-print(net(mx.nd.load({x!r})[0]).argmax(axis=1).asnumpy().astype(int).tolist())
-"""
-
-
-def fresh(code, **environment):
+def fresh(before, nets, data, **environment):
+    """Run the networks, as code, on the images in the file ``data``, all in one other process; prints their classes."""
+    code = '\n'.join(['import mxnet as mx', before, f'x = mx.nd.load({data!r})[0]', *(
+        f'print(({net})(x).argmax(axis=1).asnumpy().astype(int).tolist())' for net in nets)])
     return subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd='/', check=False,
                           env={**os.environ, 'PYTHONPATH': str(ROOT), **environment})
 
 
-@pytest.mark.parametrize('native_operators', EITHER)
-def test_exported_files_in_a_fresh_process(tmp_path, native_operators):
+def test_exported_files_in_a_fresh_process(tmp_path):
+    """With this package, and without it: the pure ones by mxnet alone, the native ones after their library."""
     net, x = decided()
-    made = optimize(net, x, 'int8', [x], native=native_operators, agreement=0)
-    prefix, data = str(tmp_path / 'net'), str(tmp_path / 'x')
-    made.export(prefix)
+    data = str(tmp_path / 'x')
     mx.nd.save(data, [x])
-    wanted = str(made(x).argmax(axis=1).asnumpy().astype(int).tolist())
-    done = fresh(FRESH.format(before='from resnest.gluon.inference import load', load=f'load({prefix!r})', x=data))
-    assert done.stdout.strip() == wanted, done.stderr
-    plain = f'mx.gluon.SymbolBlock.imports({prefix + "-symbol.json"!r}, ["data"], {prefix + "-0000.params"!r})'
-    library = native.library('split_attention_int8')
-    before = f'mx.library.load({str(library)!r}, False)' if native_operators else ''
-    done = fresh(FRESH.format(before=before, load=plain, x=data), PYTHONPATH='')
-    assert done.stdout.strip() == wanted, done.stderr
-    assert load(prefix).native == native_operators
-    if native_operators:
-        done = fresh(f'from resnest.gluon.inference import load\nload({prefix!r})', RESNEST_NATIVE='0')
-        assert f'{prefix}.json: the network needs the native operators' in done.stderr
+    kinds = [False] + [True] * (shutil.which(os.environ.get('CXX') or 'g++') is not None)
+    prefixes, wanted = [str(tmp_path / str(kind)) for kind in kinds], []
+    for prefix, kind in zip(prefixes, kinds):
+        made = optimize(net, x, 'int8', [x], native=kind, agreement=0)
+        made.export(prefix)
+        wanted.append(str(made(x).argmax(axis=1).asnumpy().astype(int).tolist()))
+        assert load(prefix).native == kind
+    loads = [f'load({prefix!r})' for prefix in prefixes]
+    done = fresh('from resnest.gluon.inference import load', loads, data)
+    assert done.stdout.splitlines() == wanted, done.stderr
+    plain = [f'mx.gluon.SymbolBlock.imports({prefix + "-symbol.json"!r}, ["data"], {prefix + "-0000.params"!r})'
+             for prefix in prefixes]
+    library = f'mx.library.load({str(native.library("split_attention_int8"))!r}, False)'
+    done = fresh('', [each if not kind else f'{library} or {each}' for kind, each in zip(kinds, plain)], data,
+                 PYTHONPATH='')
+    assert done.stdout.splitlines() == wanted, done.stderr
+
+
+@compiled
+def test_native_files_without_the_operators(tmp_path, monkeypatch):
+    optimize(network(), images(4), 'int8', [images(4)], native=True, agreement=0).export(tmp_path / 'x')
+    monkeypatch.setenv('RESNEST_NATIVE', '0')
+    with pytest.raises(InputError, match=r'x\.json: the network needs the native operators'):
+        load(tmp_path / 'x')
 
 
 @pytest.mark.parametrize('wrong, message', [

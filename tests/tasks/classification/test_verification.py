@@ -1,10 +1,12 @@
 """The picked images, the calibration images, and the figures."""
+import mxnet as mx
 import numpy as np
 import pytest
 from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
+from resnest.gluon.data.images.transforms import MEAN, STD
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.models import VARIANTS, override
 from resnest.gluon.tasks.classification.verification import (
@@ -52,13 +54,16 @@ def test_figures():
 
 
 @pytest.fixture
-def relu_file(tmp_path):
-    """A function that writes a file of one ReLU with the given metadata, and opens it."""
+def small_file(tmp_path):
+    """A function that writes the smallest classifier, of three colours, with the given metadata, and opens it."""
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxruntime')
-    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ('data', 'y')]
-    graph = onnx.helper.make_graph([onnx.helper.make_node('Relu', ['data'], ['y'])], 'g', values[:1], values[1:])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 13)], ir_version=7)
+    make = onnx.helper
+    values = [make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sides)
+              for name, sides in (('data', ['N', 3, 'H', 'W']), ('y', ['N', 3]))]
+    nodes = [make.make_node('GlobalAveragePool', ['data'], ['x']), make.make_node('Flatten', ['x'], ['y'])]
+    model = make.make_model(make.make_graph(nodes, 'g', values[:1], values[1:]),
+                            opset_imports=[make.make_opsetid('', 13)], ir_version=7)
 
     def write(**metadata):
         onnx.helper.set_model_props(model, metadata)
@@ -72,17 +77,22 @@ def relu_file(tmp_path):
     ({}, dict(model='resnest269', image_size='64', crop_ratio='0.5'), ('resnest269', 64, 0.5)),
     ({}, dict(model='resnest269'), ('resnest269', 416, 0.928)),
     ({}, dict(model='yolo', image_size='[64, 64]', crop_ratio=''), ('resnest50', 224, 0.875)),
+    ({}, dict(image_size='9' * 9, crop_ratio='nan'), ('resnest50', 224, 0.875)),
+    ({}, dict(image_size='-64', crop_ratio='1e9'), ('resnest50', 224, 0.875)),
     ({}, dict(model='yolo', image_size='64', crop_ratio='0.5'), ('resnest50', 64, 0.5)),
     (dict(model='resnest101'), dict(model='resnest269', image_size='64'), ('resnest101', 64, 0.875)),
     (dict(size=32, ratio=1.0), dict(model='resnest14', image_size='64', crop_ratio='0.5'), ('resnest14', 32, 1.0)),
 ])
-def test_the_exported_file_tells_what_is_not_given(relu_file, given, metadata, wanted):
-    assert settle(**given, exported=relu_file(**metadata)) == wanted
+def test_the_exported_file_tells_what_is_not_given(small_file, given, metadata, wanted):
+    assert settle(**given, exported=small_file(**metadata)) == wanted
 
 
-def test_a_file_that_is_no_classifier_is_refused(relu_file):
-    with pytest.raises(InputError, match=r'x.onnx: its output is \(1, 3, 32, 32\), not \(N, classes\)'):
-        onnx_engine(relu_file(), 3, 32)
+def test_a_file_of_other_classes_is_refused(small_file):
+    with pytest.raises(InputError, match=r'x.onnx: it knows 3 classes, the data have 4'):
+        onnx_engine(small_file(), 4)
+    pixels = np.full((2, 8, 8, 3), 255, dtype='uint8')
+    logits = onnx_engine(small_file(), 3)(mx.nd.array(pixels, dtype='uint8')).asnumpy()
+    np.testing.assert_allclose(logits, np.tile((1 - np.array(MEAN)) / np.array(STD), (2, 1)), rtol=1e-5)
 
 
 def test_calibration_takes_training_images(squares, tmp_path):

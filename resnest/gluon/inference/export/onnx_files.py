@@ -10,14 +10,15 @@ from resnest.errors import InputError
 from resnest.files import replacing
 from resnest.gluon.data.images.transforms import MEAN, STD, preprocessing
 from resnest.gluon.mxnet_private import onnx_graph_maker
+from resnest.reading import one_line
 from resnest.runtime import import_extra, set_threads
 
 from ..passes.folding import fold
 from ..passes.tracing import trace
+from .inspection import OPSET, inspect
 
 __all__ = ['OPSET', 'OnnxNet', 'export_onnx']
 
-OPSET = 13
 IR_VERSION = 7      # the oldest with this opset: older runtimes read the file too
 
 
@@ -95,20 +96,23 @@ def _tidy(graph, classes, onnx):
 class OnnxNet:
     """An exported file, run by onnxruntime with as many threads as mxnet has: float32 ``(N, C, H, W)`` to logits.
 
-    Raises InputError for a file that is missing or that onnxruntime cannot read, and for an image that does not suit.
+    ``path``, ``channels``, ``classes``
+        The file, the channels of its images, and how many logits it gives.
+
+    Raises InputError for a file that is missing, damaged, or no image classifier as :func:`export_onnx` writes it.
     """
 
     def __init__(self, path):
         runtime = import_extra('onnxruntime', 'export')
         options = runtime.SessionOptions()
         options.intra_op_num_threads = set_threads()
-        options.log_severity_level = 3
+        options.log_severity_level = 4     # what fails is raised
         self.path = path
+        self._input, self.channels, self.classes = inspect(path)
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
         except Exception as error:      # onnxruntime's errors have no base of their own
             raise InputError(f'{path}: onnxruntime cannot load it: {_first_line(error)}; export it again') from None
-        self._input = self._session.get_inputs()[0].name
 
     @property
     def metadata(self):
@@ -120,12 +124,19 @@ class OnnxNet:
         return mx.nd.from_numpy(self.run(x.asnumpy()), zero_copy=False)
 
     def run(self, x):
-        """The same in NumPy."""
+        """The same in NumPy. Raises InputError for images that do not suit, and for what are no logits of theirs."""
+        if x.dtype != np.float32 or x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape:
+            raise InputError(f'{self.path}: cannot run it on {x.shape} of {x.dtype}: it takes float32 '
+                             f'(N, {self.channels}, H, W)')
         try:
-            return self._session.run(None, {self._input: x})[0]
+            logits, = self._session.run(None, {self._input: x})
         except Exception as error:
             raise InputError(f'{self.path}: onnxruntime cannot run it on {x.shape}: {_first_line(error)}') from None
+        if logits.dtype != np.float32 or logits.shape != (len(x), self.classes):
+            raise InputError(f'{self.path}: it gives {logits.shape} of {logits.dtype} for {len(x)} images, not their '
+                             f'logits; export it again')
+        return logits
 
 
 def _first_line(error):
-    return str(error).strip().partition('\n')[0]
+    return one_line(str(error).strip().partition('\n')[0])

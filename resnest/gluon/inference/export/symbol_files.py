@@ -5,7 +5,8 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.data import normalization
 
-from ..optimized.network import load, remove
+from ..optimized.exported import remove
+from ..optimized.network import load
 from ..optimized.optimization import optimize
 
 __all__ = ['export_symbol']

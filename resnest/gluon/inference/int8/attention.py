@@ -1,7 +1,10 @@
 """Split attention in an int8 network as one native operator."""
-from ..passes.graph import Node, walk
+from ..passes.graph import Node, output_name, walk
 
 __all__ = ['fuse_attention']
+
+# Between the attention's second layer and the weights of the splits.
+SOFTMAX = ('Reshape', 'transpose', 'softmax', 'sigmoid')
 
 
 def fuse_attention(outputs, args, ranges):
@@ -34,22 +37,36 @@ def fuse_attention(outputs, args, ranges):
 def _attention(total, args, ranges):
     """The int8 operator in the place of the node ``total``; None where its input is no int8 array, and for other
     layers than the operator has."""
-    source = total.inputs[0][0]
-    while source.op == 'Reshape':
-        source = source.inputs[0][0]
+    source = _before(total.inputs[0][0], 'Reshape')
     scale = []
     if source.op == 'broadcast_mul':    # of equalize
         scale = source.inputs[1:]
         source = source.inputs[0][0]
-    if source.op != '_contrib_dequantize':
+    fc2 = _before(total.inputs[1][0], *SOFTMAX)
+    fc1 = fc2.inputs[0][0] if _is_layer(fc2, ()) else None
+    if source.op != '_contrib_dequantize' or fc1 is None or not _is_layer(fc1, ('relu',)):
         return None
-    # Backwards from the weights of the splits, the first two convolutions are the layers of the attention.
-    *_, fc1, fc2 = (node for node in walk(total.inputs[1:]) if node.op == '_sg_mkldnn_conv' and len(node.inputs) == 3)
-    if fc2.inputs[0][0] is not fc1:     # a normalization that is not folded
+    pool = fc1.inputs[0][0]
+    if pool.op != 'split_attention_pool' or pool.inputs != total.inputs[:1]:
         return None
     radix = int(total.attrs['radix'])
     channels = args[fc2.inputs[1][0].name].shape[0] // radix
     attrs = {'radix': radix, 'scaled': len(scale), 'cardinality': channels // args[fc1.inputs[1][0].name].shape[1],
-             'range': max(map(abs, ranges[f'{total.name}_output']))}
+             'range': max(map(abs, ranges[output_name(total.name)]))}
     return Node('split_attention_int8', f'{total.name}_int8', {name: str(value) for name, value in attrs.items()},
                 [*source.inputs, *fc1.inputs[1:], *fc2.inputs[1:], *scale])
+
+
+def _before(node, *operators):
+    """The node whose output comes to ``node`` through ``operators`` alone."""
+    while node.op in operators:
+        node = node.inputs[0][0]
+    return node
+
+
+def _is_layer(node, activations):
+    """Whether a node is a convolution with a bias that is fused with such activations and nothing else."""
+    inside = [each for graph in node.subgraphs for each in walk(graph) if each.op != 'null']
+    return (node.op == '_sg_mkldnn_conv' and len(node.inputs) == 3
+            and [each.op for each in inside] == ['Convolution', *('Activation' for _ in activations)]
+            and all(each.attrs['act_type'] == wanted for each, wanted in zip(inside[1:], activations)))

@@ -46,7 +46,7 @@ def equalize(symbol, args):
         following = readers[id(layer)]
         if len(following) == 1 and following[0] and following[0].attrs.get('act_type') == 'relu':
             last = following[0]
-        scale = Node('null', f"{names[0].rpartition('.')[0] or layer.name}.scale")
+        scale = Node('null', f'{layer.layer}.scale')
         args[scale.name] = mx.nd.array(largest.reshape(1, -1, 1, 1))
         products[id(last)] = Node('broadcast_mul', f'{layer.name}_scaled', {}, [(last, 0), (scale, 0)])
     for node in walk(outputs):

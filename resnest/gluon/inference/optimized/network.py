@@ -1,21 +1,14 @@
 """A network made ready for inference: called, written to files, and read back."""
-import hashlib
-import json
-from pathlib import Path
-
 import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.files import replace_file, save_arrays
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
-from resnest.gluon.nn import native
 
-from .precision import require_cpu
+from ..passes.graph import INPUT
+from .exported import last_line, read, write
 
-__all__ = ['OptimizedNet', 'load', 'remove']
-
-FORMAT = 'resnest-optimized-1'
+__all__ = ['OptimizedNet', 'load']
 
 
 class OptimizedNet:
@@ -44,9 +37,9 @@ class OptimizedNet:
         self.check(x)
         try:
             return self._block(x)
-        except mx.MXNetError:
+        except mx.MXNetError as error:
             if min(self._sides(x.shape)) >= SMALLEST_IMAGE:
-                raise
+                raise InputError(f'the network cannot take {x.shape}: {last_line(error)}') from error
             raise InputError(f'the input {x.shape} is too small; the network takes images from {SMALLEST_IMAGE} px '
                              'on') from None
 
@@ -78,23 +71,9 @@ class OptimizedNet:
         The first two are what ``SymbolBlock.imports('prefix-symbol.json', ['data'], 'prefix-0000.params')`` reads,
         without this package where ``native`` is false; the third says how they were made and what they need.
         """
-        symbol_file, params_file, about_file = _files(prefix)
-        symbol_file.parent.mkdir(parents=True, exist_ok=True)
-        about_file.unlink(missing_ok=True)      # never beside files that it does not describe
-        named = {**{f'arg:{name}': value for name, value in self.args.items()},
-                 **{f'aux:{name}': value for name, value in self.aux.items()}}
-        save_arrays(params_file, named)
-        replace_file(symbol_file, self.symbol.tojson(remove_amp_cast=False))
-        about = {'format': FORMAT, 'precision': self.precision, 'native_operators': self.native, 'input': 'data',
-                 'dtype': self.dtype, 'example_shape': self.shape, 'report': self.report,
-                 'sha256': {'symbol': _digest(symbol_file), 'params': _digest(params_file)}}
-        replace_file(about_file, json.dumps(about, indent=2) + '\n')
-
-
-def remove(prefix):
-    """Take away what ``export(prefix)`` wrote."""
-    for path in reversed(_files(prefix)):
-        path.unlink(missing_ok=True)
+        about = {'precision': self.precision, 'native_operators': self.native, 'input': INPUT, 'dtype': self.dtype,
+                 'example_shape': self.shape, 'report': self.report}
+        write(prefix, self.symbol, self.args, self.aux, about)
 
 
 def load(prefix):
@@ -103,52 +82,14 @@ def load(prefix):
     Raises InputError for missing, damaged and other files, for a precision that this CPU lacks, and where the native
     operators that the network needs cannot be loaded.
     """
-    symbol_file, params_file, about_file = _files(prefix)
-    about = _read_about(about_file)
-    for path, digest in ((symbol_file, about['sha256']['symbol']), (params_file, about['sha256']['params'])):
-        if not path.is_file():
-            raise InputError(f'{path}: no such file; export writes it beside {about_file.name}')
-        if _digest(path) != digest:
-            raise InputError(f'{path}: truncated or changed since it was exported; export it again')
-    require_cpu(about['precision'])
-    if not all(native.load(name=name) for name in native.needed(symbol_file.read_text())):
-        raise InputError(f'{about_file}: the network needs the native operators, which are not there: '
-                         'python -m resnest.gluon.nn.native builds them')
-    symbol = mx.sym.load(str(symbol_file))
-    named = mx.nd.load(str(params_file))
-    args, aux = ({name[4:]: value for name, value in named.items() if name.startswith(kind)}
-                 for kind in ('arg:', 'aux:'))
-    return OptimizedNet(symbol, args, aux, about['precision'], about['example_shape'], about['dtype'],
+    symbol, args, about = read(prefix)
+    return OptimizedNet(symbol, args, {}, about['precision'], about['example_shape'], about['dtype'],
                         about['native_operators'], about['report'])
-
-
-def _files(prefix):
-    return Path(f'{prefix}-symbol.json'), Path(f'{prefix}-0000.params'), Path(f'{prefix}.json')
-
-
-def _read_about(path):
-    if not path.is_file():
-        raise InputError(f'{path}: no such file; load takes the prefix that export was given')
-    try:
-        about = json.loads(path.read_text())
-        if about['format'] != FORMAT:
-            raise KeyError
-        for key in ('precision', 'native_operators', 'dtype', 'example_shape', 'report', 'sha256'):
-            about[key]
-        about['sha256']['symbol'], about['sha256']['params']
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f'{path}: not written by export, or damaged; a plain symbol is loaded with '
-                         'mxnet.gluon.SymbolBlock.imports') from None
-    return about
-
-
-def _digest(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _block(symbol, values, dtype):
     """The symbol as a block with static memory, its parameters ``values`` in their own types."""
-    block = mx.gluon.SymbolBlock(symbol, [mx.sym.var('data', dtype=dtype)])
+    block = mx.gluon.SymbolBlock(symbol, [mx.sym.var(INPUT, dtype=dtype)])
     for name, param in block.collect_params().items():
         param.shape, param.dtype = values[name].shape, values[name].dtype
         param.initialize(mx.init.Zero(), ctx=mx.cpu())

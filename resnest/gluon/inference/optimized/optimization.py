@@ -11,6 +11,7 @@ from ..passes.bfloat16 import to_bfloat16
 from ..passes.folding import fold
 from ..passes.rewriting import pool_early, slice_splits
 from ..passes.tracing import trace
+from .exported import last_line
 from .network import OptimizedNet
 from .precision import require_cpu
 
@@ -104,9 +105,8 @@ def _logits(net, x):
         with mx.autograd.pause():
             return net(x).asnumpy()
     except (mx.MXNetError, RuntimeError, ValueError, AssertionError) as error:
-        lines = [line for line in str(error).splitlines() if line.strip()] or ['no message']
-        raise InputError(f'the network cannot take the example {x.shape} of {np.dtype(x.dtype).name}: {lines[-1]}') \
-            from error
+        raise InputError(f'the network cannot take the example {x.shape} of {np.dtype(x.dtype).name}: '
+                         f'{last_line(error)}') from error
 
 
 def _difference(found, wanted):

@@ -3,6 +3,7 @@ import re
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.reading import one_line
 
 __all__ = ['PRECISIONS', 'cpu_flags', 'require_cpu']
 
@@ -24,7 +25,7 @@ def cpu_flags(path='/proc/cpuinfo'):
 def require_cpu(precision):
     """Raise InputError where ``precision`` is unknown or this CPU cannot compute it."""
     if precision not in NEEDED:
-        raise InputError(f"unknown precision '{precision}'; choose from {', '.join(NEEDED)}")
+        raise InputError(f"unknown precision '{one_line(precision)}'; choose from {', '.join(NEEDED)}")
     missing = [flag for flag in NEEDED[precision] if flag not in cpu_flags()]
     if missing:
         raise InputError(f"this CPU cannot compute {precision}: it lacks {', '.join(missing)}; use float32")

@@ -8,7 +8,7 @@ import json
 
 import mxnet as mx
 
-from .graph import Node, from_symbol, to_symbol, vectors, walk
+from .graph import LINEAR, Node, from_symbol, to_symbol, vectors, walk
 
 __all__ = ['to_bfloat16']
 
@@ -25,21 +25,21 @@ def to_bfloat16(symbol, args):
         Without normalizations (see :func:`resnest.gluon.inference.passes.folding`); its output stays float32.
     args : dict of NDArray
 
-    Returns ``(symbol, args, kept)``: the layers in ``kept`` have float32 weights.
+    Returns ``(symbol, args, kept)``: ``kept`` names the weights of the layers that stay in float32.
     """
     outputs = from_symbol(symbol)
     single = vectors(outputs)
     low, casts, kept = set(), {}, []
     args = dict(args)
     for node in walk(outputs):
-        data = [entry for entry in node.inputs if entry[0].op != 'null' or entry[0].name == 'data']
+        data = [entry for entry in node.inputs if not entry[0].is_parameter]
         if id(node) not in single and (
                 node.op == 'Convolution' or node.op in FOLLOWERS and all(id(child) in low for child, _ in data)):
             low.add(id(node))
             node.inputs = [_cast(entry, 'bfloat16', low, casts, args) for entry in node.inputs]
         else:
             node.inputs = [_cast(entry, 'float32', low, casts, args) for entry in node.inputs]
-            kept += [child.name for child, _ in node.inputs if child.name in args and child.name.endswith('weight')]
+            kept += [node.inputs[1][0].name] if node.op in LINEAR else []
     outputs = [_cast(entry, 'float32', low, casts, args) for entry in outputs]
     return to_symbol(outputs), args, kept
 
@@ -47,7 +47,7 @@ def to_bfloat16(symbol, args):
 def _cast(entry, dtype, low, casts, args):
     """``entry`` in ``dtype``: itself, a parameter that is converted once and for all, or a conversion in the graph."""
     node, number = entry
-    if node.name in args and node.op == 'null':
+    if node.is_parameter:
         if dtype == 'bfloat16':
             args[node.name] = _converted(args[node.name])
             node.attrs['__dtype__'] = CODE

@@ -6,11 +6,9 @@ In inference ``gamma * (W x + b - mean) / sqrt(var + eps) + beta`` is a convolut
 import mxnet as mx
 import numpy as np
 
-from .graph import from_symbol, to_symbol, users, walk
+from .graph import LINEAR, from_symbol, to_symbol, users, walk
 
 __all__ = ['fold']
-
-LINEAR = ('Convolution', 'FullyConnected')
 
 
 def fold(symbol, args, aux):

@@ -7,7 +7,7 @@ from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.nn import DropBlock, SplitAttentionConv
 
-from .graph import from_symbol, to_symbol, walk
+from .graph import INPUT, from_symbol, to_symbol, walk
 
 __all__ = ['trace']
 
@@ -29,7 +29,7 @@ def trace(net, dtype='float32', native=False):
     """
     names = {param.name: name for name, param in structural_parameters(net).items()}
     with _inference_form(net, native), mx.autograd.pause():
-        symbol = net(mx.sym.var('data', dtype=dtype))
+        symbol = net(mx.sym.var(INPUT, dtype=dtype))
     try:
         values = {name: param.data(param.list_ctx()[0]).copyto(mx.cpu())
                   for name, param in net.collect_params().items() if name in symbol.list_inputs()}
@@ -41,7 +41,7 @@ def trace(net, dtype='float32', native=False):
             node.name = names.get(node.name, node.name)
     symbol = to_symbol(outputs)
     values = {names[name]: value for name, value in values.items()}
-    return (symbol, {name: values[name] for name in symbol.list_arguments() if name != 'data'},
+    return (symbol, {name: values[name] for name in symbol.list_arguments() if name != INPUT},
             {name: values[name] for name in symbol.list_auxiliary_states()})
 
 

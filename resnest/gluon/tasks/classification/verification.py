@@ -13,6 +13,7 @@ from .evaluation import COUNTS
 __all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle']
 
 DEFAULT_MODEL = 'resnest50'
+LARGEST_TOLD = 4096     # px of an image, in a file's metadata
 
 
 def settle(model=None, size=None, ratio=None, exported=None):
@@ -26,11 +27,11 @@ def settle(model=None, size=None, ratio=None, exported=None):
         model = told.get('model') if told.get('model') in VARIANTS else DEFAULT_MODEL
     spec = find_variant(model)
     if size is None:
-        size = _number(told.get('image_size'), int) or spec.crop_size
+        size = _number(told.get('image_size'), int, LARGEST_TOLD) or spec.crop_size
     if size < SMALLEST_IMAGE:
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {size}')
     if ratio is None:
-        ratio = _number(told.get('crop_ratio'), float) or spec.crop_ratio
+        ratio = _number(told.get('crop_ratio'), float, 1) or spec.crop_ratio
     return model, size, ratio
 
 
@@ -39,10 +40,10 @@ def crop_of(model, size, ratio):
     return Evaluation(*preprocessing(find_variant(model), size, ratio))
 
 
-def _number(text, kind):
-    """None where the text, or None, is no number."""
+def _number(text, kind, most):
+    """None where the text, or None, is no number above 0 and up to ``most``."""
     try:
-        return kind(text)
+        return kind(text) if 0 < kind(text) <= most else None
     except (TypeError, ValueError):
         return None
 
@@ -76,15 +77,12 @@ def gluon_engine(network, precision, device, size, batch_size, calibration=None,
     return net
 
 
-def onnx_engine(net, classes, size):
-    """The same from an :class:`.OnnxNet`. Raises InputError for a file that is no classifier or of other classes."""
-    path, normalize = net.path, normalization()
-    shape = net(mx.nd.zeros((1, 3, size, size))).shape
-    if len(shape) != 2:
-        raise InputError(f'{path}: its output is {shape}, not (N, classes); give it a file of export.py')
-    if shape[1] != classes:
-        raise InputError(f'{path}: it knows {shape[1]} classes, the data have {classes}; export the right weights, '
-                         f'or use --num-classes')
+def onnx_engine(net, classes):
+    """The same from an :class:`.OnnxNet`. Raises InputError for a file of other classes."""
+    normalize = normalization()
+    if net.classes != classes:
+        raise InputError(f'{net.path}: it knows {net.classes} classes, the data have {classes}; export the right '
+                         'weights, or use --num-classes')
     return lambda images: net(normalize(images))
 
 

@@ -1,0 +1,122 @@
+"""The two networks that quantization compares: the float32 one with its ranges, and an int8 one made from it."""
+import mxnet as mx
+import numpy as np
+from mxnet.contrib.quantization import calib_graph, quantize_graph
+
+from ..passes.graph import INPUT, from_symbol, output_name, to_symbol, vectors, walk
+from .attention import fuse_attention
+from .ranges import find_ranges, run
+
+__all__ = ['Reference', 'Trial']
+
+BACKEND = 'MKLDNN_QUANTIZE'     # oneDNN's fusions, before and after mxnet's quantization
+CONVOLUTION, DENSE = '_sg_mkldnn_conv', '_sg_mkldnn_fully_connected'
+
+
+class Reference:
+    """A float32 network, fused, with what calibration images show of it.
+
+    ``layers``
+        The layers that can be quantized, in the order in which they run: from the node's name to the layer's own.
+    ``reads``
+        For each of them the set of those whose outputs it reads, through whatever is between.
+    ``fixed``
+        Names of the nodes that stay in float32 always: convolutions of pooled maps, the attention's.
+    ``ranges``
+        See :func:`.ranges.find_ranges`.
+    ``classes``
+        The first class of each calibration image, NumPy.
+
+    Takes the arguments of :func:`.quantization.quantize`. Raises InputError for values that are not finite.
+    """
+
+    def __init__(self, symbol, args, aux, batches, mode, native):
+        self.symbol = symbol.get_backend_symbol(BACKEND)
+        self.args, self.aux, self.batches, self.native = args, aux, batches, native
+        outputs = from_symbol(self.symbol)
+        nodes, pooled = walk(outputs), vectors(outputs)
+        # Convolutions of pooled maps take no time, and the attention hangs on them.
+        self.fixed = [node.name for node in nodes if node.op == CONVOLUTION and id(node) in pooled]
+        layers = [node for node in nodes if node.op in (CONVOLUTION, DENSE) and node.name not in self.fixed]
+        self.layers = {node.name: node.layer for node in layers}
+        self.reads = _readings(nodes, self.layers)
+        names = {INPUT} | {output_name(node.name) for node in nodes if node.op == 'split_attention_sum'}
+        for node in layers:
+            names |= {output_name(each.name) for each in (node, *(child for child, _ in node.inputs))}
+        self.ranges, logits = find_ranges(self.symbol, args, aux, batches, names, mode)
+        self.classes = logits.argmax(axis=1)
+
+    def watch(self, batch, see):
+        """Run the network on ``batch``; ``see(layer, output)`` is called with a node's name and its output, NumPy."""
+        names = {output_name(name): name for name in self.layers}
+
+        def seen(name, array):
+            if name in names:
+                see(names[name], array.asnumpy())
+
+        run(self.symbol, self.args, self.aux, [batch], seen)
+
+
+class Trial:
+    """The network of a :class:`Reference` in int8, but for the layers ``left`` (names of nodes).
+
+    ``symbol``, ``args``, ``aux``
+        The network.
+    ``agreement``
+        The share of the calibration images whose first class is the reference's.
+    """
+
+    def __init__(self, reference, left=()):
+        self.left = frozenset(left)
+        self._ranges = reference.ranges
+        self._layers = reference.layers
+        symbol, args, aux, collector = quantize_graph(
+            reference.symbol, reference.args, reference.aux, ctx=mx.cpu(),
+            excluded_sym_names=sorted({*reference.fixed, *left}), calib_mode='customize',
+            LayerOutputCollector=_Collector(reference.ranges), quantized_dtype='auto', quantize_mode='smart',
+            quantize_granularity='channel-wise', logger=None)
+        symbol, args, aux = calib_graph(symbol, reference.args, aux, collector, calib_mode='customize',
+                                        quantized_dtype='auto', logger=None)
+        self.symbol = symbol.get_backend_symbol(BACKEND)
+        if reference.native:
+            self.symbol = to_symbol(fuse_attention(from_symbol(self.symbol), reference.args, reference.ranges))
+        known = {**reference.args, **args}
+        self.args = {name: known[name] for name in self.symbol.list_arguments() if name != INPUT}
+        self.aux = {name: aux[name] for name in self.symbol.list_auxiliary_states()}
+        classes = run(self.symbol, self.args, self.aux, reference.batches).argmax(axis=1)
+        self.agreement = float(np.mean(classes == reference.classes))
+
+    def watch(self, batch, see):
+        """As :meth:`Reference.watch`, by the reference's names; an int8 array comes as the numbers it stands for."""
+        # mxnet calls the quantized node of conv0 quantized_conv0.
+        names = {output_name(made): name for name in self._layers for made in (name, f'quantized_{name}')}
+
+        def seen(name, array):
+            if name in names:
+                see(names[name], _real(array.asnumpy(), self._ranges[output_name(names[name])]))
+
+        run(self.symbol, self.args, self.aux, [batch], seen)
+
+
+class _Collector:
+    """What mxnet calls a collector."""
+
+    def __init__(self, ranges):
+        self.min_max_dict = ranges
+
+
+def _readings(nodes, layers):
+    """For each layer the layers whose outputs it reads, through whatever is between."""
+    sources, found = {}, {}
+    for node in nodes:
+        reads = set().union(*(sources[id(child)] for child, _ in node.inputs))
+        if node.name in layers:
+            found[node.name], reads = reads, {node.name}
+        sources[id(node)] = reads
+    return found
+
+
+def _real(values, limits):
+    """What the numbers of an int8 array stand for; float arrays as they are."""
+    steps = {'uint8': 255.5, 'int8': 127.5}.get(values.dtype.name)
+    return values if steps is None else values.astype(np.float32) * (max(map(abs, limits)) / steps)
