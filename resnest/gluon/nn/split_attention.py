@@ -53,8 +53,8 @@ class SplitAttentionConv(HybridBlock):
         norm_kwargs = norm_kwargs or {}
         inner = max(in_channels * radix // reduction, 32)
         if inner % cardinality:
-            raise ValueError(f'the {inner} channels between the dense layers cannot be divided into cardinality '
-                             f'{cardinality} groups')
+            raise ValueError(f'{inner} channels between the fully connected layers cannot be divided into '
+                             f'cardinality {cardinality} groups: choose other input channels or another reduction')
         self.radix = radix
         self.cardinality = cardinality
         self.channels = channels
