@@ -69,7 +69,7 @@ def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
     (dict(prefix=3), 'prefix must be a str, got 3'), (dict(params={}), 'params must be a ParameterDict, got {}'),
     (dict(pretrained=5), 'pretrained must be True, False or the path'),
     (dict(radix=3), 'resnest14: 64 input and 64 output channels cannot be divided into radix 3'),
-    (dict(cardinality=3, bottleneck_width=16), 'resnest14: the 32 channels between the dense layers cannot be'),
+    (dict(cardinality=3, bottleneck_width=16), 'resnest14: 32 channels between the fully connected layers cannot be'),
     (dict(name=5), "no model '5'"), (dict(name=None), "no model 'None'"), (dict(name=['a']), 'did you mean'),
     (dict(name='resnest50', pretrained=True, radix=4), 'no weights are published for resnest50 with other values'),
     (dict(name='resnest50', pretrained=True, root=5), 'root must be the path of a folder, got 5'),
