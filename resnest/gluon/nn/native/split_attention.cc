@@ -1,48 +1,17 @@
-// Fused split-attention operators for the CPU, float32, loaded with mx.library.load (lib_api, version 11).
+// Fused split-attention operators for the CPU, float32, in training and inference.
 //
 //   split_attention_sum(x, weights, radix=R)   (N, R*C, H, W), (N, R*C, 1, 1) -> (N, C, H, W)   sum_r weights_r * x_r
 //   split_attention_pool(x, radix=R)           (N, R*C, H, W) -> (N, C, 1, 1)                   sum_r mean(x_r)
 //
 // Channels are radix-major, [split][channel] (Zhang et al., 2020, https://arxiv.org/abs/2004.08955, appendix A), and
-// mxnet hands every tensor over in the plain layout. A row is the H*W values of one channel of one image. Each row is
+// every array comes in the plain layout. A row is the H*W values of one channel of one image. Each row is
 // summed by one thread, so results do not depend on the number of threads, which is that of the calling engine thread
 // (mxnet sets it from OMP_NUM_THREADS).
-//
-// lib_api does not say whether a gradient is to be written or added: these are written. So a leaf with grad_req='add'
-// must not be an input itself; in a network no leaf is.
-#include <algorithm>
-#include <cstdint>
-#include <cstdlib>
-#include <string>
-#include <unordered_map>
-#include <vector>
-
-#include "mxnet/lib_api.h"
+#include "mxnet_operator.h"
 
 namespace {
 
-using namespace mxnet::ext;
-using Attributes = std::unordered_map<std::string, std::string>;
-using Tensors = std::vector<MXTensor>;
-using Shape = std::vector<unsigned int>;
-using Shapes = std::vector<Shape>;
-
-MXReturnValue refuse(const std::string& message) {
-  MX_ERROR_MSG << message;
-  return MX_FAIL;
-}
-
-std::string text(const Shape& shape) {
-  std::string joined;
-  for (unsigned int side : shape) joined += (joined.empty() ? "" : ", ") + std::to_string(side);
-  return "(" + joined + ")";
-}
-
-// The attribute radix as a number, or 0 where it is absent or not a positive number.
-int64_t radix_of(const Attributes& attributes) {
-  auto found = attributes.find("radix");
-  return found == attributes.end() ? 0 : std::max(0L, std::strtol(found->second.c_str(), nullptr, 10));
-}
+int64_t radix_of(const Attributes& attributes) { return positive(attributes, "radix"); }
 
 template <int INPUTS>
 MXReturnValue count(const Attributes& attributes, int* inputs, int* outputs) {
@@ -51,7 +20,7 @@ MXReturnValue count(const Attributes& attributes, int* inputs, int* outputs) {
   return radix_of(attributes) ? MX_SUCCESS : refuse("split attention needs the attribute radix, 1 or more");
 }
 
-MXReturnValue only_float32(const Attributes&, std::vector<int>* in, std::vector<int>* out) {
+MXReturnValue only_float32(const Attributes&, Types* in, Types* out) {
   for (int& type : *in) {
     if (type == -1) type = kFloat32;
     if (type != kFloat32) return refuse("split attention: the native operators take float32 only");
@@ -92,18 +61,22 @@ MXReturnValue pool_shape(const Attributes& attributes, Shapes* in, Shapes* out) 
 struct Rows {
   int64_t radix, channels, count, size;
 
-  Rows(const MXTensor& x, int64_t radix)
-      : radix(radix), channels(x.shape[1] / radix), count(x.shape[0] * channels), size(x.shape[2] * x.shape[3]) {}
+  Rows(const mxnet::NDArray& x, const nnvm::NodeAttrs& attributes)
+      : radix(radix_of(attributes.dict)), channels(x.shape()[1] / radix), count(x.shape()[0] * channels),
+        size(x.shape()[2] * x.shape()[3]) {}
 
   // The row of x that is split r of an output's row.
   int64_t split(int64_t row, int64_t r) const { return (row / channels * radix + r) * channels + row % channels; }
 };
 
-MXReturnValue sum_forward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
-  const Rows rows((*in)[0], radix_of(attributes));
-  const float* x = (*in)[0].data<float>();
-  const float* weights = (*in)[1].data<float>();
-  float* sums = (*out)[0].data<float>();
+void sum_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
+                 const Requests& requests, const Arrays& out) {
+  const Rows rows(in[0], attributes);
+  const float* x = in[0].data().dptr<float>();
+  const float* weights = in[1].data().dptr<float>();
+  Output output(out[0], requests[0], in);
+  float* sums = output.values();
+  if (!sums) return;
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
     float* sum = sums + row * rows.size;
@@ -120,41 +93,50 @@ MXReturnValue sum_forward(const Attributes& attributes, Tensors* in, Tensors* ou
       }
     }
   }
-  return MX_SUCCESS;
+  output.finish();
 }
 
-// From (dout, x, weights, out): d_x = weights * dout, d_weights = sum over H, W of dout * x.
-MXReturnValue sum_backward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
-  const Rows rows((*in)[1], radix_of(attributes));
-  const float* d_sums = (*in)[0].data<float>();
-  const float* x = (*in)[1].data<float>();
-  const float* weights = (*in)[2].data<float>();
-  float* d_x = (*out)[0].data<float>();
-  float* d_weights = (*out)[1].data<float>();
+// From (d_sum, x, weights, sum): d_x = weights * d_sum, d_weights = sum over H, W of d_sum * x.
+void sum_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
+                  const Requests& requests, const Arrays& out) {
+  const Rows rows(in[1], attributes);
+  const float* d_sums = in[0].data().dptr<float>();
+  const float* x = in[1].data().dptr<float>();
+  const float* weights = in[2].data().dptr<float>();
+  Output x_output(out[0], requests[0], in), weights_output(out[1], requests[1], in);
+  float* d_x = x_output.values();
+  float* d_weights = weights_output.values();
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
     const float* d_sum = d_sums + row * rows.size;
     for (int64_t r = 0; r < rows.radix; ++r) {
       const int64_t split = rows.split(row, r);
-      const float weight = weights[split];
-      const float* value = x + split * rows.size;
-      float* d_value = d_x + split * rows.size;
-      float product = 0;
+      if (d_weights) {
+        const float* value = x + split * rows.size;
+        float product = 0;
 #pragma omp simd reduction(+ : product)
-      for (int64_t i = 0; i < rows.size; ++i) {
-        product += d_sum[i] * value[i];
-        d_value[i] = weight * d_sum[i];
+        for (int64_t i = 0; i < rows.size; ++i) product += d_sum[i] * value[i];
+        d_weights[split] = product;
       }
-      d_weights[split] = product;
+      if (d_x) {
+        const float weight = weights[split];
+        float* d_value = d_x + split * rows.size;
+#pragma omp simd
+        for (int64_t i = 0; i < rows.size; ++i) d_value[i] = weight * d_sum[i];
+      }
     }
   }
-  return MX_SUCCESS;
+  x_output.finish();
+  weights_output.finish();
 }
 
-MXReturnValue pool_forward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
-  const Rows rows((*in)[0], radix_of(attributes));
-  const float* x = (*in)[0].data<float>();
-  float* pooled = (*out)[0].data<float>();
+void pool_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
+                  const Requests& requests, const Arrays& out) {
+  const Rows rows(in[0], attributes);
+  const float* x = in[0].data().dptr<float>();
+  Output output(out[0], requests[0], in);
+  float* pooled = output.values();
+  if (!pooled) return;
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
     float total = 0;
@@ -165,14 +147,17 @@ MXReturnValue pool_forward(const Attributes& attributes, Tensors* in, Tensors* o
     }
     pooled[row] = total / rows.size;
   }
-  return MX_SUCCESS;
+  output.finish();
 }
 
 // From (d_pooled, x, pooled): every value of a row has had the share 1 / (H*W).
-MXReturnValue pool_backward(const Attributes& attributes, Tensors* in, Tensors* out, const OpResource&) {
-  const Rows rows((*in)[1], radix_of(attributes));
-  const float* d_pooled = (*in)[0].data<float>();
-  float* d_x = (*out)[0].data<float>();
+void pool_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
+                   const Requests& requests, const Arrays& out) {
+  const Rows rows(in[1], attributes);
+  const float* d_pooled = in[0].data().dptr<float>();
+  Output output(out[0], requests[0], in);
+  float* d_x = output.values();
+  if (!d_x) return;
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
     const float share = d_pooled[row] / rows.size;
@@ -182,25 +167,30 @@ MXReturnValue pool_backward(const Attributes& attributes, Tensors* in, Tensors* 
       for (int64_t i = 0; i < rows.size; ++i) d_value[i] = share;
     }
   }
-  return MX_SUCCESS;
+  output.finish();
 }
 
 }  // namespace
 
 REGISTER_OP(split_attention_sum)
-    .setForward(sum_forward, "cpu")
-    .setBackward(sum_backward, "cpu")
+    .setForward(unreachable, "cpu")
+    .setBackward(unreachable, "cpu")
     .setParseAttrs(count<2>)
     .setInferType(only_float32)
     .setInferShape(sum_shape);
 
 REGISTER_OP(split_attention_pool)
-    .setForward(pool_forward, "cpu")
-    .setBackward(pool_backward, "cpu")
+    .setForward(unreachable, "cpu")
+    .setBackward(unreachable, "cpu")
     .setParseAttrs(count<1>)
     .setInferType(only_float32)
     .setInferShape(pool_shape);
 
 MXReturnValue initialize(int version) {
-  return version >= 10900 ? MX_SUCCESS : refuse("split attention needs MXNet 1.9 or newer");
+  if (!ready(version)) return refuse("split attention needs the wheel of MXNet 1.9.1");
+  compute("split_attention_sum", sum_forward);
+  compute("_backward_split_attention_sum", sum_backward);
+  compute("split_attention_pool", pool_forward);
+  compute("_backward_split_attention_pool", pool_backward);
+  return MX_SUCCESS;
 }

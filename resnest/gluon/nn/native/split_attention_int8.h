@@ -29,8 +29,8 @@ struct Layer {
   }
 };
 
-// The weighted sum of the splits at one position, rounded and clipped; RADIX is the radix, or 0 for any. (A function: to
-// the compiler y, of bytes, could alias whatever is not local.)
+// The weighted sum of the splits at one position, rounded and clipped; RADIX is the radix, or 0 for any. (A function:
+// to the compiler y, of bytes, could alias whatever is not local.)
 template <typename T, int RADIX>
 void add_row(const T* x, const float* weight, T* y, int64_t radix, int64_t channels) {
   const float low = std::is_signed<T>::value ? -128 : 0, high = std::is_signed<T>::value ? 127 : 255;
@@ -94,9 +94,13 @@ struct Attention {
 
   template <typename T>
   void add(const T* x, const std::vector<float>& weights, T* y) const {
-    const auto sum = radix == 1 ? add_row<T, 1> : radix == 2 ? add_row<T, 2> : radix == 4 ? add_row<T, 4> : add_row<T, 0>;
+    const auto sum = radix == 1   ? add_row<T, 1>
+                     : radix == 2 ? add_row<T, 2>
+                     : radix == 4 ? add_row<T, 4>
+                                  : add_row<T, 0>;
+    const int64_t step = radix * channels;
 #pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < images * size; ++row)
-      sum(x + row * radix * channels, weights.data() + row / size * radix * channels, y + row * channels, radix, channels);
+      sum(x + row * step, weights.data() + row / size * step, y + row * channels, radix, channels);
   }
 };

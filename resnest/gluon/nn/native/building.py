@@ -1,0 +1,74 @@
+"""Compiling the native operators, each library once for a source, a compiler's settings, an mxnet and a CPU."""
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import mxnet as mx
+
+from resnest.errors import InputError, MissingPackage
+
+__all__ = ['LIBRARIES', 'build', 'library']
+
+# Library → its operators.
+LIBRARIES = {'split_attention': ('split_attention_sum', 'split_attention_pool'),
+             'split_attention_int8': ('split_attention_int8',)}
+FOLDER = Path(__file__).parent
+# -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
+# -z now: an mxnet that lacks one of the functions is refused when loading, instead of ending the process later.
+# The definitions are the settings and the string type of mxnet's wheel, whose own headers are used.
+FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17', '-Wl,-Bsymbolic', '-Wl,-z,now',
+         '-D_GLIBCXX_USE_CXX11_ABI=0', '-DMXNET_USE_MKLDNN=1', '-DMXNET_USE_CUDA=0', '-DMSHADOW_USE_CUDA=0',
+         '-DMSHADOW_USE_MKL=0', '-DMSHADOW_USE_CBLAS=0', '-DMSHADOW_USE_F16C=0', '-DDMLC_LOG_STACK_TRACE=0')
+
+
+def library(name='split_attention'):
+    """Path of a compiled library: its name holds a hash of source, flags, mxnet's version and the CPU's features.
+
+    It lies in ``RESNEST_CACHE`` or ``~/.cache/resnest``.
+    """
+    folder = Path(os.environ.get('RESNEST_CACHE') or Path.home() / '.cache' / 'resnest')
+    sources = [FOLDER / f'{name}.cc', *sorted(FOLDER.glob('*.h'))]
+    digest = hashlib.sha256(b''.join(path.read_bytes() for path in sources))
+    for part in (mx.__version__, *FLAGS, *_cpu_features()):
+        digest.update(b'\0' + part.encode())
+    return folder.absolute() / f'{name}-{digest.hexdigest()[:16]}.so'
+
+
+def _cpu_features():
+    try:
+        found = re.search(r'^flags\s*:(.*)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return sorted(found[1].split()) if found else [platform.machine(), platform.processor(), platform.node()]
+
+
+def build(name='split_attention'):
+    """Compile a library, unless :func:`library` is there, and return its path.
+
+    The compiler is ``$CXX`` or ``g++``. Processes may build at the same time: each compiles into a file of its own
+    and renames it. Raises MissingPackage without a compiler, InputError where it fails.
+    """
+    path = library(name)
+    if path.exists():
+        return path
+    compiler = shutil.which(os.environ.get('CXX') or 'g++')
+    if compiler is None:
+        raise MissingPackage('no C++ compiler for the native operators: apt-get install g++')
+    package = Path(mx.__file__).parent
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix='build-', dir=path.parent) as folder:
+        made = Path(folder, path.name)
+        done = subprocess.run([compiler, *FLAGS, f"-I{package / 'include'}", f"-I{package / 'include' / 'mkldnn'}",
+                               str(FOLDER / f'{name}.cc'), str(package / 'src' / 'lib_api.cc'), '-ldl',
+                               str(package / 'libmxnet.so'), '-o', str(made)],
+                              capture_output=True, text=True, check=False)
+        if done.returncode:
+            reason = next((line for line in done.stderr.splitlines() if 'error' in line), f'exit {done.returncode}')
+            raise InputError(f'{compiler} cannot compile {name}.cc: {reason}')
+        os.replace(made, path)
+    return path

@@ -1,0 +1,57 @@
+"""Loading the compiled libraries into mxnet, once per process, and what else there is to know of them."""
+import os
+import warnings
+
+import mxnet as mx
+
+from resnest.errors import InputError, MissingPackage
+from resnest.gluon.mxnet_private import register_operators
+
+from .building import LIBRARIES, build, library
+
+__all__ = ['available', 'load', 'needed']
+
+_loaded, _failed = set(), {}        # the file that could not be built or loaded is not tried again
+
+
+def load(compiling=True, name='split_attention'):
+    """Load a library into mxnet, once per process, and say whether ``mx.nd`` and ``mx.sym`` have its operators.
+
+    Parameters
+    ----------
+    compiling : bool
+        Whether to compile it first (some ten seconds) where :func:`library` is not there yet.
+    name : str
+        'split_attention' or 'split_attention_int8'.
+
+    Returns False with ``RESNEST_NATIVE=0`` in the environment and without a compiler; also, with a warning, where
+    compiling or loading fails.
+    """
+    if os.environ.get('RESNEST_NATIVE') == '0':
+        return False
+    if name in _loaded:
+        return True
+    path = library(name)
+    if _failed.get(name) == path or not (compiling or path.exists()):
+        return False
+    try:
+        register_operators(build(name), LIBRARIES[name])
+    except MissingPackage:
+        _failed[name] = path
+    except (InputError, OSError, mx.MXNetError) as error:
+        _failed[name] = path
+        warnings.warn(f'without the native operators: {str(error).strip().splitlines()[-1]}', stacklevel=2)
+    else:
+        _loaded.add(name)
+    return name in _loaded
+
+
+def available():
+    """Whether the operators for float32 are compiled and can be used; this loads them, and compiles nothing."""
+    return load(compiling=False)
+
+
+def needed(symbol):
+    """The libraries that a symbol needs, given as its JSON: what to :func:`load` before it is read."""
+    return [name for name, operators in LIBRARIES.items()
+            if any(f'"op": "{operator}"' in symbol for operator in operators)]
