@@ -114,9 +114,10 @@ def test_reads_and_writes_the_layout_of_onednn(operator, shape):
 
 
 def channels_last(x):
-    """The same numbers as oneDNN's pooling leaves them, channels last in memory."""
-    limits = mx.nd.array([0]), mx.nd.array([LIMIT])
-    return mx.nd.contrib.quantized_pooling(plain(x), *limits, kernel=(1, 1), pool_type='max')[0]
+    """The same numbers as oneDNN's operators leave them, channels last in memory."""
+    real = plain(x).astype('float32') * (LIMIT / 255)
+    numbers = mx.nd.contrib.quantize_v2(real, min_calib_range=0.0, max_calib_range=LIMIT, out_type='auto')
+    return mx.nd.contrib.quantized_pooling(*numbers, kernel=(1, 1), global_pool=False, pool_type='max')[0]
 
 
 LAYOUTS = pytest.mark.parametrize('layout', [plain, channels_last])

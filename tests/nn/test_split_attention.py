@@ -88,3 +88,9 @@ def test_gradients_equal_finite_differences(radix):
 def test_refuses_what_cannot_be_divided(settings):
     with pytest.raises(ValueError, match='radix'):
         SplitAttentionConv(24, 48, **settings)
+
+
+def test_refuses_layers_that_cannot_be_divided():
+    """150 // 4 = 37 channels between the fully connected layers."""
+    with pytest.raises(ValueError, match='37 channels .* cardinality 2'):
+        SplitAttentionConv(24, 150, radix=1, cardinality=2)

@@ -52,6 +52,9 @@ class SplitAttentionConv(HybridBlock):
                              f'radix {radix} x cardinality {cardinality} groups')
         norm_kwargs = norm_kwargs or {}
         inner = max(in_channels * radix // reduction, 32)
+        if inner % cardinality:
+            raise ValueError(f'{inner} channels between the fully connected layers cannot be divided into '
+                             f'cardinality {cardinality} groups: choose other input channels or another reduction')
         self.radix = radix
         self.cardinality = cardinality
         self.channels = channels
