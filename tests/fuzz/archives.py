@@ -253,7 +253,7 @@ def _leave(rng, target):
 
 def _journal():
     manifest = json.loads(SAMPLES['out']['rec/manifest.json'])
-    head = {key: manifest[key] for key in ('seed', 'options', 'source')}
+    head = {key: manifest[key] for key in ('seed', 'order', 'options', 'source')}
     yield json.dumps({**head, 'source_modified_ns': 0})
     for split in manifest['splits'].values():
         for entry in split['shards']:
