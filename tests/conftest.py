@@ -1,5 +1,6 @@
 """What the tests share: a small network, a small data set, and a way to run the commands."""
 import contextlib
+import inspect
 import io
 import json
 import os
@@ -25,6 +26,11 @@ from resnest.gluon.models import ResNet, VariantSpec  # noqa: E402
 
 def pytest_addoption(parser):
     parser.addoption('--soak', action='store_true', help='the long random tests too: make soak')
+
+
+def pytest_make_parametrize_id(config, val, argname):
+    """Data and functions have no name that two processes agree on, which run a half of the tests each."""
+    return argname if isinstance(val, bytes) or inspect.isfunction(val) else None
 
 
 def pytest_collection_modifyitems(config, items):
