@@ -211,8 +211,9 @@ def test_special_files_in_the_place_of_what_a_run_left(official, tmp_path):
         (rec / 'manifest.json').unlink()
         path.unlink(missing_ok=True)
         kinds[number % len(kinds)](path)
-        if path.name == 'prepare.journal' and path.is_file():
-            refused(lambda: prepare(source, tmp_path / 'out', Options(raw=True)), 'prepare.journal: not a journal')
+        if path.name == 'prepare.journal':
+            wrong = 'not a journal' if path.is_file() else 'is no plain file'
+            refused(lambda: prepare(source, tmp_path / 'out', Options(raw=True)), f'prepare.journal: {wrong}')
             path.unlink()
         prepare(source, tmp_path / 'out', Options(raw=True))
         assert files(tmp_path / 'out') == wanted
