@@ -72,7 +72,7 @@ def main():
         def loss(self, outputs, targets):
             return mx.nd.square(outputs.reshape((-1,)) - targets[0])
 
-        def count(self, outputs, targets):
+        def count(self, outputs, targets, losses):
             return {'error': mx.nd.abs(outputs.reshape((-1,)) - targets[0]).sum()}
 
         def training_figures(self, sums, seen):

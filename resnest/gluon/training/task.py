@@ -65,8 +65,11 @@ class Task:
         """
         raise NotImplementedError
 
-    def count(self, outputs, targets):
-        """Sums over the samples of a batch: a dict of NDArrays of one value, by the names in :attr:`sums`."""
+    def count(self, outputs, targets, losses):
+        """Sums over the samples of a batch: a dict of NDArrays of one value, by the names in :attr:`sums`.
+
+        ``losses`` is what :meth:`loss` returned: the parts of a loss can be told apart here.
+        """
         return {}
 
     def training_figures(self, sums, seen):

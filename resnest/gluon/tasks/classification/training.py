@@ -76,7 +76,7 @@ class Classification(Task):
     def loss(self, outputs, targets):
         return self.loss_of(outputs, *targets)
 
-    def count(self, outputs, targets):
+    def count(self, outputs, targets, losses):
         return {'right': (outputs.argmax(axis=1) == targets[0]).sum()}
 
     def training_figures(self, sums, seen):

@@ -99,7 +99,7 @@ class Step:
         scaled.backward()
         # On a CPU a NaN among the logits leaves the other classes' log_softmax finite.
         nothing = sum((output * 0).sum() for output in single)
-        return loss.sum() + nothing, self._task.count(outputs, targets)
+        return loss.sum() + nothing, self._task.count(outputs, targets, loss)
 
     def _update(self, images):
         """Exchange the gradients, clip them, update the weights; returns a norm to clip that is not finite, or 0.
