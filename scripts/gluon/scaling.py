@@ -37,15 +37,15 @@ def main(arguments=None):
     parser.add_argument('--json', type=Path, help='file to write the results to')
     options = parser.parse_args(arguments)
     if options.result:
-        from resnest.gluon.speed.training_step import measure_in_job
+        from resnest.gluon.speed.scaling_measurement import measure_in_job
         return measure_in_job(options.model, options.batch_size, options.image_size, options.steps, options.result)
 
     import sys
 
     from tqdm import tqdm
 
+    from resnest.gluon.speed.scaling_measurement import measure_cases
     from resnest.gluon.speed.scaling_report import compare, forecast_rows, format_forecast, format_measured
-    from resnest.gluon.speed.training_step import measure_cases
     from resnest.threads import usable_cores
 
     results = {}

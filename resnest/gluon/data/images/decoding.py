@@ -1,6 +1,7 @@
 """From encoded bytes to an image of Pillow's: the one place that knows what can go wrong on the way.
 
-Preparing, training, verifying, calibrating and classifying open their images here.
+Preparing, training, verifying, calibrating and classifying open their images here; the pixels themselves are decoded
+when they are first needed, in :func:`.transforms.crop`, at a fraction of the size where the crop is small.
 """
 import io
 from contextlib import contextmanager
