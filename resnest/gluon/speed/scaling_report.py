@@ -11,8 +11,8 @@ MEGABYTE = 2 ** 20
 def compare(cases, cores):
     """Fit the model to measured cases of one thread a rank, and set its steps beside them.
 
-    ``cases`` are those of :func:`.scaling_measurement.measure_cases`, with one of a single rank among them; the ranks share
-    ``cores``. Returns a dict: ``cases``, each with ``images_per_second`` and, for one thread a rank,
+    ``cases`` are those of :func:`.scaling_measurement.measure_cases`, with one of a single rank among them; the ranks
+    share ``cores``. Returns a dict: ``cases``, each with ``images_per_second`` and, for one thread a rank,
     ``model_exchange`` and ``model_step``; ``cores``; ``latency`` (s) and ``bandwidth`` (bytes/s) of the link, None
     without several ranks.
     """
