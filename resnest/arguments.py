@@ -1,5 +1,6 @@
 """What the commands take: numbers with their limits, paths, and one line about what does not fit."""
 import argparse
+import difflib
 import math
 import re
 import sys
@@ -14,10 +15,11 @@ LARGEST_SEED = 2 ** 63 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that shows the defaults, and raises InputError with one line for what it refuses."""
+    """An ArgumentParser that shows the defaults, knows no abbreviations, and raises InputError with one line."""
 
-    def __init__(self, *args, formatter_class=argparse.ArgumentDefaultsHelpFormatter, **kwargs):
-        super().__init__(*args, formatter_class=formatter_class, **kwargs)
+    def __init__(self, *args, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs):
+        # Abbreviations would change their meaning, or lose it, with the next option that is added.
+        super().__init__(*args, formatter_class=formatter_class, allow_abbrev=allow_abbrev, **kwargs)
 
     def parse_known_args(self, args=None, namespace=None):
         words = sys.argv[1:] if args is None else list(args)
@@ -27,6 +29,12 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(words, namespace)
 
     def error(self, message):
+        unknown = re.match(r'unrecognized arguments: (--?[^\s=]+)', message)
+        if unknown:
+            name = one_line(unknown.group(1), 60)
+            known = [string for action in self._actions for string in action.option_strings]
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+            raise InputError(f'there is no option {name}; did you mean {nearest}? --help lists all')
         own = re.fullmatch(r'argument (-[^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
         raise InputError(one_line(f'{own.group(1)} {own.group(2)}' if own else f'{message}; --help lists the options'))
 

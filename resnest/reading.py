@@ -75,14 +75,14 @@ def read_json(path, most=LARGEST):
     return parse_json(read_text(path, most), path)
 
 
-def parse_json(text, where):
+def parse_json(text, where, nan=False):
     """The value of a JSON text; raises InputError that names ``where`` for anything else.
 
-    Refused too: NaN and infinity, which JSON does not have, whole numbers of more than 20 digits, texts that UTF-8
-    cannot write, and values nested more than 100 deep.
+    Refused too: NaN and infinity, which JSON does not have, unless ``nan`` is true; whole numbers of more than 20
+    digits, texts that UTF-8 cannot write, and values nested more than 100 deep.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse, parse_int=_integer)
+        value = json.loads(text, parse_constant=float if nan else _refuse, parse_int=_integer)
         _check(value, text)
     except (ValueError, RecursionError) as error:
         raise InputError(f'{one_line(where)}: not JSON: {one_line(error)}') from None

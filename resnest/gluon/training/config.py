@@ -6,16 +6,22 @@ files are made from the fields.
 import dataclasses
 import difflib
 import math
+import os
 import typing
+import unicodedata
 from dataclasses import dataclass
 from typing import Optional
 
 from resnest.errors import InputError
+from resnest.reading import one_line
 
-__all__ = ['TrainConfig', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'switch']
+__all__ = ['TrainConfig', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'settled', 'switch']
 
 LARGEST = 2 ** 31 - 1       # of a whole number: what mxnet takes
+UNPRINTABLE = ('Cc', 'Cs', 'Zl', 'Zp')      # control characters, bytes that are no text, ends of lines
 STAGES = ('stem', 'layer1', 'layer2', 'layer3', 'layer4')
+KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text', list: 'a list: [a, b]',
+         dict: 'a mapping: {radix: 0}'}
 
 
 def option(default, help, *names, least=None, above=None, below=None, choices=None, resume='fixed', **settings):
@@ -101,6 +107,7 @@ class TrainConfig:
 
     def __post_init__(self):
         for name, field in fields_of(self).items():
+            setattr(self, name, settled(field, getattr(self, name)))
             found = problem(field, getattr(self, name))
             if found:
                 raise InputError(f'{option_of(name)} {found}')
@@ -150,27 +157,44 @@ def field_type(field):
     return (kinds[0], True) if kinds else (field.type, False)
 
 
+def settled(field, value):
+    """A value as its field holds it: 1 as 1.0 where that is a number, a tuple as a list, a path as a text."""
+    kind, _ = field_type(field)
+    if kind is float and type(value) is int and abs(value) < 1 << 1000:
+        return float(value)
+    if kind is list and isinstance(value, tuple):
+        return list(value)
+    return os.fspath(value) if kind is str and isinstance(value, os.PathLike) else value
+
+
 def problem(field, value):
-    """What is wrong with a field's value, alone: 'must be at least 1, got 0'; None where nothing is."""
-    limits = field.metadata
-    if value is None:
+    """What is wrong with a field's value, alone: 'must be at least 1, got 0', on one line; None where nothing is."""
+    limits, (kind, optional) = field.metadata, field_type(field)
+    if value is None and optional:
         return None
-    if isinstance(value, list):
-        return next((f"has no choice '{each}'; did you mean "
-                     f"'{difflib.get_close_matches(str(each), limits['choices'], 1, 0)[0]}'?"
-                     for each in value if each not in limits['choices']), None)
+    told = one_line(value if isinstance(value, str) else repr(value), 60) or 'nothing'
+    if type(value) is not kind:
+        told = one_line(repr(value), 60)
+        return f'must be {KINDS[kind]}, got {told}'
+    if kind is list:
+        wrong = next((each for each in value if each not in limits['choices']), None)
+        return wrong and f"has no choice '{one_line(wrong, 60)}'; did you mean '{_nearest(wrong, limits['choices'])}'?"
     if limits['choices'] and value not in limits['choices']:
-        return f"must be one of {', '.join(limits['choices'])}, got {value}"
-    if isinstance(value, float) and not math.isfinite(value):
-        return f'must be finite, got {value}'
-    if isinstance(value, str) and (not value or '\0' in value):
-        return 'must be a text that is not empty'
-    if isinstance(value, int) and value > LARGEST:
-        return f'must be at most {LARGEST}, got {value}'
+        return f"must be one of {', '.join(limits['choices'])}, got {told}"
+    if kind is str and (not value or any(unicodedata.category(char) in UNPRINTABLE for char in value)):
+        return f'must be a text without control characters, got {told}'
+    if kind is float and not math.isfinite(value):
+        return f'must be finite, got {told}'
+    if kind is int and value > LARGEST:
+        return f'must be at most {LARGEST}, got {told}'
     if limits['least'] is not None and not value >= limits['least']:
-        return f"must be at least {limits['least']}, got {value}"
+        return f"must be at least {limits['least']}, got {told}"
     if limits['above'] is not None and not value > limits['above']:
-        return f"must be above {limits['above']}, got {value}"
+        return f"must be above {limits['above']}, got {told}"
     if limits['below'] is not None and not value < limits['below']:
-        return f"must be below {limits['below']}, got {value}"
+        return f"must be below {limits['below']}, got {told}"
     return None
+
+
+def _nearest(value, choices):
+    return difflib.get_close_matches(one_line(value, 60), choices, 1, 0)[0]

@@ -2,6 +2,7 @@
 import argparse
 import os
 
+from resnest.arguments import Parser
 from resnest.gluon import distributed
 
 from . import recipe
@@ -13,9 +14,9 @@ __all__ = ['in_job', 'parse']
 def parse(kind, description, arguments=None):
     """``(recipe, whether to print it only)`` from a command line; ``kind`` is the recipe's class.
 
-    Raises InputError for a recipe that cannot be; argparse ends the process for options that there are not.
+    Raises InputError for a recipe that cannot be, and for options that there are not.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = Parser(description=description, formatter_class=argparse.HelpFormatter)
     add_options(parser, kind)
     options = parser.parse_args(arguments)
     return from_options(options, kind), options.print_config

@@ -2,16 +2,18 @@
 import argparse
 import difflib
 
+from resnest.arguments import number, plain_path, whole
 from resnest.errors import InputError
 from resnest.reading import one_line, parse_yaml, read_yaml
 
-from .config import field_type, fields_of, option_of, problem
+from .config import field_type, fields_of, option_of, problem, settled
 
-__all__ = ['add_options', 'check_values', 'from_options', 'read_mapping']
+__all__ = ['add_options', 'check_values', 'from_options', 'make', 'read_mapping']
 
 # Of the original's command lines: what they ask for is always done, or found beside the data.
 NO_EFFECT = {'--no-wd': 'no weight decay on biases and normalizations', '--use-rec': 'data are RecordIO shards'}
 DERIVED = 'derived'     # what config.yaml of a run tells besides the fields
+TYPES = {int: whole(), float: number(), str: str}
 
 
 class Pairs(argparse.Action):
@@ -26,7 +28,7 @@ class Pairs(argparse.Action):
             except InputError:
                 equals = ''
             if not (key and equals):
-                parser.error(f'argument {option_string}: must be of the form key=value, got {one_line(word)!r}')
+                raise argparse.ArgumentError(self, f'must be of the form key=value, got {one_line(repr(word))}')
         setattr(namespace, self.dest, pairs)
 
 
@@ -46,8 +48,8 @@ def add_options(parser, recipe):
 
     An option bears its field's name (``--field-name``) and those that it had before.
     """
-    parser.add_argument('--config', metavar='FILE', help='YAML file with field names as keys (configs/); options on '
-                        'the command line override it')
+    parser.add_argument('--config', metavar='FILE', type=plain_path, help='YAML file with field names as keys '
+                        '(configs/); options on the command line override it')
     parser.add_argument('--print-config', action='store_true', help='print the whole recipe as YAML and stop')
     fields = fields_of(recipe)
     for name, field in fields.items():
@@ -65,8 +67,8 @@ def add_options(parser, recipe):
             choices = field.metadata['choices']
             word = {int: 'N', float: 'X'}.get(kind, name.split('_')[-1].upper())
             settings['help'] = text if optional else f'{text} (default: {field.default})'
-            parser.add_argument(*strings, type=kind, choices=choices, metavar=None if choices else word, **settings,
-                                **field.metadata['settings'])
+            parser.add_argument(*strings, type=TYPES[kind], choices=choices, metavar=None if choices else word,
+                                **settings, **field.metadata['settings'])
     if 'augment' in fields:
         parser.add_argument('--auto-aug', '--auto_aug', dest='augment', action='store_const', const='autoaugment',
                             default=argparse.SUPPRESS, help='the same as --augment autoaugment')
@@ -99,31 +101,33 @@ def read_mapping(path):
     return found
 
 
+def make(values, where, recipe):
+    """The recipe, of the class ``recipe``, of a mapping from a file; raises InputError that names the file."""
+    values = check_values(values, where, recipe)
+    try:
+        return recipe(**values)
+    except InputError as error:
+        raise InputError(f'{one_line(where)}: {error}') from None
+
+
 def check_values(values, where, recipe):
     """The fields of a mapping from a file, each of the type that it has in ``recipe``, a class of recipes.
 
     ``where`` names the file. The key 'derived', which config.yaml of a run has, is left out. Raises InputError that
     names the file and the key: unknown (with the nearest field), of a wrong type or out of range.
     """
-    if not isinstance(values, dict):
-        raise InputError(f'{one_line(where)}: must hold options of the form "name: value", got {one_line(values)}')
-    fields = fields_of(recipe)
-    return {name: _checked(name, value, where, fields) for name, value in values.items() if name != DERIVED}
-
-
-def _checked(name, value, where, fields):
     where = one_line(where)
-    if name not in fields:
-        nearest = difflib.get_close_matches(name.replace('-', '_'), fields, n=1, cutoff=0)[0]
-        raise InputError(f"{where}: there is no option '{one_line(name)}'; did you mean '{nearest}'?")
-    kind, optional = field_type(fields[name])
-    if kind is float and type(value) is int:
-        value = float(value)        # YAML takes 1 for a whole number
-    if not (value is None and optional or type(value) is kind):
-        wanted = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
-                  list: 'a list: [a, b]', dict: 'a mapping: {radix: 0}'}[kind]
-        raise InputError(f'{where}: {name} must be {wanted}, got {one_line(repr(value))}')
-    found = problem(fields[name], value)
-    if found:
-        raise InputError(f'{where}: {name} {one_line(found)}')
-    return value
+    if not isinstance(values, dict):
+        raise InputError(f'{where}: must hold options of the form "name: value", got {one_line(values)}')
+    fields, checked = fields_of(recipe), {}
+    for name, value in values.items():
+        if name in fields:
+            checked[name] = settled(fields[name], value)
+            found = problem(fields[name], checked[name])
+            if found:
+                raise InputError(f'{where}: {name} {found}')
+        elif name != DERIVED:
+            name = one_line(name, 60)
+            nearest = difflib.get_close_matches(name.replace('-', '_'), fields, n=1, cutoff=0)[0]
+            raise InputError(f"{where}: there is no option '{name}'; did you mean '{nearest}'?")
+    return checked

@@ -6,12 +6,14 @@ import platform
 import yaml
 
 from resnest import __version__
-from resnest.errors import SharedError
+from resnest.errors import InputError, SharedError
+from resnest.reading import one_line
 from resnest.runtime import installed
 
-from .config import fields_of, option_of
+from .config import LARGEST, fields_of, option_of
+from .options import make
 
-__all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolved', 'to_yaml', 'versions']
+__all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolved', 'restored', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 
@@ -39,23 +41,41 @@ def to_yaml(recipe):
     return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
 
 
-def differences(config, stored, ranks=1, steps=None):
+def restored(kind, stored, where, ranks=1):
+    """``(recipe, derived)`` of what :func:`resolved` once returned for a recipe of the class ``kind``, from a file.
+
+    A field that there was not yet has its default, and one that is gone does not matter. Raises InputError that names
+    ``where`` for values that no recipe has.
+    """
+    if not isinstance(stored, dict):
+        raise SharedError(f'{one_line(where)}: holds no recipe')
+    try:
+        before = make({name: stored[name] for name in fields_of(kind) if name in stored}, where, kind)
+    except InputError as error:
+        raise SharedError(str(error)) from None
+    derived = stored.get('derived') or resolved(before, ranks)['derived']
+    if not isinstance(derived, dict) or not all(type(derived.get(name, 1)) in (int, float) and
+                                                0 <= derived.get(name, 1) < LARGEST for name in NUMBERS) or \
+            type(derived.get('global_batch_size')) is not int:
+        raise SharedError(f"{one_line(where)}: what its recipe comes to ('derived') is damaged")
+    return before, derived
+
+
+def differences(config, stored, ranks=1, steps=None, where='the checkpoint'):
     """The options that contradict the recipe of a checkpoint: texts such as ``'--seed 1 (was 0)'``.
 
-    ``stored`` is what :func:`resolved` returned then; a field that it has not yet had its default. Batch size,
-    accumulation and learning rate may change with the number of ranks: either those of a rank stay, or those of
-    all ranks together.
+    ``stored`` is what :func:`resolved` returned then, and ``where`` names its file. Batch size, accumulation and
+    learning rate may change with the number of ranks: either those of a rank stay, or those of all ranks together.
+    Raises InputError as :func:`restored`.
     """
-    fields = fields_of(config)
-    before = type(config)(**{name: stored[name] for name in fields if name in stored})
+    before, then = restored(type(config), stored, where, ranks)
     found, scaled = [], []
-    for name, field in fields.items():
+    for name, field in fields_of(config).items():
         was, value, kind = getattr(before, name), getattr(config, name), field.metadata['resume']
         if kind == 'scaled':
             scaled.append(was == value)
         elif kind != 'free' and was != value and not (kind == 'own' and None in (was, value)):
             found.append(f'{option_of(name)} {value} (was {was})')
-    then = stored.get('derived') or resolved(before, ranks)['derived']
     now = resolved(config, ranks, steps)['derived']
     # Checkpoints of earlier versions call the ranks workers.
     if then.get('ranks', then.get('workers')) != now['ranks'] and all(scaled):

@@ -14,7 +14,8 @@ from resnest.gluon.training.run.step import Step
 
 JOB = Job(None)
 COUNTED = {name: float(number) for number, name in enumerate((*COUNTERS, 'right'))}
-STATE = {'epoch': 1, 'step': 2, 'skipped_steps': 1, 'loss_scale': None, 'counters': list(COUNTED)}
+STATE = {'epoch': 1, 'step': 2, 'skipped_steps': 1, 'loss_scale': None, 'counters': list(COUNTED), 'best': None,
+         'rows': [], 'seconds': 1.5, 'recipe': {}}
 
 
 def make(tiny, **settings):
@@ -84,7 +85,7 @@ def test_the_first_rank_alone_holds_what_is_written(tiny, monkeypatch):
 def test_the_newest_comes_last_and_old_ones_go(tmp_path):
     assert checkpoint.newest(tmp_path) == (None, None, [])
     for epoch, step in ((2, 0), (10, 5), (10, 100), (9, 7)):
-        checkpoint.save(tmp_path, epoch, step, {}, {'epoch': epoch})
+        checkpoint.save(tmp_path, epoch, step, {}, {**STATE, 'epoch': epoch})
     (tmp_path / 'checkpoint-0011-000000.npz.part').touch()
     assert [path.stem for path in checkpoint.found(tmp_path)] == [
         'checkpoint-0002-000000', 'checkpoint-0009-000007', 'checkpoint-0010-000005', 'checkpoint-0010-000100']

@@ -1,5 +1,6 @@
 """An exponential moving average of a network's weights, to evaluate and to save (Polyak and Juditsky, 1992)."""
 import mxnet as mx
+import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
@@ -40,7 +41,10 @@ class AveragedWeights:
             if name not in arrays or tuple(arrays[name].shape) != average.shape:
                 raise InputError(f'the averaged weights of the checkpoint are of another network: {name}; check '
                                  f'--model and --num-classes')
+        count = arrays[UPDATES]
+        count = count.asnumpy() if isinstance(count, mx.nd.NDArray) else count
+        if count.shape != (1,) or count.dtype != np.int64 or count[0] < 0:
+            raise InputError('the averaged weights of the checkpoint do not tell how many updates they had')
         for name, average in self._averages.items():
             average[:] = arrays[name]
-        count = arrays[UPDATES]
-        self.updates = int(count.asscalar() if isinstance(count, mx.nd.NDArray) else count[0])
+        self.updates = int(count[0])

@@ -122,7 +122,7 @@ class Monitor:
         except Exception as error:
             print(f'warning: {self.folder / name} was not written: {type(error).__name__}: {error}', flush=True)
 
-    def summary(self, **facts):
+    def summary(self, /, **facts):
         """Write the result of the run."""
         if self.active:
             facts['seconds'] = round(self.seconds(), 1)

@@ -5,7 +5,7 @@ from resnest.errors import InputError, SharedError
 
 from .. import recipe
 from . import checkpoint
-from .state import restore
+from .state import COUNTERS, restore
 
 __all__ = ['load_first', 'resume']
 
@@ -38,7 +38,7 @@ def resume(task, config, job, step, averages, now, say):
     Rank 0 reads the checkpoint for all. ``now`` is what the recipe comes to (:func:`.recipe.resolved`), ``say`` tells
     the user. Raises InputError for a folder that holds another run, and for a checkpoint that does not fit.
     """
-    path, damaged = None, []
+    path, damaged, best = None, [], task.figures.best
 
     def read():
         nonlocal path, damaged
@@ -61,11 +61,14 @@ def resume(task, config, job, step, averages, now, say):
         return {'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0}, None
     name = path or 'the checkpoint'
     state, counters = restore(data, name, task.network, step, averages, job)
+    known = state['best'] is None or type(state['best'].get(best)) in (int, float)
+    if counters.keys() != {*COUNTERS, *task.sums} or not known:
+        raise SharedError(f'{name}: of another task; use another --save-dir')
     _compare(config, job, name, state['recipe'], now['derived']['steps_per_epoch'], say)
-    before = state['recipe']['derived']['global_batch_size']
+    _, before = recipe.restored(type(config), state['recipe'], name)
     # With another global batch, as many whole steps of it as the samples that were seen fill.
     now = now['derived']
-    state['step'] = min(state['step'] * before // now['global_batch_size'], now['steps_per_epoch'])
+    state['step'] = min(state['step'] * before['global_batch_size'] // now['global_batch_size'], now['steps_per_epoch'])
     if job.total([job.rank == 0 and not Path(config.save_dir, 'best.params').is_file()], 'no best')[0]:
         state['best'] = None        # of another folder: what is best here is still to be found
     say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
@@ -74,7 +77,7 @@ def resume(task, config, job, step, averages, now, say):
 
 def _compare(config, job, name, before, steps, say):
     """Tell what contradicts the checkpoint's recipe; refuse it unless the checkpoint was named."""
-    changed = recipe.differences(config, before, job.size, steps)
+    changed = recipe.differences(config, before, job.size, steps, name)
     if changed and config.resume == 'auto':
         raise SharedError(f"{name}: of another recipe: {', '.join(changed)}; give the options that it was trained "
                           f'with, or go on with the new ones by --resume {name}')

@@ -101,9 +101,9 @@ class _Run:
         return 0
 
     def _summarize(self):
-        self.monitor.summary(**self.best or {}, model=self.config.model, epochs=self.config.num_epochs,
-                             ranks=self.job.size, global_batch_size=self.recipe['derived']['global_batch_size'],
-                             skipped_steps=self.step.skipped, config=self.recipe)
+        self.monitor.summary(**{**(self.best or {}), 'model': self.config.model, 'epochs': self.config.num_epochs,
+                                'ranks': self.job.size, 'skipped_steps': self.step.skipped, 'config': self.recipe,
+                                'global_batch_size': self.recipe['derived']['global_batch_size']})
 
     def _train_epoch(self, stop):
         """The rest of an epoch; returns its figures over all ranks, or None where a stop was asked for."""

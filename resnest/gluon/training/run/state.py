@@ -59,27 +59,37 @@ def restore(data, name, network, step, averages, job):
                               f'is {getattr(value, "shape", "missing")}; check --model and --num-classes')
     if averages and 'average/updates' not in arrays:
         raise SharedError(f'{name}: holds no moving average; leave out --ema-decay')
-    rows = arrays['ranks/counters']
+    counted = state.get('counters', FORMER_COUNTERS)
+    rows = arrays.get('ranks/counters', np.zeros(0))
+    if rows.shape != (len(rows), len(counted)) or not len(rows) or not np.isfinite(rows).all():
+        raise SharedError(f'{name}: damaged: its counters are none; use an older one')
     same = len(rows) == job.size
     for kind, own in _own(arrays, 'average/updates' in arrays).items():
-        each = arrays[f'ranks/{kind}']
+        each = arrays.get(f'ranks/{kind}', np.zeros(0))
+        if each.shape != (len(rows), own.size):
+            raise SharedError(f'{name}: damaged: its running statistics do not fit together; use an older one')
         own[:] = each[job.rank] if same else each.mean(axis=0, dtype=np.float64)
         _put_own(arrays, kind, own)
-    for key, param in params.items():
-        param.set_data(mx.nd.array(arrays[f'net/{key}'], dtype=param.dtype))
-    if averages:
-        averages.load({key.split('/', 1)[1]: value for key, value in arrays.items() if key.startswith('average/')})
     names, indices = {param: key for key, param in params.items()}, optimizer_indices(step.trainer)
+    optimizer = []
     for param, parts in make_optimizer_states(step.trainer):
         for place, part in enumerate(parts):
             # Version 1 held them by mxnet's own numbers.
             former = arrays.get(f'optimizer/{indices[param]}/{place}', part)
-            part[:] = arrays.get(f'optimizer/{names[param]}/{place}', former)
+            optimizer.append((part, arrays.get(f'optimizer/{names[param]}/{place}', former)))
+            if optimizer[-1][1].shape != part.shape:
+                raise SharedError(f'{name}: damaged: the momentum of {names[param]} has another shape than it')
+    if averages:
+        averages.load({key.split('/', 1)[1]: value for key, value in arrays.items() if key.startswith('average/')})
+    for key, param in params.items():
+        param.set_data(mx.nd.array(arrays[f'net/{key}'], dtype=param.dtype))
+    for part, value in optimizer:
+        part[:] = value
     if step.scale and state['loss_scale']:
         step.scale.value, step.scale.good = state['loss_scale']
     step.skipped = state['skipped_steps']
     mine = rows[job.rank] if same else rows.sum(axis=0) * (job.rank == 0)
-    return state, dict(zip(state.get('counters', FORMER_COUNTERS), mine.tolist()))
+    return state, dict(zip(counted, mine.tolist()))
 
 
 def _own(arrays, averaged):
