@@ -9,15 +9,22 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import CONTROL, one_line
 
-__all__ = ['LARGEST_SEED', 'Parser', 'number', 'plain_path', 'whole']
+__all__ = ['LARGEST_SEED', 'Parser', 'number', 'path_text', 'plain_path', 'plain_text', 'whole']
 
 LARGEST_SEED = 2 ** 63 - 1
+
+
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells the defaults that are values."""
+
+    def _get_help_string(self, action):
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that shows the defaults, knows no abbreviations, and raises InputError with one line."""
 
-    def __init__(self, *args, formatter_class=argparse.ArgumentDefaultsHelpFormatter, allow_abbrev=False, **kwargs):
+    def __init__(self, *args, formatter_class=_Formatter, allow_abbrev=False, **kwargs):
         # Abbreviations would change their meaning, or lose it, with the next option that is added.
         super().__init__(*args, formatter_class=formatter_class, allow_abbrev=allow_abbrev, **kwargs)
 
@@ -85,3 +92,15 @@ def plain_path(text):
         return Path(text).expanduser()
     except RuntimeError:
         raise _refusal('a path in the folder of a user that there is', text) from None
+
+
+def path_text(text):
+    """A ``type`` for add_argument: as :func:`plain_path`, but a text, for paths that may be patterns."""
+    return str(plain_path(text))
+
+
+def plain_text(text):
+    """A ``type`` for add_argument: a text that is not empty and has no control characters."""
+    if not text or CONTROL.search(text):
+        raise _refusal('a text without control characters', text)
+    return text

@@ -2,25 +2,23 @@
 
 A minute and a half on two cores.
 """
-import argparse
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from resnest.arguments import Parser, plain_path, whole
 from resnest.errors import InputError, run_command
 
 SCRIPTS = Path(__file__).resolve().parent
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument('--out', type=Path, default=Path('runs/demo'), help='folder for data, weights and curves')
-    parser.add_argument('--num-epochs', type=int, default=6, help='epochs')
+    parser = Parser(description=__doc__)
+    parser.add_argument('--out', type=plain_path, default=Path('runs/demo'), help='folder for data, weights and curves')
+    parser.add_argument('--num-epochs', type=whole(1, 10 ** 6), default=6, help='epochs')
     options = parser.parse_args(arguments)
-    if options.num_epochs < 1:
-        raise InputError(f'--num-epochs must be at least 1, got {options.num_epochs}')
     start = time.perf_counter()
     rec = options.out / 'rec'
     for old in (*options.out.glob('checkpoint-*.npz'), options.out / 'best.params', options.out / 'summary.json'):

@@ -158,7 +158,7 @@ def test_benchmark_refuses_a_picture_before_it_times(words, wanted, tmp_path, mo
     (('--precision', 'int8'), '--format onnx writes float32 only, int8 runs on mxnet: use --format symbol'),
     (('--precision', 'bfloat16'), '--format onnx writes float32 only'),
     (('--output', '/nothing/here.onnx'), '/nothing/here.onnx: cannot be written'),
-    (('--num-classes', 0), '--num-classes must be at least 1'),
+    (('--num-classes', 0), '--num-classes must be from 1 to'),
     (('--image-size', 16), '--image-size must be at least 17'),
     (('--format', 'symbol', '--precision', 'int8'), 'no training images to calibrate int8 with'),
     (('--resume', '/nothing.params'), '/nothing.params: no such file'),

@@ -2,27 +2,27 @@
 
 Rows that are finished are not trained again. Options of train.py for all rows come last, after --.
 """
-import argparse
 import sys
 from pathlib import Path
 
+from resnest.arguments import Parser, plain_path, plain_text, whole
 from resnest.errors import InputError, run_command
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__, usage='%(prog)s SPEC [options] [-- TRAIN_OPTION ...]')
-    parser.add_argument('spec', type=Path, help='YAML file of the rows')
+    parser = Parser(description=__doc__, usage='%(prog)s SPEC [options] [-- TRAIN_OPTION ...]')
+    parser.add_argument('spec', type=plain_path, help='YAML file of the rows')
     parser.add_argument('--only', nargs='+', metavar='ROW', help='names of the rows to train; all unless given')
-    parser.add_argument('--out', type=Path, help='folder of the results (default: runs/ and the name of the spec)')
-    parser.add_argument('--ranks', '--workers', type=int, default=1, metavar='N',
-                        help='Horovod processes on this machine (default: 1)')
-    parser.add_argument('--launcher', metavar='COMMAND', help="what starts the processes of a row, with its options: "
+    parser.add_argument('--out', type=plain_path,
+                        help='folder of the results (default: runs/ and the name of the spec)')
+    parser.add_argument('--ranks', '--workers', type=whole(1, 1024), default=1, metavar='N',
+                        help='Horovod processes on this machine')
+    parser.add_argument('--launcher', type=plain_text, metavar='COMMAND',
+                        help="what starts the processes of a row, with its options: "
                         "'horovodrun -np 64 --hostfile hosts'")
     words = sys.argv[1:] if arguments is None else list(arguments)
     place = words.index('--') if '--' in words else len(words)
     options = parser.parse_args(words[:place])
-    if options.ranks < 1:
-        raise InputError(f'--ranks must be at least 1, got {options.ranks}')
 
     import shlex
 
@@ -31,7 +31,7 @@ def main(arguments=None):
     from resnest.gluon.training import add_options
     from resnest.gluon.training.config import fields_of
 
-    train_options = argparse.ArgumentParser(prog='train.py')
+    train_options = Parser(prog='train.py')
     add_options(train_options, ClassificationConfig)
     given = vars(train_options.parse_args(words[place + 1:]))
     if given['config'] or given['print_config']:
@@ -42,7 +42,10 @@ def main(arguments=None):
         raise InputError('the data are missing: end the command with -- --rec-train FOLDER --rec-val FOLDER')
     launcher = []
     if options.launcher:
-        launcher = shlex.split(options.launcher)
+        try:
+            launcher = shlex.split(options.launcher)
+        except ValueError as error:
+            raise InputError(f'--launcher {options.launcher}: {error}') from None
     elif options.ranks > 1:
         launcher = ['horovodrun', '-np', options.ranks, '-H', f'localhost:{options.ranks}']
     out = options.out or Path('runs', options.spec.stem)

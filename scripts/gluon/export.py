@@ -1,36 +1,36 @@
 """Write a network for other programs: as ONNX, or as mxnet's symbol and parameters in any precision; checked first."""
-import argparse
 from pathlib import Path
 
+from resnest.arguments import Parser, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError, run_command
 from resnest.files import require_writable
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--model', default='resnest50',
-                        help='network; python -m resnest models lists them (default: %(default)s)')
-    parser.add_argument('--resume', help='.params file to export; the published weights unless given')
+    parser = Parser(description=__doc__)
+    parser.add_argument('--model', type=plain_text, default='resnest50',
+                        help='network; python -m resnest models lists them')
+    parser.add_argument('--resume', type=path_text, help='.params file to export; the published weights unless given')
     parser.add_argument('--format', default='onnx', choices=['onnx', 'symbol'],
-                        help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params (default: %(default)s)')
-    parser.add_argument('--output', type=Path, help='file to write; MODEL.onnx or MODEL unless given')
+                        help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params')
+    parser.add_argument('--output', type=plain_path, help='file to write; MODEL.onnx or MODEL unless given')
     parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
-                        help='what the network computes in; ONNX takes float32 only (default: %(default)s)')
-    parser.add_argument('--rec-dir', help='int8, bfloat16: shards whose training images calibrate it and are compared')
-    parser.add_argument('--calibration', metavar='DIR', help='folder or shards of images instead of --rec-dir')
-    parser.add_argument('--calibration-images', type=int, default=128, metavar='N',
-                        help='how many of them, evenly taken (default: %(default)s)')
+                        help='what the network computes in; ONNX takes float32 only')
+    parser.add_argument('--rec-dir', type=path_text,
+                        help='int8, bfloat16: shards whose training images calibrate it and are compared')
+    parser.add_argument('--calibration', type=path_text, metavar='DIR',
+                        help='folder or shards of images instead of --rec-dir')
+    parser.add_argument('--calibration-images', type=whole(1), default=128, metavar='N',
+                        help='how many of them, evenly taken')
     parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
-                        'extremes of these images, or to what suits their distribution best (default: %(default)s)')
+                        'extremes of these images, or to what suits their distribution best')
     parser.add_argument('--no-native', action='store_true',
                         help='int8: without the native operators, so that the files load without this package')
-    parser.add_argument('--num-classes', type=int, default=1000, help='classes (default: %(default)s)')
-    parser.add_argument('--image-size', '--crop-size', type=int,
+    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), default=1000, help='classes')
+    parser.add_argument('--image-size', '--crop-size', type=whole(1, 1 << 14),
                         help="image side in pixels to check with; the model's own unless given")
     options = parser.parse_args(arguments)
     output = options.output or Path(options.model + ('.onnx' if options.format == 'onnx' else ''))
-    if options.num_classes < 1:
-        raise InputError(f'--num-classes must be at least 1, got {options.num_classes}')
     if options.format == 'onnx' and options.precision != 'float32':
         raise InputError(f'--format onnx writes float32 only, {options.precision} runs on mxnet: use --format symbol')
     require_writable(output, '--output')

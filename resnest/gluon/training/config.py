@@ -24,7 +24,8 @@ KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: '
          dict: 'a mapping: {radix: 0}'}
 
 
-def option(default, help, *names, least=None, above=None, below=None, choices=None, resume='fixed', **settings):
+def option(default, help, *names, least=None, most=None, above=None, below=None, choices=None, resume='fixed',
+           **settings):
     """A field of a recipe.
 
     Parameters
@@ -33,7 +34,7 @@ def option(default, help, *names, least=None, above=None, below=None, choices=No
         Its default, and what ``--help`` says.
     names : str
         Further option strings, such as older ones.
-    least, above, below, choices
+    least, most, above, below, choices
         Limits of its value.
     resume : {'fixed', 'free', 'own', 'scaled'}
         Whether a run may go on with another value: no; yes, since the value does not bear on the result; no, but None
@@ -42,7 +43,7 @@ def option(default, help, *names, least=None, above=None, below=None, choices=No
         What argparse should know besides.
     """
     return dataclasses.field(default=default, metadata={
-        'help': help, 'names': names, 'least': least, 'above': above, 'below': below, 'choices': choices,
+        'help': help, 'names': names, 'least': least, 'most': most, 'above': above, 'below': below, 'choices': choices,
         'resume': resume, 'settings': settings})
 
 
@@ -88,12 +89,12 @@ class TrainConfig:
     deterministic: bool = switch("the same bits in each run on GPUs and on more than two ranks too (MXNet's "
                                  "deterministic operators, Horovod's tensor fusion off: slower)", resume='free')
     no_cuda: bool = switch('use the CPU even where there is a GPU', resume='free')
-    num_workers: int = option(2, 'threads that decode images', '-j', least=0, resume='free')
+    num_workers: int = option(2, 'threads that decode images', '-j', least=0, most=1024, resume='free')
     fp16_compression: bool = switch('Horovod sends gradients as float16')
     fusion_mb: Optional[float] = option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
-                                        "Horovod's own unless given", least=0, resume='free')
+                                        "Horovod's own unless given", least=0, most=1e6, resume='free')
     cycle_ms: Optional[float] = option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, unless given",
-                                       above=0, resume='free')
+                                       above=0, most=1e6, resume='free')
     save_dir: str = option('params', 'folder of what the run writes', resume='free')
     save_frequency: int = option(10, 'epochs between checkpoints', least=1, resume='free')
     save_steps: int = option(0, 'steps between checkpoints within an epoch; 0 is none', least=0, resume='free')
@@ -158,13 +159,15 @@ def field_type(field):
 
 
 def settled(field, value):
-    """A value as its field holds it: 1 as 1.0 where that is a number, a tuple as a list, a path as a text."""
+    """A value as its field holds it: 1 as 1.0 where that is a number, a tuple as a list, a path as a text without ~."""
     kind, _ = field_type(field)
     if kind is float and type(value) is int and abs(value) < 1 << 1000:
         return float(value)
     if kind is list and isinstance(value, tuple):
         return list(value)
-    return os.fspath(value) if kind is str and isinstance(value, os.PathLike) else value
+    if kind is str and isinstance(value, (str, os.PathLike)):
+        return os.path.expanduser(os.fspath(value))
+    return value
 
 
 def problem(field, value):
@@ -183,12 +186,16 @@ def problem(field, value):
         return f"must be one of {', '.join(limits['choices'])}, got {told}"
     if kind is str and (not value or any(unicodedata.category(char) in UNPRINTABLE for char in value)):
         return f'must be a text without control characters, got {told}'
+    if kind is str and value.startswith('~'):
+        return f'must be a path in the folder of a user that there is, got {told}'
     if kind is float and not math.isfinite(value):
         return f'must be finite, got {told}'
     if kind is int and value > LARGEST:
         return f'must be at most {LARGEST}, got {told}'
     if limits['least'] is not None and not value >= limits['least']:
         return f"must be at least {limits['least']}, got {told}"
+    if limits['most'] is not None and not value <= limits['most']:
+        return f"must be at most {limits['most']}, got {told}"
     if limits['above'] is not None and not value > limits['above']:
         return f"must be above {limits['above']}, got {told}"
     if limits['below'] is not None and not value < limits['below']:

@@ -41,12 +41,22 @@ def test_files(tmp_path):
 
 @pytest.mark.parametrize('name, content, wanted', [
     ('a.txt', b'one\ntwo\n', r'a.txt: 2 names, but the network has 3 classes'),
-    ('a.txt', b'\xff\xfe\x00', 'a.txt: neither a text'), ('a.json', b'{}', 'a.json: neither'),
-    ('a.json', b'[1, 2, 3]', 'a.json: neither'), ('a.json', b'{"cla', 'a.json: neither')])
+    ('a.txt', b'\xff\xfe\x00', 'a.txt: no text in UTF-8'), ('a.json', b'{}', 'a.json: no manifest.json'),
+    ('a.json', b'[1, 2, 3]', 'a.json: no manifest'), ('a.json', b'{"cla', 'a.json: not JSON'),
+    ('a.json', b'{"classes": {"a": 1, "b": 2, "c": 3}}', 'a.json: no manifest'),
+    ('a.json', b'{"classes": [["a"], "b", "c"]}', 'a.json: no manifest'),
+    ('a.json', b'{"classes": 5}', 'a.json: no manifest')])
 def test_refusals(tmp_path, name, content, wanted):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=wanted):
         class_names(3, tmp_path / name)
+
+
+def test_names_are_shown_on_one_line(tmp_path):
+    (tmp_path / 'manifest.json').write_text(json.dumps({'classes': ['a\nb', 'c\u2028\x1b[2Jd', 'é' * 999]}))
+    first, second, third = class_names(3, tmp_path)
+    assert (first, second) == ('a b', 'c \\x1b[2Jd')
+    assert len(third) == 200
 
 
 def test_no_file(tmp_path):

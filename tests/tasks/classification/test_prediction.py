@@ -172,7 +172,8 @@ def test_names_that_cannot_be_shown(trained, photos, tmp_path):
 
 @pytest.mark.parametrize('words, wanted', [
     (('no.jpg',), 'no.jpg: no such file'), (('{a}', '--resume', 'no.params'), 'no.params: no such file'),
-    (('{a}', '--resume', '{a}'), 'not a parameter file'), (('{a}', '--resume', '{p}', '--classes', '{p}'), 'neither a'),
+    (('{a}', '--resume', '{a}'), 'not a parameter file'),
+    (('{a}', '--resume', '{p}', '--classes', '{p}'), 'no text in UTF-8'),
     (('{a}', '--resume', '{p}', '--model', 'resnest26'), 'not of this network'),
     (('{a}',), 'no weights are published for resnest14'), (('{a}', '--top-k', '0'), '--top-k must be at least 1'),
     (('{a}', '--json', 'no/a.json'), 'no/a.json: cannot be written'), (('{a}', '--explain', '.'), 'cannot be written'),

@@ -2,7 +2,6 @@
 from dataclasses import dataclass
 from typing import Optional
 
-from resnest.errors import InputError
 from resnest.gluon.training.config import TrainConfig, option, switch
 
 __all__ = ['ClassificationConfig']
@@ -21,9 +20,9 @@ class ClassificationConfig(TrainConfig):
     num_classes: Optional[int] = option(None, "classes; the data's manifest or labels tell unless given", least=1,
                                         resume='own')
     input_size: Optional[int] = option(None, "image side in pixels; the model's own unless given", '--crop-size',
-                                       least=1, resume='own')
+                                       least=1, most=1 << 14, resume='own')
     crop_ratio: Optional[float] = option(None, "validation crop / resized short edge; the model's own unless given",
-                                         above=0, resume='own')
+                                         above=0, most=1, resume='own')
     augment: str = option('standard', 'training images: standard (random resized crop, mirror, colour), with '
                           'autoaugment or randaugment besides, or none (the validation crop)',
                           choices=('standard', 'autoaugment', 'randaugment', 'none'))
@@ -41,8 +40,6 @@ class ClassificationConfig(TrainConfig):
     def __post_init__(self):
         super().__post_init__()
         self.check_epochs('mixup_off_epoch')
-        if self.crop_ratio is not None and self.crop_ratio > 1:
-            raise InputError(f'--crop-ratio must be at most 1, got {self.crop_ratio}')
 
     def mixes(self, epoch):
         """Whether mixup is on in an epoch, counted from 0."""

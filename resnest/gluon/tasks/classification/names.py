@@ -4,11 +4,12 @@
 is that of the sorted WNIDs. It is made from ``gluoncv.data.ImageNet1kAttr`` of gluoncv 0.10.5 (Apache-2.0, copyright
 its contributors); the two that are called "crane" and the two called "maillot" are told apart.
 """
-import json
+import os
 from functools import lru_cache
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.reading import one_line, read_json, read_text
 
 __all__ = ['class_names', 'imagenet_classes']
 
@@ -28,25 +29,27 @@ def class_names(count, source=None):
     ----------
     count : int
     source : str or Path
-        A file with a name a line, the ``manifest.json`` of a folder of shards, or that folder. Without it 1000 classes
-        are ImageNet's, and others are called by their numbers. WNIDs are replaced by ImageNet's names.
+        A file with a name on each line, the ``manifest.json`` of a folder of shards, or that folder. Without it 1000
+        classes are ImageNet's, and others are called by their numbers. WNIDs are replaced by ImageNet's names.
 
     Raises InputError for a file that cannot be read or has another number of names.
     """
     if source is None:
         return list(imagenet_classes().values()) if count == 1000 else [str(number) for number in range(count)]
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if path.is_dir():
         path /= 'manifest.json'
-    if not path.is_file():
-        raise InputError(f'{path}: no such file; give --classes a file with a name a line, or a manifest.json')
-    try:
-        text = path.read_text(encoding='utf-8-sig')
-        names = json.loads(text)['classes'] if path.suffix == '.json' else text.strip().splitlines()
-        names = [str(name).strip() for name in names]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f'{path}: neither a text with a name a line nor a manifest.json with classes') from None
+    told = one_line(path)
+    if not path.exists():
+        raise InputError(f'{told}: no such file; give --classes a file with a name on each line, or a manifest.json')
+    if path.suffix == '.json':
+        found = read_json(path)
+        names = found.get('classes') if isinstance(found, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{told}: no manifest.json with 'classes', a list of names")
+    else:
+        names = read_text(path).strip().splitlines()
     if len(names) != count:
-        raise InputError(f'{path}: {len(names)} names, but the network has {count} classes')
+        raise InputError(f'{told}: {len(names)} names, but the network has {count} classes')
     known = imagenet_classes()
-    return [known.get(name, name) for name in names]
+    return [known.get(name.strip(), one_line(' '.join(name.split()))) for name in names]

@@ -1,19 +1,116 @@
-"""What verify.py is made of: the images to take, the ways to compute their logits, the result."""
+"""Verifying: the exact top-1 and top-5 of a data set, and how the logits of its images may be computed."""
+import sys
+
 import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError, SharedError
-from resnest.gluon.data import Evaluation, evaluation_batches, normalization, preprocessing, with_normalization
+from resnest.gluon import distributed
+from resnest.gluon.data import (
+    Evaluation,
+    FolderSet,
+    Loader,
+    RecordSet,
+    evaluation_batches,
+    normalization,
+    preprocessing,
+    with_normalization,
+)
+from resnest.gluon.device import choose_device
+from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.inference.optimized.optimization import optimize
-from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, find_variant
+from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, find_variant, get_model, list_models
 
-from .evaluation import COUNTS
+from .evaluation import COUNTS, evaluate
 
-__all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle']
+__all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle', 'verify']
 
 DEFAULT_MODEL = 'resnest50'
 LARGEST_TOLD = 4096     # px of an image, in a file's metadata
+
+
+def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None, precision='float32', calibration=None,
+           calibration_images=128, calibration_mode='naive', limit=None, num_classes=None, crop_size=None,
+           crop_ratio=None, batch_size=32, workers=2, no_cuda=False, say=None, progress=False):
+    """Exact top-1 and top-5, in per cent; under ``horovodrun`` this is one rank, and each takes a share of the images.
+
+    Parameters
+    ----------
+    model : str
+        What the exported file tells, else resnest50, unless given.
+    rec_dir, data_dir : path
+        One of them: shards, or a folder with a folder for each class.
+    weights : path
+        A ``.params`` file; the published weights unless given.
+    onnx_file : path
+        Verify this exported file, by onnxruntime, instead of weights.
+    precision : {'float32', 'bfloat16', 'int8'}
+    calibration, calibration_images, calibration_mode
+        As :func:`resnest.gluon.inference.calibration_images.calibration_records` and :func:`.gluon_engine` have them.
+    limit : int
+        So many images only, evenly taken from all.
+    num_classes, crop_size, crop_ratio
+        The data's, and the file's or the model's own, unless given.
+    batch_size, workers : int
+        Images at a time, and threads that decode them.
+    no_cuda : bool
+        Use the CPU even where there is a GPU.
+    say : callable
+        Called with what is worth telling, on the first rank.
+    progress : bool
+        Whether to show a bar on a terminal.
+
+    Returns a dict on the first rank, with the counts and the settings, and None on others. Raises InputError for data
+    and weights that are not there, damaged, or do not fit, and for outputs that are not finite.
+    """
+    if (rec_dir is None) == (data_dir is None):
+        raise InputError('the data to verify are a rec_dir or a data_dir: give one of them')
+    if onnx_file and (weights or precision != 'float32'):
+        raise InputError('--engine onnxruntime runs what its file holds: leave out --resume and --precision')
+    job = distributed.start()
+    exported = OnnxNet(onnx_file) if onnx_file else None
+    model, size, ratio = settle(model, crop_size, crop_ratio, exported)
+    crop = crop_of(model, size, ratio)
+    records = FolderSet(data_dir, 'val') if data_dir else RecordSet(rec_dir, 'val')
+    classes = num_classes or len(records.classes or ()) or 1000
+    if not (onnx_file or weights) and classes != 1000 and model in list_models(pretrained=True):
+        raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file with --resume')
+    device = choose_device(no_cuda or bool(onnx_file), job.local_rank)
+    settings = {'model': model, 'engine': 'onnxruntime' if onnx_file else 'gluon', 'precision': precision,
+                'crop_size': size}
+    batch_size = min(batch_size, len(records))
+    if onnx_file:
+        net = onnx_engine(exported, classes)
+    else:
+        network, images = get_model(model, classes=classes, pretrained=weights or True, ctx=device), None
+        if precision != 'float32':
+            source, settings['calibration'] = calibration_records(calibration, rec_dir, data_dir,
+                                                                  needed=precision == 'int8')
+            images = source and calibration_batches(source, crop, calibration_images)
+        net = gluon_engine(network, precision, device, size, batch_size, images, calibration_mode)
+        if precision != 'float32':
+            settings['report'] = net.report
+            if say and job.rank == 0:
+                say(net.describe())
+    job.agree('number of images', len(records))
+    batches = picked_batches(len(records), limit, batch_size, job.rank, job.size)
+    found = _evaluate(net, Loader(records, crop, batches, classes, workers), device, job, progress)
+    found = result(*found, onnx_file or weights or model, **settings)
+    if say and job.rank == 0:
+        say(result_line(found))
+    job.finish()
+    return None if job.rank else found
+
+
+def _evaluate(net, loader, device, job, progress):
+    """``(counts, images per second)`` of all ranks."""
+    from tqdm import tqdm
+    with tqdm(total=sum(map(len, loader.batches)), unit='image', disable=not progress or job.rank or
+              not sys.stderr.isatty()) as bar, distributed.tell_lost_rank(job):
+        found = evaluate(net, loader, device, bar.update)
+        *totals, rate = job.total([found[name] or 0 for name in (*COUNTS, 'images_per_second')], 'all')
+    return totals, rate
 
 
 def settle(model=None, size=None, ratio=None, exported=None):

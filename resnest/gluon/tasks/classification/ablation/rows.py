@@ -5,6 +5,7 @@ A spec is a YAML file: ``common`` has options of train.py for every row; each of
 """
 import json
 import math
+import os
 import re
 import shlex
 import signal
@@ -19,11 +20,14 @@ from resnest.gluon.training import recipe
 from resnest.gluon.training.config import option_of
 from resnest.gluon.training.options import check_values, read_mapping
 from resnest.gluon.training.run.interrupt import EXIT_AGAIN, sole_run
+from resnest.reading import one_line, read_json
 
 from ..config import ClassificationConfig
 from .chart import draw_rows
 
 __all__ = ['Row', 'chosen', 'format_rows', 'read_spec', 'train_rows']
+
+LONGEST_NAME = 100      # characters; a folder is called so
 
 
 @dataclass
@@ -60,11 +64,13 @@ def read_spec(path, given=None):
         where = f'{path}: row {number}'
         if not isinstance(entry, dict) or not isinstance(entry.get('name'), str):
             raise InputError(f"{where}: needs a 'name' and 'options'")
+        if entry['name'] != one_line(entry['name'], LONGEST_NAME):
+            raise InputError(f'{where}: its name must be at most {LONGEST_NAME} characters that can be printed')
         where = f"{path}: row '{entry['name']}'"
         _check_keys(entry, {'name', 'options', 'published'}, where)
         published = entry.get('published')
-        if published is not None and type(published) not in (int, float):
-            raise InputError(f'{where}: published must be a number (top-1 in %), got {published!r}')
+        if published is not None and not _is_percentage(published):
+            raise InputError(f'{where}: published must be a number (top-1 in %), got {one_line(published, 60)}')
         own = check_values(entry.get('options') or {}, where, ClassificationConfig)
         for name in own.keys() & (given or {}).keys():
             raise InputError(f'{option_of(name)}: the rows of {path} differ in it; leave it out or write a spec of '
@@ -86,7 +92,7 @@ def read_spec(path, given=None):
 def _check_keys(mapping, known, where):
     for key in mapping:
         if key not in known:
-            raise InputError(f"{where}: there is no key '{key}'; the keys are {', '.join(sorted(known))}")
+            raise InputError(f"{where}: there is no key '{one_line(key, 60)}'; the keys are {', '.join(sorted(known))}")
 
 
 def chosen(rows, only):
@@ -94,7 +100,7 @@ def chosen(rows, only):
     for name in only:
         if name not in [row.name for row in rows]:
             names = ', '.join(f"'{row.name}'" for row in rows)
-            raise InputError(f"--only: there is no row '{name}'; the rows are {names}")
+            raise InputError(one_line(f"--only: there is no row '{one_line(name, 60)}'; the rows are {names}", 1000))
     return [row for row in rows if row.name in only]
 
 
@@ -125,18 +131,37 @@ def _read_result(row, out):
     if not path.is_file():
         return
     try:
-        found = json.loads(path.read_text())
-        other = recipe.differences(ClassificationConfig(**row.values), found['config'], found['ranks'])
-        if other:
-            row.failure = f"{path} is of another recipe: {', '.join(other)}; remove {path.parent} or use another --out"
-        else:
-            # Two more right and two more wrong (Agresti and Coull, 1998): no error of 0 where all are right.
-            images = found['seen'] + 4
-            share = (found['top1'] / 100 * found['seen'] + 2) / images
-            row.top1, row.epoch, row.seconds = found['top1'], found['epoch'], found['seconds']
-            row.error = 100 * math.sqrt(share * (1 - share) / images)
-    except (ValueError, KeyError) as error:
-        row.failure = f'{path} is damaged ({error}); remove it'
+        found = read_json(path)
+        wrong = next((key for key, right in SUMMARY.items() if not right(found.get(key))), None) \
+            if isinstance(found, dict) else 'summary'
+        if wrong:
+            raise InputError(f'{path}: has no sensible {wrong}')
+        other = recipe.differences(ClassificationConfig(**row.values), found['config'], found['ranks'], where=path)
+    except InputError as error:
+        row.failure = f'{error}; remove this file'
+        return
+    if other:
+        row.failure = f"{path} is of another recipe: {', '.join(other)}; remove {path.parent} or use another --out"
+        return
+    # Two more right and two more wrong (Agresti and Coull, 1998): no error of 0 where all are right.
+    images = found['seen'] + 4
+    share = (found['top1'] / 100 * found['seen'] + 2) / images
+    row.top1, row.epoch, row.seconds = found['top1'], found['epoch'], found['seconds']
+    row.error = 100 * math.sqrt(share * (1 - share) / images)
+
+
+def _is_count(value):
+    return type(value) is int and 0 < value < 1 << 31
+
+
+def _is_percentage(value):
+    return type(value) in (int, float) and 0 <= value <= 100
+
+
+# What is read of the summary of a run.
+SUMMARY = {'top1': _is_percentage, 'seen': _is_count, 'epoch': _is_count, 'ranks': _is_count,
+           'seconds': lambda value: type(value) in (int, float) and 0 <= value < 1e12,
+           'config': lambda value: isinstance(value, dict)}
 
 
 class _Training:
@@ -164,7 +189,7 @@ class _Training:
         words = [*command, '--config', settings, '--save-dir', Path(out, row.folder), '--resume', 'auto']
         say('$ ' + shlex.join(map(str, words)))
         fault = last = ''
-        with open(Path(out, f'{row.folder}.log'), 'a') as log:
+        with open(Path(out, f'{row.folder}.log'), 'a', opener=_open_at_once) as log:
             self._process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE,
                                              stderr=subprocess.STDOUT, text=True, errors='replace')
             for line in self._process.stdout:
@@ -179,6 +204,10 @@ class _Training:
         if code or not Path(out, row.folder, 'summary.json').is_file():
             row.failure = f'exit code {code}: {fault or last}'
         return True
+
+
+def _open_at_once(name, flags):
+    return os.open(name, flags | os.O_NONBLOCK, 0o666)      # a pipe without a reader would have us wait for one
 
 
 def _write(rows, out, say):
@@ -204,7 +233,7 @@ def format_rows(rows):
             cells = [f'{row.top1:.2f} ± {row.error:.2f}', _gain(row.top1, first.top1), str(row.epoch),
                      f'{row.seconds / 60:.1f}']
         published = ['' if row.published is None else f'{row.published:.2f}', _gain(row.published, first.published)]
-        lines.append(f"| {' | '.join([row.name, *cells[:2], *published, *cells[2:]])} |")
+        lines.append(f"| {' | '.join([row.name.replace('|', '/'), *cells[:2], *published, *cells[2:]])} |")
     return '\n'.join(lines) + '\n'
 
 
