@@ -12,6 +12,7 @@ from resnest.reading import CONTROL, one_line
 __all__ = ['LARGEST_SEED', 'Parser', 'number', 'path_text', 'plain_path', 'plain_text', 'whole']
 
 LARGEST_SEED = 2 ** 63 - 1
+LONGEST = 4096          # characters: PATH_MAX of Linux
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -86,7 +87,7 @@ def _refusal(wanted, text):
 def plain_path(text):
     """A ``type`` for add_argument: a path, with ``~`` expanded. An empty one is refused, and control characters are,
     which messages and lists of one line a file could not show."""
-    if not text or CONTROL.search(text):
+    if not 0 < len(text) < LONGEST or CONTROL.search(text):
         raise _refusal('a path without control characters', text)
     try:
         return Path(text).expanduser()
@@ -101,6 +102,6 @@ def path_text(text):
 
 def plain_text(text):
     """A ``type`` for add_argument: a text that is not empty and has no control characters."""
-    if not text or CONTROL.search(text):
+    if not 0 < len(text) < LONGEST or CONTROL.search(text):
         raise _refusal('a text without control characters', text)
     return text

@@ -24,7 +24,8 @@ from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, find_variant, get_mod
 
 from .evaluation import COUNTS, evaluate
 
-__all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle', 'verify']
+__all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle',
+           'verify']
 
 DEFAULT_MODEL = 'resnest50'
 LARGEST_TOLD = 4096     # px of an image, in a file's metadata

@@ -14,7 +14,7 @@ from resnest.reading import one_line, open_plain, parse_json
 
 from .arrays import Damaged, check_arrays, read_arrays, write_arrays
 
-__all__ = ['found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
+__all__ = ['digest', 'found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
 
 HASH, STATE = 'sha256', 'state'
 NAME = re.compile(r'checkpoint-([0-9]{1,9})-([0-9]{1,9})\.npz')
@@ -27,7 +27,7 @@ def save(folder, epoch, step, arrays, state):
     """
     path = Path(folder) / f'checkpoint-{epoch:04d}-{step:06d}.npz'
     arrays = {**arrays, STATE: np.frombuffer(json.dumps(state).encode(), dtype=np.uint8)}
-    arrays[HASH] = np.frombuffer(_digest(arrays), dtype=np.uint8)
+    arrays[HASH] = np.frombuffer(digest(arrays), dtype=np.uint8)
     with replacing(path) as part:
         write_arrays(part, arrays)
     return path
@@ -47,7 +47,7 @@ def load(data, name):
     try:
         arrays = read_arrays(data)
         stored, state = arrays.pop(HASH, None), arrays.get(STATE)
-        if stored is None or state is None or stored.tobytes() != _digest(arrays):
+        if stored is None or state is None or stored.tobytes() != digest(arrays):
             raise Damaged('its hash is of something else')
         state = parse_json(_text(arrays.pop(STATE)), 'state', nan=True)
         _check_state(state, ())
@@ -118,12 +118,13 @@ def prune(folder, keep):
             path.unlink()
 
 
-def _digest(arrays):
-    digest = hashlib.sha256()
+def digest(arrays):
+    """The SHA-256 of all names, types, shapes and values."""
+    found = hashlib.sha256()
     for name, array in sorted(arrays.items()):
-        digest.update(f'{name} {array.dtype.str} {array.shape}\0'.encode())
-        digest.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b'')
-    return digest.digest()
+        found.update(f'{name} {array.dtype.str} {array.shape}\0'.encode('utf-8', 'surrogatepass'))
+        found.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b'')
+    return found.digest()
 
 
 def _text(array):
