@@ -3,6 +3,7 @@
 Every text that the package reads comes through here: manifests, recipes, specs, class names, summaries.
 """
 import json
+import math
 import os
 import re
 import stat
@@ -11,8 +12,8 @@ import yaml
 
 from resnest.errors import InputError
 
-__all__ = ['CONTROL', 'LARGEST', 'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes', 'read_json',
-           'read_text', 'read_yaml']
+__all__ = ['CONTROL', 'LARGEST', 'format_yaml', 'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes',
+           'read_json', 'read_text', 'read_yaml']
 
 LARGEST = 64 << 20      # bytes of a text that is read as a whole
 DEEPEST = 100           # brackets within brackets
@@ -79,10 +80,10 @@ def parse_json(text, where, nan=False):
     """The value of a JSON text; raises InputError that names ``where`` for anything else.
 
     Refused too: NaN and infinity, which JSON does not have, unless ``nan`` is true; whole numbers of more than 20
-    digits, texts that UTF-8 cannot write, and values nested more than 100 deep.
+    digits or beyond 1e308, texts that UTF-8 cannot write, and values nested more than 100 deep.
     """
     try:
-        value = json.loads(text, parse_constant=float if nan else _refuse, parse_int=_integer)
+        value = json.loads(text, parse_constant=float if nan else _refuse, parse_int=_integer, parse_float=_float)
         _check(value, text)
     except (ValueError, RecursionError) as error:
         raise InputError(f'{one_line(where)}: not JSON: {one_line(error)}') from None
@@ -111,6 +112,11 @@ def parse_yaml(text, where):
     return value
 
 
+def format_yaml(value):
+    """A text that :func:`parse_yaml` gives back as ``value``, of JSON's types; mappings keep their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
 def _refuse(name):
     raise ValueError(f'{name} is no number')
 
@@ -119,6 +125,13 @@ def _integer(text):
     if len(text) > LONGEST_NUMBER:
         raise ValueError(f'a number of {len(text)} digits')
     return int(text)
+
+
+def _float(text):
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f'{one_line(text, 60)} is too large a number')
+    return value
 
 
 def _check(value, text):
@@ -164,9 +177,14 @@ class _Loader(yaml.SafeLoader):
         return {str(key): value for key, value in super().construct_mapping(node, deep).items()}
 
     def construct_number(self, node):
-        return _integer(node.value) if node.tag.endswith(':int') else float(node.value)
+        return _integer(node.value) if node.tag.endswith(':int') else _float(node.value)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Puts quotes around each text that the loader would take for something else, such as 1e5."""
 
 
 for tag, pattern in (('int', r'[-+]?[0-9]+$'), ('float', r'[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$')):
-    _Loader.add_implicit_resolver(f'tag:yaml.org,2002:{tag}', re.compile(pattern), list('-+.0123456789'))
+    for each in (_Loader, _Dumper):
+        each.add_implicit_resolver(f'tag:yaml.org,2002:{tag}', re.compile(pattern), list('-+.0123456789'))
     _Loader.add_constructor(f'tag:yaml.org,2002:{tag}', _Loader.construct_number)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from resnest.errors import InputError
-from resnest.reading import one_line, parse_json, parse_yaml, read_bytes, read_json, read_text
+from resnest.reading import format_yaml, one_line, parse_json, parse_yaml, read_bytes, read_json, read_text
 
 
 def refused(call, *words):
@@ -48,14 +48,14 @@ def test_values_that_are_taken(value, tmp_path):
 
 
 @pytest.mark.parametrize('text', ['', '{', '[' * 99999, '[' * 200 + ']' * 200, 'NaN', '[Infinity]', '1' * 5000,
-                                  '"\\ud800"', '{"a": 1} x'], ids=lambda text: text[:9])
+                                  '"\\ud800"', '{"a": 1} x', '[-1e400]'], ids=lambda text: text[:9])
 def test_json_that_is_refused(text):
     refused(lambda: parse_json(text, 'a\nb.json'), r'a\nb.json: not JSON: ')
 
 
 @pytest.mark.parametrize('text', ['a: [', '[' * 500 + ']' * 500, 'a: &x [1]\nb: *x', '? [1]\n: 2', 'a: 1\na: 2',
                                   'a: ' + '1' * 5000, '"\\ud800"', 'a: !!python/object:os.system x', 'a: \x01',
-                                  '!!int x', '- - ' * 300 + 'x', '!!timestamp 99999-99-99', '!!float x'],
+                                  '!!int x', '- - ' * 300 + 'x', '!!timestamp 99999-99-99', '!!float x', '1e400'],
                          ids=lambda text: text[:9].replace('\x01', '1'))
 def test_yaml_that_is_refused(text):
     refused(lambda: parse_yaml(text, 'a.yaml'), 'a.yaml', 'not YAML: ')
@@ -66,6 +66,21 @@ def test_yaml_has_the_types_of_json():
     assert parse_yaml(text, 'a') \
         == {'a': '2020-01-01', 'b': '1:30', 'c': 777, 'd': 1e-4, 'e': True, 'f': '.inf', 'g': '0x10', 'h': '1_000',
             '1': None, 'i': -0.5}
+
+
+@pytest.mark.parametrize('value', ['1e5', '.5', '1', 'yes', 'null', '~', '', ' ', '1:30', '2020-01-01', '.inf', '*a',
+                                   'a: b', 'é\U0001f600', 'a\nb', '#',
+                                   {'b': 1e-5, 'a': [1e300, -3, None, True, {}, []]}])
+def test_what_is_written_is_read(value):
+    assert parse_yaml(format_yaml(value), 'a') == value
+    assert parse_yaml(format_yaml({'x': value}), 'a') == {'x': value}
+    if isinstance(value, dict):
+        assert list(parse_yaml(format_yaml(value), 'a')) == list(value)
+
+
+def test_numbers_that_json_does_not_have():
+    found = parse_json('[NaN, -Infinity]', 'a', nan=True)
+    assert str(found) == '[nan, -inf]'
 
 
 def test_one_line():

@@ -3,11 +3,9 @@ import dataclasses
 import math
 import platform
 
-import yaml
-
 from resnest import __version__
 from resnest.errors import InputError, SharedError
-from resnest.reading import one_line
+from resnest.reading import format_yaml, one_line
 from resnest.runtime import installed
 
 from .config import LARGEST, fields_of, option_of
@@ -38,7 +36,7 @@ def resolved(config, ranks=1, steps=None):
 
 def to_yaml(recipe):
     """The text of a mapping, in its own order."""
-    return yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    return format_yaml(recipe)
 
 
 def restored(kind, stored, where, ranks=1):

@@ -61,7 +61,7 @@ def restore(data, name, network, step, averages, job):
         raise SharedError(f'{name}: holds no moving average; leave out --ema-decay')
     counted = state.get('counters', FORMER_COUNTERS)
     rows = arrays.get('ranks/counters', np.zeros(0))
-    if rows.shape != (len(rows), len(counted)) or not len(rows) or not np.isfinite(rows).all():
+    if rows.ndim != 2 or rows.shape[1] != len(counted) or not len(rows) or not np.isfinite(rows).all():
         raise SharedError(f'{name}: damaged: its counters are none; use an older one')
     same = len(rows) == job.size
     for kind, own in _own(arrays, 'average/updates' in arrays).items():
