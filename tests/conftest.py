@@ -148,7 +148,11 @@ def script_main(name):
 
 def script_here(name, *words, cwd=None):
     """As :func:`script`, in this process, which spares the start of another: for commands that end early."""
-    main = script_main(name)
+    return run_here(script_main(name), name, *words, cwd=cwd)
+
+
+def run_here(main, name, *words, cwd=None):
+    """Run a command's ``main(arguments)`` as the end of a program; returns what subprocess.run returns."""
     stdout, stderr, before = io.StringIO(), io.StringIO(), Path.cwd()
     os.chdir(cwd or before)
     try:

@@ -179,9 +179,67 @@ def test_prepare_digits(tmp_path):
                    '--num-shards must be from 1 to 297, got 0')
 
 
+VERIFY = ('gluon/verify.py', '--rec-dir', 'x')
+CLASSIFY = ('gluon/classify.py', 'x.png')
+CONVERT = ('gluon/convert_weights.py', '--model', 'resnest14')
+SCALING = ('gluon/scaling.py', '--measure')
+
+
+@pytest.mark.parametrize('words, wanted', [
+    ((*VERIFY, '--batch-size', 0), '--batch-size must be at least 1, got 0'),
+    ((*VERIFY, '--num-workers', 10 ** 9), '--num-workers must be from 0 to 1024'),
+    ((*VERIFY, '-j=-1'), '--num-workers must be'), ((*VERIFY, '--limit', '1e3'), '--limit must be a whole number'),
+    ((*VERIFY, '--crop-size', 2 ** 40), '--crop-size must be from'),
+    ((*VERIFY, '--input-size', 'x'), '--crop-size must be a whole number'),
+    ((*VERIFY, '--crop-ratio', 'nan'), '--crop-ratio must be a finite number'),
+    ((*VERIFY, '--calibration-images', 0), '--calibration-images must be at least 1'),
+    ((*VERIFY, '--num-classes', 0), '--num-classes must be from 1'), ((*VERIFY, '--json', ''), '--json must be a path'),
+    ((*VERIFY, '--model', 'a\nb'), r'--model must be a text without control characters, got a\nb'),
+    ((*VERIFY, '--resume', '~nobody-here/x'), '--resume must be a path in the folder of a user that there is'),
+    ((*VERIFY, '--limi', 3), 'there is no option --limi; did you mean --limit?'),
+    (('gluon/verify.py', '--data-dir', ''), '--data-dir must be a path'),
+    (('gluon/verify.py', '--data-dir', 'x', '--rec-dir', 'x'), 'not allowed with'),
+    (('gluon/verify.py',), 'one of the arguments --rec-dir --data-dir is required'),
+    ((*CLASSIFY, '--top-k', '-1'), '--top-k must be at least 1'), ((*CLASSIFY, '--explain', 'a\0'), r'got a\x00'),
+    ((*CLASSIFY, '--classes', ''), '--classes must be a path'), ((*CLASSIFY, '-j', 0), '--num-workers must be from 1'),
+    ((*CLASSIFY, '--crop-ratio', 0), '--crop-ratio must be above 0'),
+    (('gluon/export.py', '--image-size', '-5'), '--image-size must be from 1'),
+    (('gluon/export.py', '--output', 'a\u2028b'), '--output must be a path'),
+    (('gluon/export.py', '--calibration-images', 'inf'), '--calibration-images must be a whole number'),
+    (('gluon/benchmark.py', '--seconds', 'inf'), '--seconds must be a finite number'),
+    (('gluon/benchmark.py', '--rounds', 0), '--rounds must be at least 1'),
+    (('gluon/benchmark.py', 'data', '-j', 10 ** 6), '--num-workers must be from'),
+    (('gluon/benchmark.py', '--prepare-images', '-1'), '--prepare-images must be from 0'),
+    ((*CONVERT, '', 'x'), 'source: must be a path'), ((*CONVERT, 'x', 'a\nb'), 'target: must be a path'),
+    ((*SCALING, 0), '--measure must be from 1'), ((*SCALING, '--ranks', 0), '--ranks must be from 1'),
+    *(((*SCALING, option, value), f'{option} must be') for value in (0, 'nan', 'inf', '1e-320') for option in (
+        '--gbits', '--local-gbits', '--compute-seconds', '--input-rate', '--parameters')),
+    ((*SCALING, '--hidden', 1.1), '--hidden must be from 0 to 1'),
+    ((*SCALING, '--latency-us', -1), '--latency-us must be from 0'),
+    ((*SCALING, '--per-host', 0), '--per-host must be from 1'), ((*SCALING, '--images', 0), '--images must be from 1'),
+    ((*SCALING, '--json', 'no/x'), 'no/x: cannot be written'),
+    (('demo.py', '--num-epochs', 0), '--num-epochs must be from 1'), (('demo.py', '--out', ''), '--out must be a path'),
+])
+def test_options_are_refused_before_anything_is_done(words, wanted, tmp_path):
+    result = script_here(*words, cwd=tmp_path)
+    assert_refused(result, wanted)
+    assert len(result.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('words', [
+    ('--gbits', 1e-6, '--parameters', 1e15, '--compute-seconds', 1e-6), ('--gbits', 1e9, '--hidden', 1, '--ranks', 1),
+    ('--input-rate', 1e-6, '--images', 10 ** 9, '--ranks', 10 ** 6), ('--latency-us', 1e9, '--local-latency-us', 0)])
+def test_forecasts_of_extremes(words, tmp_path):
+    done = script_here('gluon/scaling.py', '--measure', *words, '--json', tmp_path / 'x.json')
+    assert (done.returncode, done.stderr) == (0, '')
+    rows = read_json(tmp_path / 'x.json')['forecast']
+    assert all(0 < row['seconds'] < 1e30 for row in rows)
+
+
 @pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',
-                                  'gluon/convert_weights.py', 'gluon/export.py', 'dataset/prepare_digits.py',
-                                  'demo.py'])
+                                  'gluon/convert_weights.py', 'gluon/export.py', 'gluon/scaling.py',
+                                  'gluon/ablation.py', 'dataset/prepare_digits.py', 'demo.py'])
 def test_help_explains_each_option(name):
     result = script(name, '--help')
     assert result.returncode == 0, result.stderr

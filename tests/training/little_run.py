@@ -1,8 +1,8 @@
 """A program for the tests: trains a small network on made-up images by the options of train.py.
 
 ``--layers bn`` is a ResNeSt, ``--layers plain`` has no BatchNorm. ``--poison EPOCH SAMPLE`` makes that sample's loss
-NaN in that epoch, ``--die RANK EPOCH STEP`` kills that rank there, ``--kill SEED BATCHES`` kills a rank of its choice
-at a moment of its choice.
+NaN in that epoch. ``--die RANK EPOCH STEP`` kills that rank there, ``--die-saving N`` kills rank 0 in the middle of
+writing its N-th checkpoint, ``--kill SEED BATCHES`` kills a rank of its choice at a moment of its choice.
 """
 import argparse
 import os
@@ -39,6 +39,19 @@ class RandomKill:
         threading.Timer(self._rng.uniform(0, 2 * self._pace), os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 
+def die_saving(number):
+    """Kill this process when half of that checkpoint is written."""
+    from resnest.gluon.training.run import checkpoint
+    write, left = checkpoint.write_arrays, iter(range(number - 1))
+
+    def half(path, arrays):
+        write(path, arrays)
+        if next(left, None) is None:
+            os.truncate(path, os.path.getsize(path) // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+    checkpoint.write_arrays = half
+
+
 class Batches:
     """Batches of images that depend on the sample index alone."""
 
@@ -67,7 +80,7 @@ class Batches:
             yield images, np.where(indices == poison[1], -1, labels) if poison and poison[0] == self._epoch else labels
 
 
-def main():
+def main(arguments=None):
     from resnest.gluon.tasks.classification import Classification, ClassificationConfig
     from resnest.gluon.tasks.classification.losses import SmoothedCrossEntropy
     from resnest.gluon.training import add_options, fit, from_options, in_job
@@ -77,7 +90,8 @@ def main():
     parser.add_argument('--poison', type=int, nargs=2, help='epoch and sample')
     parser.add_argument('--kill', type=int, nargs=2, help='seed and the most batches before it')
     parser.add_argument('--die', type=int, nargs=3, help='rank, epoch and step')
-    options = parser.parse_args()
+    parser.add_argument('--die-saving', type=int, help='number of the checkpoint')
+    options = parser.parse_args(arguments)
     config = from_options(options, ClassificationConfig)
 
     import mxnet as mx
@@ -122,6 +136,8 @@ def main():
     def work(job):
         if options.kill is not None:
             Batches.kill = RandomKill(*options.kill, job.rank, job.size)
+        if options.die_saving and job.rank == 0:
+            die_saving(options.die_saving)
         mx.random.seed(config.seed)
         return fit(Little(job), config, job, mx.cpu())
 

@@ -4,11 +4,15 @@ import sys
 
 import numpy as np
 
-from ..conftest import ROOT, command, horovodrun
+from ..conftest import ROOT, command, horovodrun, run_here
+from .little_run import main
 
 
-def little_run(folder, *words, ranks=1, **settings):
-    """Train into ``folder`` by ``ranks`` processes; returns the finished process."""
+def little_run(folder, *words, ranks=1, fresh=False, **settings):
+    """Train into ``folder`` by ``ranks`` processes; returns the finished process. One rank trains in this process,
+    which spares the start of another, unless it should be ``fresh``."""
+    if ranks == 1 and not fresh:
+        return run_here(main, 'little_run.py', '--save-dir', folder, *words)
     return command(*program(folder, *words, ranks=ranks), PYTHONPATH=str(ROOT), **settings)
 
 

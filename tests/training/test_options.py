@@ -3,10 +3,12 @@ import argparse
 import math
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import yaml
 
+from resnest.arguments import Parser
 from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
@@ -24,7 +26,7 @@ FIELDS = fields_of(Config)
 
 
 def parse(*words):
-    parser = argparse.ArgumentParser()
+    parser = Parser()
     add_options(parser, Config)
     return from_options(parser.parse_args([str(word) for word in words]), Config)
 
@@ -70,11 +72,10 @@ def test_options_of_the_network(file):
     assert recipe.differences(parse(), recipe.resolved(config)) == [f'--model-options None (was {wanted})']
 
 
-@pytest.mark.parametrize('word', ['radix', '=3', 'blocks=[1'])
-def test_options_of_the_network_are_pairs(word, capsys):
-    with pytest.raises(SystemExit):
+@pytest.mark.parametrize('word', ['radix', '=3', 'blocks=[1', 'radix=1e400', 'radix=!!set {a}', 'radix=*a'])
+def test_options_of_the_network_are_pairs(word):
+    with pytest.raises(InputError, match=re.escape(f'--model-options must be of the form key=value, got {word!r}')):
         parse('--model-options', word)
-    assert f'key=value, got {word!r}' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('name', [name for name, field in FIELDS.items() if field.type is bool])
@@ -185,6 +186,62 @@ def test_options_that_the_documentation_names_exist():
     assert set(re.findall(r'--[a-z][\w-]+', text)) - others <= set(parser._option_string_actions)
     for name in re.findall(r'configs/(\w+\.yaml)', text):
         assert (ROOT / 'configs' / name).is_file()
+
+
+@pytest.mark.parametrize('words, wanted', [
+    (('--num-epoch', 3), 'there is no option --num-epoch; did you mean --num-epochs?'),     # nor any abbreviation
+    (('--lr-', 3), 'there is no option --lr-; did you mean --lr?'), (('--mixup=yes',), "--mixup: ignored explicit"),
+    (('--batch-size', '1_0'), '--batch-size must be a whole number, got 1_0'),
+    (('--batch-size', '9' * 5000), '--batch-size must be a whole number, got 999'),
+    (('--batch-size', 2 ** 31), '--batch-size must be at most 2147483647'),
+    (('--seed=-1',), '--seed must be at least 0'),
+    (('--lr', 'nan'), '--lr must be a finite number'), (('--lr', '1e999'), '--lr must be a finite number'),
+    (('--input-size', 10 ** 6), '--input-size must be at most 16384'),
+    (('--crop-ratio', 2), '--crop-ratio must be at most 1'),
+    (('--num-workers', 10 ** 6), '--num-workers must be at most 1024'),
+    (('--fusion-mb', 1e300), '--fusion-mb must be at most'), (('--save-dir', ''), '--save-dir must be a text'),
+    (('--save-dir', 'a\nb'), r'--save-dir must be a text without control characters, got a\nb'),
+    (('--save-dir', 'a\0b'), r'got a\x00b'), (('--save-dir', '\udcff'), r'got \udcff'),
+    (('--rec-train', '~nobody-here/x'), '--rec-train must be a path in the folder of a user that there is'),
+    (('--config', ''), '--config must be a path'), (('--config', '/dev/zero'), '/dev/zero: no plain file'),
+    (('--freeze', 'stam'), "--freeze has no choice 'stam'; did you mean 'stem'?"),
+    (('--model-options', 'radix=2020-01-01'), "radix of a network is a whole number, got '2020-01-01'"),
+    (('--dtype', 'x\ny'), r"--dtype: invalid choice: 'x\ny'"), (('positional',), 'unrecognized arguments')])
+def test_command_lines_are_refused_in_one_line(tmp_path, words, wanted):
+    result = script_here('gluon/train.py', '--print-config', *words, cwd=tmp_path)
+    assert_refused(result, wanted)
+    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr) < 400
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('text', [
+    'rec_train: "a\\nb"', 'rec_train: "\\ud800"', 'num_epochs: 1:30', 'num_epochs: 2020-01-01', 'lr: 1e400',
+    'num_epochs: 99999999999999999999', 'num_epochs: ' + '9' * 9999, 'model: ' + 'x' * 9999, 'x' * 9999 + ': 1',
+    'model_options: ' + '[' * 2000, 'model_options: &a {b: *a}', 'model: !!binary aGk=', '? [1]\n: 2', 'lr: 1\nlr: 2',
+    'freeze: [{a: b}]', 'model: "x\\ey"', 'lr: 1\x07', '\x85model: x', 'resume: ""'], ids=lambda text: text[:20])
+def test_files_are_refused_in_one_line(file, text):
+    result = script_here('gluon/train.py', '--print-config', '--config', file(text))
+    assert_refused(result)
+    assert len(result.stderr.splitlines()) == 1
+    assert len(result.stderr) < 600
+
+
+@pytest.mark.parametrize('values, wanted', [
+    ({'lr': 'fast'}, "--lr must be a number, got 'fast'"), ({'batch_size': 2.0}, '--batch-size must be a whole number'),
+    ({'batch_size': None}, '--batch-size must be a whole number, got None'), ({'mixup': 1}, '--mixup must be true or'),
+    ({'model': 5}, '--model must be a text, got 5'), ({'model_options': [1]}, '--model-options must be a mapping'),
+    ({'lr': 10 ** 400}, '--lr must be a number')])
+def test_python_gets_the_same_words(values, wanted):
+    with pytest.raises(InputError, match=wanted):
+        Config(**values)
+
+
+def test_values_that_python_may_give():
+    config = Config(lr=1, save_dir=Path('a/b'), rec_train='~/x', freeze=('stem',), pretrained=True)
+    assert (config.lr, config.save_dir, config.rec_train, config.freeze) == (
+        1.0, 'a/b', str(Path.home() / 'x'), ['stem'])
+    assert type(config.lr) is float
 
 
 def test_a_wrong_file_ends_the_command_in_one_line(file):

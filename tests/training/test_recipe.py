@@ -89,6 +89,16 @@ def test_recipes_of_earlier_versions():
     assert differences(Config(seed=1, mixup=True), {'seed': 0}) == ['--seed 1 (was 0)', '--mixup True (was False)']
 
 
+@pytest.mark.parametrize('stored, wanted', [
+    ([], 'holds no recipe'), ({'lr': 'x'}, "lr must be a number, got 'x'"), ({'lr': -1.0}, 'lr must be at least 0'),
+    ({'derived': [5]}, 'derived'), ({'derived': {}, 'num_epochs': True}, 'num_epochs must be a whole number'),
+    ({'derived': {'global_batch_size': 2.5}}, 'derived'),
+    ({'derived': {'global_batch_size': 64, 'warmup_epochs': float('nan')}}, 'derived')])
+def test_recipes_that_are_none(stored, wanted):
+    with pytest.raises(InputError, match=f'^x.npz: .*{wanted}'):
+        differences(Config(), stored, where='x.npz')
+
+
 def test_small_batches():
     with pytest.raises(InputError, match='--batch-size 1 cannot be trained'):
         check_batch(Config(batch_size=1, accumulate=64))

@@ -34,6 +34,9 @@ if values['seed'] == 13:
 '''
 
 
+SUMMARY = {'top1': 50.0, 'seen': 100, 'epoch': 3, 'seconds': 90, 'ranks': 1, 'config': {}}
+
+
 @pytest.fixture
 def spec(tmp_path):
     return writer(tmp_path / 'spec.yaml')
@@ -94,7 +97,14 @@ def test_options_are_added_up(spec):
     ('rows: [{name: a, options: {batchsize: 3}}]', "row 'a': there is no option 'batchsize'"),
     ('rows: [{name: a, options: {num_epochs: 3, warmup_epochs: 4}}]', "row 'a': --warmup-epochs 4 is more than"),
     ('rows: [{name: a, published: high}]', "row 'a': published must be a number"),
+    ('rows: [{name: a, published: 101}]', "row 'a': published must be a number"),
+    ('rows: [{name: a, published: true}]', "row 'a': published must be a number"),
     ('rows: [{name: a b}, {name: A-B}]', 'names of rows must differ'),
+    (r'rows: [{name: "a\nb"}]', 'row 1: its name must be at most 100 characters that can be printed'),
+    (f'rows: [{{name: {"a" * 999}}}]', 'row 1: its name must be at most 100 characters'),
+    ('rows: {a: 1}', "needs 'rows'"), ('rows: [5]', "row 1: needs a 'name'"), ('[]', 'lines of the form'),
+    ('rows: [{name: 5}]', "row 1: needs a 'name'"), ('common: 5\nrows: [{name: a}]', 'must hold options of the form'),
+    ('rows: [{name: a, options: [seed]}]', "row 'a': must hold options of the form"),
     ('rows: [{name: a, options: {seed: 3}}]', '--seed: the rows of'),
 ])
 def test_wrong_specs(spec, text, wanted):
@@ -127,6 +137,28 @@ def test_rows_that_fail_and_rows_that_are_finished(spec, train, tmp_path):
     assert 'out/a/summary.json is of another recipe: --lr' in rows[0].failure
     with pytest.raises(InputError, match="no row 'D'; the rows are 'A', 'B', 'C'"):
         train(path, only=['D'])
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('{', 'not JSON'), ('[]', 'no sensible summary'), ('null', 'no sensible summary'), ('[' * 9999, 'not JSON'),
+    *((json.dumps({**SUMMARY, key: value}), f'no sensible {key}') for key, value in (
+        ('top1', None), ('top1', 101), ('top1', '50'), ('seen', 0), ('seen', 1.5), ('epoch', 'x'), ('seconds', -1),
+        ('seconds', None), ('ranks', 0), ('ranks', [1]), ('config', []), ('config', None))),
+    (json.dumps({**SUMMARY, 'config': {'lr': 'x'}}), "lr must be a number, got 'x'"),
+    (json.dumps({**SUMMARY, 'config': {'derived': []}}), None),
+    (json.dumps({**SUMMARY, 'config': {'derived': [1]}}), 'derived'),
+    (json.dumps({**SUMMARY, 'config': {'num_epochs': 1, 'warmup_epochs': 9.0}}), '--warmup-epochs 9 is more than')])
+def test_summaries_of_another_shape(spec, tmp_path, text, wanted):
+    rows = read_spec(spec('rows: [{name: A}]'))
+    (tmp_path / 'out/a').mkdir(parents=True)
+    (tmp_path / 'out/a/summary.json').write_text(text)
+    assert train_rows(rows, [], tmp_path / 'out', ['false'], print) == 0
+    if wanted is None:
+        assert (rows[0].failure, rows[0].top1) == (None, 50.0)
+    else:
+        assert wanted in rows[0].failure
+        assert len(rows[0].failure.splitlines()) == 1
+        assert rows[0].top1 is None
 
 
 def test_a_table_without_published_figures():
@@ -162,7 +194,12 @@ def test_an_ablation_of_two_small_networks(squares, spec, tmp_path):
     (['spec.yaml'], '--rec-train FOLDER'),
     (['spec.yaml', '--only', 'b', '--', '--rec-train', 'x', '--rec-val', 'x'], "no row 'b'"),
     (['spec.yaml', '--', '--config', 'x'], '--config'),
-    (['no.yaml'], 'no.yaml: No such file'),
+    (['no.yaml'], 'no.yaml: '), (['/dev/zero'], '/dev/zero: no plain file'), ([''], 'spec: must be a path'),
+    (['spec.yaml', '--launcher', 'a "b', '--', '--rec-train', 'x', '--rec-val', 'x'], '--launcher a "b: No closing'),
+    (['spec.yaml', '--ranks', '0'], '--ranks must be from 1'), (['spec.yaml', '--workers', '0'], '--ranks must be'),
+    (['spec.yaml', '--rank', '2'], 'there is no option --rank; did you mean --ranks?'),
+    (['spec.yaml', '--out', 'a\nb'], '--out must be a path'),
+    (['spec.yaml', '--', '--num-epoch', '3'], 'there is no option --num-epoch; did you mean --num-epochs?'),
 ])
 def test_wrong_commands(spec, tmp_path, words, wanted):
     spec('rows: [{name: a}]')

@@ -1,4 +1,7 @@
 """Checkpoints hold everything, and say so when they do not."""
+import json
+import os
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -7,8 +10,11 @@ from resnest.errors import InputError
 from resnest.gluon.distributed import Job
 from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
+from resnest.gluon.training import recipe
 from resnest.gluon.training.methods.averaging import AveragedWeights
 from resnest.gluon.training.run import checkpoint
+from resnest.gluon.training.run.arrays import write_arrays
+from resnest.gluon.training.run.beginning import resume
 from resnest.gluon.training.run.state import COUNTERS, collect, restore
 from resnest.gluon.training.run.step import Step
 
@@ -150,3 +156,116 @@ def test_files_of_other_kinds(tmp_path, make_file):
         make_file(path if make_file.__code__.co_names[0] == 'mx' else opened)
     with pytest.raises(InputError, match='not a checkpoint'):
         checkpoint.load(path.read_bytes(), path)
+
+
+def resaved(folder, arrays=None, state=None, text=None):
+    """The bytes of a checkpoint whose hash fits."""
+    text = json.dumps({**STATE, **(state or {})}).encode() if text is None else text
+    arrays = {**(arrays or {}), 'state': np.frombuffer(text, np.uint8)}
+    write_arrays(folder / 'x', {**arrays, 'sha256': np.frombuffer(checkpoint.digest(arrays), np.uint8)})
+    return (folder / 'x').read_bytes()
+
+
+@pytest.mark.parametrize('state', [
+    {'epoch': '1'}, {'epoch': -1}, {'epoch': True}, {'epoch': 2 ** 31}, {'step': 1.0}, {'step': None},
+    {'skipped_steps': 'x'}, {'best': 5}, {'best': {'top1': 5}}, {'rows': {}}, {'rows': [{'loss': 1}]}, {'rows': [5]},
+    {'seconds': -1.0}, {'seconds': float('nan')}, {'seconds': 'x'}, {'recipe': []}, {'loss_scale': [1]},
+    {'loss_scale': [0, 1]}, {'loss_scale': [1.0, 'x']}, {'counters': 'loss'}, {'counters': [1]}], ids=str)
+def test_a_state_that_is_nonsense(tmp_path, state):
+    (key,) = state
+    data = resaved(tmp_path, state=state)
+    with pytest.raises(InputError, match=rf'^a: not a checkpoint of train.py.*\(its state has no sensible {key}\)'):
+        checkpoint.load(data, 'a')
+    (tmp_path / 'checkpoint-0001-000002.npz').write_bytes(data)
+    checkpoint.save(tmp_path, 1, 1, {}, STATE)
+    path, _, damaged = checkpoint.newest(tmp_path)
+    assert (path.stem, len(damaged)) == ('checkpoint-0001-000001', 1)
+
+
+@pytest.mark.parametrize('text', [b'', b'5', b'{', b'\xff', b'[' * 9999, b'{"epoch": ' + b'1' * 5000 + b'}',
+                                  b'{"x": "\\ud800"}'])
+def test_a_state_that_is_none(tmp_path, text):
+    with pytest.raises(InputError) as caught:
+        checkpoint.load(resaved(tmp_path, text=text), 'a\nb')
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_figure_may_be_no_number(tmp_path):
+    """A mean over no class at all."""
+    state = {'rows': [{'epoch': 1, 'miou': float('nan')}]}
+    _, found = checkpoint.load(resaved(tmp_path, state=state), 'a')
+    assert str(found['rows']) == "[{'epoch': 1, 'miou': nan}]"
+
+
+@pytest.mark.parametrize('key', ['epoch', 'step', 'best', 'rows', 'seconds', 'recipe', 'skipped_steps', 'loss_scale'])
+def test_what_a_run_needs(tmp_path, key):
+    path = checkpoint.save(tmp_path, 1, 2, {}, {name: value for name, value in STATE.items() if name != key})
+    assert checkpoint.newest(tmp_path) == (None, None, [path])
+
+
+@pytest.mark.parametrize('name, value, wanted', [
+    ('ranks/counters', None, 'its counters are none'), ('ranks/counters', np.zeros((1, 2)), 'its counters'),
+    ('ranks/counters', np.array(5.0), 'its counters'), ('ranks/counters', np.full((1, 6), np.nan), 'its counters'),
+    ('ranks/net', None, 'its running statistics'), ('ranks/net', np.zeros((1, 3)), 'its running statistics'),
+    ('ranks/average', np.zeros((2, 8)), 'its running statistics'),
+    ('net/fc.weight', np.zeros((2, 2)), 'of another network: fc.weight'),
+    ('net/fc.weight', None, 'of another network: fc.weight'),
+    ('optimizer/fc.weight/0', np.zeros(3), 'the momentum of fc.weight has another shape'),
+    ('average/fc.weight', np.zeros(3), 'averaged weights .* another network: fc.weight'),
+    ('average/updates', np.array([1.5]), 'do not tell how many updates'),
+    ('average/updates', np.array([-1]), 'do not tell how many updates')])
+def test_arrays_that_do_not_fit(tiny, tmp_path, name, value, wanted):
+    """Told in one line, and nothing is changed."""
+    net, step, averages = make(tiny)
+    train(net, step, averages, range(1))
+    arrays = {key: array for key, array in collect(net, step, averages, COUNTED, JOB).items() if key != name}
+    data = resaved(tmp_path, {**arrays, **({} if value is None else {name: value})})
+    other = make(tiny)
+    before = values(other[0], other[2])
+    with pytest.raises(InputError, match=wanted):
+        restore(data, 'x', *other, JOB)
+    for key, array in values(other[0], other[2]).items():
+        np.testing.assert_array_equal(array, before[key])
+
+
+@pytest.mark.parametrize('state, wanted', [
+    ({'best': {'epoch': 1}}, 'of another task'), ({'best': {'epoch': 1, 'top1': 'high'}}, 'of another task'),
+    ({'counters': [*COUNTERS, 'wrong']}, 'of another task'),
+    ({'recipe': {'lr': 'fast'}}, "lr must be a number, got 'fast'"), ({'recipe': {'num_epochs': 0}}, 'at least 1'),
+    ({'recipe': {'num_epochs': 2, 'warmup_epochs': 3.0}}, '--warmup-epochs 3 is more than'),
+    ({'recipe': {'derived': 5}}, 'derived'), ({'recipe': {'derived': {'global_batch_size': 'x'}}}, 'derived'),
+    ({'recipe': {'derived': {'global_batch_size': 4, 'ranks': 1, 'learning_rate': float('nan')}}}, 'derived')])
+def test_a_run_that_cannot_be(tiny, tmp_path, state, wanted):
+    net, step, averages = make(tiny)
+    data = resaved(tmp_path, collect(net, step, averages, COUNTED, JOB), state)
+    (tmp_path / 'checkpoint-0001-000002.npz').write_bytes(data)
+    config = Config(batch_size=4, lr=0.1, num_epochs=5, warmup_epochs=1, save_dir=tmp_path, resume='auto')
+    task = Classification(net, net, config, mx.cpu())
+    with pytest.raises(InputError, match=f'checkpoint-0001-000002.npz: .*{wanted}') as caught:
+        resume(task, config, JOB, step, averages, recipe.resolved(config, 1, 7), print)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_other_files_in_the_folder(tmp_path):
+    names = ('checkpoint-1x-2.npz', 'checkpoint-0001-000002-copy.npz', 'checkpoint-1-.npz',
+             f'checkpoint-{9 ** 99}-1.npz')
+    for name in names:
+        (tmp_path / name).write_bytes(b'mine')
+    assert checkpoint.newest(tmp_path) == (None, None, [])
+    checkpoint.save(tmp_path, 1, 2, {}, STATE)
+    checkpoint.prune(tmp_path, 1)
+    assert all((tmp_path / name).exists() for name in names)
+
+
+def test_what_is_no_plain_file(tmp_path):
+    (tmp_path / 'out').mkdir()
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'zero').symlink_to('/dev/zero')
+    (tmp_path / 'loop').symlink_to('loop')
+    with open(tmp_path / 'sparse', 'wb') as opened:
+        opened.truncate(2 ** 40)
+    for name, wanted in (('pipe', 'no plain file'), ('zero', 'no plain file'), ('loop', 'no such checkpoint'),
+                         ('sparse', 'not a checkpoint'), ('out', 'Is a directory'), ('a\nb', 'no such checkpoint')):
+        with pytest.raises(InputError, match=wanted) as caught:
+            checkpoint.read(tmp_path / name, tmp_path / 'out')
+        assert len(str(caught.value).splitlines()) == 1

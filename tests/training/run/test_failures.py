@@ -57,7 +57,7 @@ def test_a_rank_that_dies_is_named(tmp_path, rank):
 def test_a_full_disk_costs_no_training(small_disk):
     disk = small_disk('600k')
     (disk / 'other').write_bytes(bytes(540_000))
-    result = little_run(disk / 'run', *WORDS, '--layers', 'plain', '--keep', 100)
+    result = little_run(disk / 'run', *WORDS, '--layers', 'plain', '--keep', 100, fresh=True)
     assert result.returncode == 0, result.stderr
     assert 'was not written: No space left on device' in result.stdout
     assert 'epoch   2' in result.stdout
