@@ -18,6 +18,7 @@ from resnest.reading import CONTROL, one_line
 __all__ = ['TrainConfig', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'settled', 'switch']
 
 LARGEST = 2 ** 31 - 1       # of a whole number: what mxnet takes
+LONGEST = 4096      # characters: PATH_MAX of Linux
 NO_TEXT = re.compile('[\ud800-\udfff]')      # names of other bytes than UTF-8: no YAML or JSON could keep them
 STAGES = ('stem', 'layer1', 'layer2', 'layer3', 'layer4')
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text', list: 'a list: [a, b]',
@@ -184,7 +185,7 @@ def problem(field, value):
         return wrong and f"has no choice '{one_line(wrong, 60)}'; did you mean '{_nearest(wrong, limits['choices'])}'?"
     if limits['choices'] and value not in limits['choices']:
         return f"must be one of {', '.join(limits['choices'])}, got {told}"
-    if kind is str and (not value or CONTROL.search(value) or NO_TEXT.search(value)):
+    if kind is str and (not 0 < len(value) < LONGEST or CONTROL.search(value) or NO_TEXT.search(value)):
         return f'must be a text without control characters, got {told}'
     if kind is str and value.startswith('~'):
         return f'must be a path in the folder of a user that there is, got {told}'

@@ -123,20 +123,37 @@ def test_stopped_by_a_scheduler_on_two_ranks(undisturbed_pair, tmp_path):
     assert_same_end(tmp_path / 'run', undisturbed_pair)
 
 
+# Nothing here depends on which images share a rank's batch, as BatchNorm and mixup's partners do.
+ALIKE = ('--layers', 'plain', '--num-epochs', 3, '--save-steps', 6, '--save-frequency', 2, '--warmup-epochs', 1,
+         '--label-smoothing', '--ema-decay', 0.9, '--clip-gradient', 1)
+
+
 @pytest.mark.slow
 @needs_horovod
-@pytest.mark.parametrize('before, after', [(1, 2), (2, 1)])
-def test_on_another_number_of_ranks(undisturbed, tmp_path, before, after):
-    """The global batch stays: schedule and samples go on from the same step, and the loss falls alike."""
-    def words(ranks):
-        return (*SHORT, '--batch-size', 8 // ranks, '--lr', 0.02 / ranks, '--resume', 'auto')
+@pytest.mark.parametrize('before, after, words', [(1, 2, ALIKE), (2, 1, ALIKE), (2, 1, SHORT)])
+def test_on_another_number_of_ranks(tmp_path, before, after, words):
+    """The global batch stays: schedule and samples go on from the same step, and the loss falls alike.
 
-    stop(tmp_path / 'run', *words(before), after='checkpoint-0001-00000?.npz', ranks=before)
+    Where no sample depends on its neighbours, all that differs is in which order gradients are added: after 36 steps
+    that is within 1e-4, a thousand roundings, and a sample, a momentum or an average that was lost is far beyond.
+    With BatchNorm over 4 images instead of 8, and other partners in mixup, another loss is minimized, which is as
+    much as a fifth higher or lower: there it is only asked to fall.
+    """
+    def on(ranks):
+        return (*words, '--batch-size', 8 // ranks, '--lr', 0.05 / ranks, '--resume', 'auto')
+
+    assert little_run(tmp_path / 'whole', *on(1)).returncode == 0
+    assert was_killed(little_run(tmp_path / 'run', *on(before), '--die', 0, 1, 9, ranks=before, fresh=True))
     (step,) = [path.name for path in checkpoint.found(tmp_path / 'run')[-1:]]
-    result = little_run(tmp_path / 'run', *words(after), ranks=after)
-    assert result.returncode == 0, result.stderr
+    assert step == 'checkpoint-0001-000006.npz'
+    result = little_run(tmp_path / 'run', *on(after), ranks=after)
+    assert result.returncode == 0, result.stdout + result.stderr
     assert step in result.stdout
-    assert [row['lr'] for row in log(tmp_path / 'run')] == pytest.approx([row['lr'] for row in log(undisturbed)])
+    found, wanted = log(tmp_path / 'run'), log(tmp_path / 'whole')
+    assert [row['lr'] for row in found] == pytest.approx([row['lr'] for row in wanted])
+    if words is ALIKE:
+        assert [row['loss'] for row in found] == pytest.approx([row['loss'] for row in wanted], rel=1e-4)
+    assert found[-1]['loss'] < found[0]['loss']
 
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(undisturbed, tmp_path):
