@@ -80,7 +80,7 @@ def parse_json(text, where, nan=False):
     """The value of a JSON text; raises InputError that names ``where`` for anything else.
 
     Refused too: NaN and infinity, which JSON does not have, unless ``nan`` is true; whole numbers of more than 20
-    digits or beyond 1e308, texts that UTF-8 cannot write, and values nested more than 100 deep.
+    digits, others beyond 1e308, texts that UTF-8 cannot write, and values nested more than 100 deep.
     """
     try:
         value = json.loads(text, parse_constant=float if nan else _refuse, parse_int=_integer, parse_float=_float)

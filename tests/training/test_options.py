@@ -190,7 +190,8 @@ def test_options_that_the_documentation_names_exist():
 
 @pytest.mark.parametrize('words, wanted', [
     (('--num-epoch', 3), 'there is no option --num-epoch; did you mean --num-epochs?'),     # nor any abbreviation
-    (('--lr-', 3), 'there is no option --lr-; did you mean --lr?'), (('--mixup=yes',), "ignored explicit argument 'yes'"),
+    (('--lr-', 3), 'there is no option --lr-; did you mean --lr?'),
+    (('--mixup=yes',), "ignored explicit argument 'yes'"),
     (('--batch-size', '1_0'), '--batch-size must be a whole number, got 1_0'),
     (('--batch-size', '9' * 5000), '--batch-size must be a whole number, got 999'),
     (('--batch-size', 2 ** 31), '--batch-size must be at most 2147483647'),
