@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
             known = [string for action in self._actions for string in action.option_strings]
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
             raise InputError(f'there is no option {name}; did you mean {nearest}? --help lists all')
-        own = re.fullmatch(r'argument (-[^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
+        own = re.fullmatch(r'argument ([^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
         raise InputError(one_line(f'{own.group(1)} {own.group(2)}' if own else f'{message}; --help lists the options'))
 
 

@@ -69,7 +69,7 @@ class _Parsed(Exception):
 
 
 def parse(words):
-    """Have the script that a command starts parse its options; argparse ends in SystemExit where they are wrong."""
+    """Have the script that a command starts parse its options; raises InputError where they are wrong."""
     place = next((n for n, word in enumerate(words) if word.endswith('.py')), None)
     if place is None:
         return

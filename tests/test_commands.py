@@ -210,7 +210,7 @@ SCALING = ('gluon/scaling.py', '--measure')
     (('gluon/benchmark.py', '--rounds', 0), '--rounds must be at least 1'),
     (('gluon/benchmark.py', 'data', '-j', 10 ** 6), '--num-workers must be from'),
     (('gluon/benchmark.py', '--prepare-images', '-1'), '--prepare-images must be from 0'),
-    ((*CONVERT, '', 'x'), 'source: must be a path'), ((*CONVERT, 'x', 'a\nb'), 'target: must be a path'),
+    ((*CONVERT, '', 'x'), 'SRC must be a path'), ((*CONVERT, 'x', 'a\nb'), 'DST must be a path'),
     ((*SCALING, 0), '--measure must be from 1'), ((*SCALING, '--ranks', 0), '--ranks must be from 1'),
     *(((*SCALING, option, value), f'{option} must be') for value in (0, 'nan', 'inf', '1e-320') for option in (
         '--gbits', '--local-gbits', '--compute-seconds', '--input-rate', '--parameters')),

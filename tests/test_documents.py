@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from resnest.errors import InputError
+
 from .conftest import HOROVODRUN, ROOT, command
 from .documents import BLOCKS, PAGES, World, blocks, commands, parse
 
@@ -97,7 +99,7 @@ def test_the_rules(tmp_path):
     assert commands(found[0].text) == [['python', 'a.py', '-b']]
     parse(['python', 'scripts/gluon/verify.py', '--rec-dir', 'nowhere'])
     for words in (['--rec-dir', 'a', '--nonsense'], ['--crop-size', 'large', '--rec-dir', 'a']):
-        with pytest.raises(SystemExit):
+        with pytest.raises(InputError):
             parse(['horovodrun', '-np', '2', 'python', 'verify.py', *words])
     with pytest.raises(AssertionError, match='no such script'):
         parse(['python', 'scripts/gluon/no.py'])

@@ -194,7 +194,7 @@ def test_an_ablation_of_two_small_networks(squares, spec, tmp_path):
     (['spec.yaml'], '--rec-train FOLDER'),
     (['spec.yaml', '--only', 'b', '--', '--rec-train', 'x', '--rec-val', 'x'], "no row 'b'"),
     (['spec.yaml', '--', '--config', 'x'], '--config'),
-    (['no.yaml'], 'no.yaml: '), (['/dev/zero'], '/dev/zero: no plain file'), ([''], 'spec: must be a path'),
+    (['no.yaml'], 'no.yaml: '), (['/dev/zero'], '/dev/zero: no plain file'), ([''], 'spec must be a path'),
     (['spec.yaml', '--launcher', 'a "b', '--', '--rec-train', 'x', '--rec-val', 'x'], '--launcher a "b: No closing'),
     (['spec.yaml', '--ranks', '0'], '--ranks must be from 1'), (['spec.yaml', '--workers', '0'], '--ranks must be'),
     (['spec.yaml', '--rank', '2'], 'there is no option --rank; did you mean --ranks?'),
