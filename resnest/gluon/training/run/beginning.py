@@ -72,6 +72,9 @@ def resume(task, config, job, step, averages, now, say):
     if job.total([job.rank == 0 and not Path(config.save_dir, 'best.params').is_file()], 'no best')[0]:
         state['best'] = None        # of another folder: what is best here is still to be found
     say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
+    if state['step'] and 'counters' not in state:
+        say(f'note: {name} is of an earlier version, which drew the order of samples otherwise: the rest of this epoch '
+            f'may repeat some of them and leave out others')
     return state, counters
 
 
