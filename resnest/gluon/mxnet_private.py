@@ -11,9 +11,10 @@ from mxnet.gluon import HybridBlock
 from mxnet.ndarray.register import _make_ndarray_function
 from mxnet.symbol.register import _make_symbol_function
 
-__all__ = ['child_names', 'forget_trace', 'freeze_statistics', 'has_values', 'load_value', 'make_optimizer_states',
-           'observe_outputs', 'onnx_graph_maker', 'optimizer_indices', 'optimizer_states', 'pending_average',
-           'register_operators', 'structural_parameters']
+__all__ = ['child_names', 'complete_gradients', 'expect_gradients', 'forget_trace', 'freeze_statistics', 'has_values',
+           'load_value', 'make_optimizer_states', 'observe_outputs', 'onnx_graph_maker', 'optimizer_indices',
+           'optimizer_states', 'pending_average', 'register_operators', 'set_update_counts', 'structural_parameters',
+           'update_counts']
 
 
 def structural_parameters(net):
@@ -69,8 +70,41 @@ def optimizer_indices(trainer):
 
 
 def _arrays(state):
-    """The momentum, if any, and float32 weights beside float16 ones."""
-    return [part for part in (state if isinstance(state, tuple) else (state,)) if part is not None]
+    """The arrays of a state, in their order: None, one, or tuples of them within each other."""
+    if isinstance(state, (list, tuple)):
+        return [array for part in state for array in _arrays(part)]
+    return [] if state is None else [state]
+
+
+def update_counts(trainer):
+    """``{Parameter: updates so far}`` of a Trainer's optimizer; Adam corrects its averages by them."""
+    counts = trainer._optimizer._index_update_count
+    return {param: counts[index] for index, param in enumerate(trainer._params) if index in counts}
+
+
+def set_update_counts(trainer, counts):
+    """Give back what :func:`update_counts` told."""
+    optimizer = trainer._optimizer
+    optimizer._index_update_count.update({index: counts[param] for index, param in enumerate(trainer._params)
+                                          if param in counts})
+    optimizer.num_update = max([optimizer.begin_num_update, *counts.values()])
+
+
+def expect_gradients(params):
+    """Mark the gradients of parameters as not yet computed, before a backward pass."""
+    for param in params:
+        for array in param.list_data():
+            array._fresh_grad = False
+
+
+def complete_gradients(params):
+    """Zero the gradients that the backward pass since :func:`expect_gradients` has left alone: those of parameters
+    that had no part in the loss. They would be an earlier batch's otherwise, and mxnet's Trainer would raise."""
+    for param in params:
+        for array in param.list_data():
+            if not array._fresh_grad:
+                param.zero_grad()
+                array._fresh_grad = True
 
 
 def pending_average(trainer):

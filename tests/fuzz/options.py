@@ -104,7 +104,8 @@ def case(rng, folder):
     with contextlib.ExitStack() as stack:
         for name in ('subprocess.Popen', 'subprocess.run', 'resnest.gluon.training.run.engine._Run',
                      'resnest.gluon.speed.scaling_measurement.measure_cases', 'resnest.gluon.speed.benchmark.compare',
-                     'resnest.gluon.speed.scaling_measurement.measure_in_job', 'resnest.gluon.speed.pipelines.measure_data',
+                     'resnest.gluon.speed.scaling_measurement.measure_in_job',
+                     'resnest.gluon.speed.pipelines.measure_data',
                      'resnest.gluon.models.weights.store.model_file'):
             stack.enter_context(mock.patch(name, begin))
         stack.enter_context(mock.patch.dict(os.environ, HOME=str(folder)))

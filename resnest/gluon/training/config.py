@@ -132,6 +132,10 @@ class TrainConfig:
         if value is not None and value > self.num_epochs:
             raise InputError(f'{option_of(name)} {value:g} is more than --num-epochs {self.num_epochs}')
 
+    @classmethod
+    def add_older_options(cls, parser):
+        """Add to an argument parser what command lines of before may still have."""
+
     @property
     def warmup(self):
         """Epochs of warm-up."""
@@ -181,8 +185,8 @@ def problem(field, value):
         told = one_line(repr(value), 60)
         return f'must be {KINDS[kind]}, got {told}'
     if kind is list:
-        wrong = next((each for each in value if each not in limits['choices']), None)
-        return wrong and f"has no choice '{one_line(wrong, 60)}'; did you mean '{_nearest(wrong, limits['choices'])}'?"
+        return next((f"has no choice '{one_line(each, 60)}'; did you mean '{_nearest(each, limits['choices'])}'?"
+                     for each in value if each not in limits['choices']), None)
     if limits['choices'] and value not in limits['choices']:
         return f"must be one of {', '.join(limits['choices'])}, got {told}"
     if kind is str and (not 0 < len(value) < LONGEST or CONTROL.search(value) or NO_TEXT.search(value)):

@@ -10,8 +10,6 @@ from .config import field_type, fields_of, option_of, problem, settled
 
 __all__ = ['add_options', 'check_values', 'from_options', 'make', 'read_mapping']
 
-# Of the original's command lines: what they ask for is always done, or found beside the data.
-NO_EFFECT = {'--no-wd': 'no weight decay on biases and normalizations', '--use-rec': 'data are RecordIO shards'}
 DERIVED = 'derived'     # what config.yaml of a run tells besides the fields
 TYPES = {int: whole(), float: number(), str: str}
 
@@ -69,15 +67,7 @@ def add_options(parser, recipe):
             settings['help'] = text if optional else f'{text} (default: {field.default})'
             parser.add_argument(*strings, type=TYPES[kind], choices=choices, metavar=None if choices else word,
                                 **settings, **field.metadata['settings'])
-    if 'augment' in fields:
-        parser.add_argument('--auto-aug', '--auto_aug', dest='augment', action='store_const', const='autoaugment',
-                            default=argparse.SUPPRESS, help='the same as --augment autoaugment')
-    if 'rec_train' in fields:
-        for string, text in NO_EFFECT.items():
-            parser.add_argument(string, action='store_true', dest='ignored',
-                                help=f'of older commands, always so: {text}')
-        parser.add_argument('--rec-train-idx', '--rec-val-idx', dest='ignored', metavar='FILE',
-                            help='of older commands, not needed: the .idx beside the .rec is taken')
+    recipe.add_older_options(parser)
 
 
 def from_options(options, recipe):

@@ -1,4 +1,8 @@
 """What a task hands the trainer; the trainer gives it everything else."""
+import mxnet as mx
+
+from .methods.schedule import cosine_ramp
+
 __all__ = ['Task']
 
 
@@ -7,7 +11,8 @@ class Task:
 
     Every rank makes the same task. What the trainer (:func:`resnest.gluon.training.fit`) adds is the same for all of
     them: equal steps on every rank, schedules, moving averages, accumulation, clipping, freezing, mixed precision,
-    checkpoints that go on bit for bit, on any number of ranks, signals, full disks, progress, logs and curves.
+    checkpoints that go on bit for bit (on another number of ranks: from the same sample), signals, full disks,
+    progress, logs and curves.
 
     Parameters
     ----------
@@ -32,6 +37,18 @@ class Task:
     def backbone(self):
         """The ResNet in the network, whose stages ``--freeze`` names."""
         return self.network
+
+    def check(self, config):
+        """A warning about a recipe, or None; raises InputError for a recipe that this task cannot be trained by."""
+
+    def optimizer(self, config, rate):
+        """mxnet's optimizer for a learning rate: Nesterov's gradient, as the paper has it."""
+        return mx.optimizer.NAG(momentum=config.momentum, wd=config.wd, learning_rate=rate,
+                                multi_precision=config.dtype == 'float16')
+
+    def rate(self, step, steps, warmup):
+        """The factor of the learning rate at a step of the run (from 0), of ``steps``, ``warmup`` of them warm-up."""
+        return cosine_ramp(step, steps, warmup)
 
     def decay(self, param):
         """The factor of a parameter's weight decay: 1 for weights of convolutions and dense layers, otherwise 0."""
@@ -61,9 +78,16 @@ class Task:
     def loss(self, outputs, targets):
         """The losses of a batch's samples, an NDArray, from what the assembled network returns for the inputs.
 
-        Their sum over the samples of a step, divided by the number of samples on all ranks, is minimized.
+        What is minimized is the sum of all that it returns over a step, divided by the number of samples on all ranks:
+        ``(N,)``, or ``(N, parts)`` for a loss of several parts, which :meth:`count` can then tell apart; a mean over a
+        batch is to be multiplied by its number of samples. ``outputs`` are as the network returns them, an NDArray or
+        tuples of them, with float32 in the place of float16.
         """
         raise NotImplementedError
+
+    def watched(self, outputs):
+        """The NDArrays among the outputs that must be finite, besides the loss: none unless a task says so."""
+        return ()
 
     def count(self, outputs, targets, losses):
         """Sums over the samples of a batch: a dict of NDArrays of one value, by the names in :attr:`sums`.

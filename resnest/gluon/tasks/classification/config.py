@@ -1,10 +1,14 @@
 """The recipe of a classifier: what a run of any task has, and what only this one needs."""
+import argparse
 from dataclasses import dataclass
 from typing import Optional
 
 from resnest.gluon.training.config import TrainConfig, option, switch
 
 __all__ = ['ClassificationConfig']
+
+# Of the original's command lines: what they ask for is always done, or found beside the data.
+NO_EFFECT = {'--no-wd': 'no weight decay on biases and normalizations', '--use-rec': 'data are RecordIO shards'}
 
 
 @dataclass
@@ -40,6 +44,16 @@ class ClassificationConfig(TrainConfig):
     def __post_init__(self):
         super().__post_init__()
         self.check_epochs('mixup_off_epoch')
+
+    @classmethod
+    def add_older_options(cls, parser):
+        parser.add_argument('--auto-aug', '--auto_aug', dest='augment', action='store_const', const='autoaugment',
+                            default=argparse.SUPPRESS, help='the same as --augment autoaugment')
+        for string, text in NO_EFFECT.items():
+            parser.add_argument(string, action='store_true', dest='ignored',
+                                help=f'of older commands, always so: {text}')
+        parser.add_argument('--rec-train-idx', '--rec-val-idx', dest='ignored', metavar='FILE',
+                            help='of older commands, not needed: the .idx beside the .rec is taken')
 
     def mixes(self, epoch):
         """Whether mixup is on in an epoch, counted from 0."""

@@ -1,6 +1,7 @@
 """Fine-tuning: stages that stay as they are loaded, and a smaller learning rate below the head."""
 from mxnet.gluon import nn
 
+from resnest.errors import InputError
 from resnest.gluon.mxnet_private import freeze_statistics, structural_parameters
 
 __all__ = ['STAGES', 'freeze', 'scale_backbone']
@@ -16,7 +17,9 @@ def freeze(backbone, stages):
     ``stages`` are names of :data:`STAGES`. Call it before the network is hybridized and the trainer is made.
     """
     for child in (child for stage in stages for child in STAGES[stage]):
-        block = getattr(backbone, child)
+        block = getattr(backbone, child, None)
+        if block is None:
+            raise InputError(f'--freeze {" ".join(stages)}: this network has no {child}; leave the option out')
         block.collect_params().setattr('grad_req', 'null')
         block.apply(lambda each: freeze_statistics(each) if isinstance(each, nn.BatchNorm) else None)
 

@@ -39,7 +39,7 @@ def fit(task, config, job, device):
     is not finite, for a folder that holds another run, and for a checkpoint that does not fit.
     """
     recipe.check_device(config, device)
-    warning = recipe.check_batch(config)
+    warning = task.check(config)
     if warning and job.rank == 0:
         print(f'warning: {warning}', flush=True)
     with contextlib.ExitStack() as stack:

@@ -8,13 +8,16 @@ from resnest.gluon.mxnet_private import (
     make_optimizer_states,
     optimizer_indices,
     optimizer_states,
+    set_update_counts,
     structural_parameters,
+    update_counts,
 )
 
 from . import checkpoint
 
 __all__ = ['COUNTERS', 'collect', 'restore']
 
+UPDATES = 'updates'     # of each parameter, in the order of the network's
 COUNTERS = ('loss', 'seen', 'waited', 'training', 'skipped_records')
 # The order in which checkpoints of version 1 hold their counters.
 FORMER_COUNTERS = ('loss', 'right', 'seen', 'waited', 'training', 'skipped_records')
@@ -34,7 +37,10 @@ def collect(network, step, averages, counters, job):
     names = {param: name for name, param in params.items()}
     for param, parts in optimizer_states(step.trainer):
         held.update({f'optimizer/{names[param]}/{place}': part for place, part in enumerate(parts)})
+    counts = {names[param]: count for param, count in update_counts(step.trainer).items()}
     arrays = {key: value.asnumpy() for key, value in held.items() if job.rank == 0 or key.endswith(STATISTICS)}
+    if job.rank == 0:
+        arrays[UPDATES] = np.array([counts.get(name, 0) for name in params], dtype=np.int64)
     for kind, own in _own(arrays, bool(averages)).items():
         arrays[f'ranks/{kind}'] = job.gather_rows(own, f'gather {kind}')
     mine = np.array(list(counters.values()), dtype=np.float64)
@@ -57,6 +63,8 @@ def restore(data, name, network, step, averages, job):
         if value is None or value.shape != param.shape:
             raise SharedError(f'{name}: of another network: {key} should be {param.shape}, '
                               f'is {getattr(value, "shape", "missing")}; check --model and --num-classes')
+    if UPDATES in arrays and (arrays[UPDATES].shape != (len(params),) or (arrays[UPDATES] < 0).any()):
+        raise SharedError(f'{name}: damaged: its numbers of updates are none; use an older one')
     if averages and 'average/updates' not in arrays:
         raise SharedError(f'{name}: holds no moving average; leave out --ema-decay')
     counted = state.get('counters', FORMER_COUNTERS)
@@ -85,6 +93,9 @@ def restore(data, name, network, step, averages, job):
         param.set_data(mx.nd.array(arrays[f'net/{key}'], dtype=param.dtype))
     for part, value in optimizer:
         part[:] = value
+    if UPDATES in arrays:
+        set_update_counts(step.trainer, {param: int(count) for param, count in zip(params.values(), arrays[UPDATES])
+                                         if count})
     if step.scale and state['loss_scale']:
         step.scale.value, step.scale.good = state['loss_scale']
     step.skipped = state['skipped_steps']

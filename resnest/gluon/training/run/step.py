@@ -6,12 +6,11 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.distributed import STATISTICS
-from resnest.gluon.mxnet_private import pending_average
+from resnest.gluon.mxnet_private import complete_gradients, expect_gradients, pending_average
 from resnest.gluon.streams import STEP, generator
 
 from ..methods.loss_scale import LossScale
 from ..methods.optimizer import make_trainer
-from ..methods.schedule import cosine_ramp
 
 __all__ = ['NonFiniteLoss', 'Step']
 
@@ -85,20 +84,18 @@ class Step:
 
     def learning_rate(self, number):
         """Of step ``number`` of the whole run, for the whole gradient."""
-        return self._config.rank_lr * self._job.size * cosine_ramp(number, self._total, self._warmup)
+        return self._config.rank_lr * self._job.size * self._task.rate(number, self._total, self._warmup)
 
     def _backward(self, indices, batch, epoch):
         inputs, targets = self._task.prepare(indices, batch, epoch, self._device)
+        expect_gradients(self._params)
         with mx.autograd.record():
-            outputs = self.net(*inputs)
-            single = outputs if isinstance(outputs, (list, tuple)) else (outputs,)
-            single = tuple(output.astype('float32', copy=False) for output in single)
-            outputs = single if isinstance(outputs, (list, tuple)) else single[0]
+            outputs = _single_precision(self.net(*inputs))
             loss = self._task.loss(outputs, targets)
             scaled = loss * self.scale.value if self.scale else loss
         scaled.backward()
-        # On a CPU a NaN among the logits leaves the other classes' log_softmax finite.
-        nothing = sum((output * 0).sum() for output in single)
+        complete_gradients(self._params)
+        nothing = sum((output * 0).sum() for output in self._task.watched(outputs))
         return loss.sum() + nothing, self._task.count(outputs, targets, loss)
 
     def _update(self, images):
@@ -134,6 +131,13 @@ class Step:
             print(f'warning: {told}; left out ({self.skipped} of {self._config.skip_nonfinite})', flush=True)
         for param, value in zip(self._statistics, backup):
             value.copyto(param.data())
+
+
+def _single_precision(outputs):
+    """What a network returns, an NDArray or lists of them, with float32 in the place of float16."""
+    if isinstance(outputs, (list, tuple)):
+        return tuple(map(_single_precision, outputs))
+    return outputs.astype('float32') if outputs.dtype == np.float16 else outputs
 
 
 def _norm(arrays):
