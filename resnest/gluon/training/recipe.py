@@ -107,7 +107,7 @@ def check_batch(config):
 def check_device(config, device):
     """Raise InputError where the recipe cannot run on a device."""
     if config.dtype == 'float16' and device.device_type == 'cpu':
-        raise SharedError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
+        raise InputError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
 
 
 def environment(config):
