@@ -12,6 +12,7 @@ from PIL import Image
 from resnest.errors import InputError, MissingPackage
 from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.training.reporting import monitor as module
+from resnest.gluon.training.reporting.figures import Figure, Figures
 from resnest.gluon.training.reporting.tensorboard import EventWriter
 
 
@@ -170,3 +171,10 @@ def test_training_goes_on_when_nothing_can_be_written(tmp_path, monkeypatch, cap
 def test_a_folder_that_cannot_be_written_is_told_at_once():
     with pytest.raises(InputError, match='/dev/null/x: cannot be written to'):
         Monitor('/dev/null/x')
+
+
+def test_each_figure_has_its_digits(tmp_path, capsys):
+    figures = Figures((Figure('top1', 'top1', 'val', digits=4), Figure('top5', 'top5', 'five', unit='%', digits=0)),
+                      best='top1')
+    run(Monitor(tmp_path, figures), 1)
+    assert '  val 41.0000  five 90 %  200 images/s' in capsys.readouterr().out

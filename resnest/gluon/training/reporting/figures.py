@@ -1,4 +1,5 @@
 """Which figures of a run are shown, drawn and written, and by which of them its best weights are chosen."""
+import math
 from typing import NamedTuple, Optional
 
 __all__ = ['Figure', 'Figures']
@@ -12,6 +13,7 @@ class Figure(NamedTuple):
     chart: Optional[str] = None     # title of its chart in curves.png, 'loss' for that of the loss; None: not drawn
     legend: Optional[str] = None    # what its curve is called there
     unit: str = ''
+    digits: int = 2                 # after the point, on the line of an epoch
 
 
 class Figures(NamedTuple):
@@ -22,5 +24,10 @@ class Figures(NamedTuple):
     loss: str = 'loss'              # what the loss is, for its chart
 
     def better(self, one, other):
-        """Whether the value ``one`` of the best figure is better than ``other``."""
+        """Whether the value ``one`` of the best figure is better than ``other``, or than none (None).
+
+        What is not finite is never better, and anything finite is better than it.
+        """
+        if not math.isfinite(one) or other is None or not math.isfinite(other):
+            return math.isfinite(one)
         return one > other if self.more_is_better else one < other

@@ -85,8 +85,8 @@ class Monitor:
         row.setdefault('time', round(time.time(), 3))
         self.rows.append(row)
         left = f'  left {tqdm.format_interval(self._time_left())}' if self._left > 0 and self._trained else ''
-        own = ''.join(f'  {each.line} {row[each.key]:.2f} {each.unit}'.rstrip() for each in self.figures.shown
-                      if each.line and each.key in row)
+        own = ''.join(f'  {each.line} {row[each.key]:.{each.digits}f} {each.unit}'.rstrip()
+                      for each in self.figures.shown if each.line and each.key in row)
         print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  lr {row['lr']:.4g}{own}"
               f"  {row['images_per_second']:.0f} images/s  waiting {row['waiting']:.0%}" +
               (f"  {row['skipped']} bad records skipped" if 'skipped' in row else '') + left, flush=True)
