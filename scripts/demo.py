@@ -21,7 +21,8 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     start = time.perf_counter()
     rec = options.out / 'rec'
-    for old in (*options.out.glob('checkpoint-*.npz'), options.out / 'best.params', options.out / 'summary.json'):
+    for old in (*options.out.glob('checkpoint-*.npz'),
+                *(options.out / name for name in ('best.params', 'log.jsonl', 'summary.json'))):
         old.unlink(missing_ok=True)     # an earlier demo's
     run(sys.executable, SCRIPTS / 'dataset/prepare_digits.py', '--target-dir', options.out)
     horovodrun = Path(sys.executable).with_name('horovodrun')

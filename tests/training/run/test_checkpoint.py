@@ -1,4 +1,5 @@
 """Checkpoints hold everything, and say so when they do not."""
+import hashlib
 import json
 import os
 
@@ -101,10 +102,20 @@ def test_the_newest_comes_last_and_old_ones_go(tmp_path):
     assert checkpoint.newest(tmp_path)[2] == [unreadable]
     unreadable.rmdir()
     (tmp_path / 'checkpoint-0001-000000.npz').mkdir()       # cannot be removed: no reason to stop
-    checkpoint.prune(tmp_path, 2)
+    checkpoint.prune(tmp_path / 'checkpoint-0010-000100.npz', 2)
     assert not list(tmp_path.glob('*.part'))
     (tmp_path / 'checkpoint-0001-000000.npz').rmdir()
     assert [path.stem for path in checkpoint.found(tmp_path)] == ['checkpoint-0010-000005', 'checkpoint-0010-000100']
+
+
+@pytest.mark.parametrize('keep, left', [(1, [(3, 0)]), (2, [(2, 0), (3, 0)]), (9, [(1, 0), (2, 0), (3, 0)])])
+def test_what_cannot_be_used_takes_no_place(tmp_path, keep, left):
+    """Neither one that was passed over as damaged, nor one that seems to be further on than the one just written."""
+    for epoch, step in ((1, 0), (2, 0), (2, 6), (3, 0), (4, 0)):
+        checkpoint.save(tmp_path, epoch, step, {}, STATE)
+    checkpoint.prune(tmp_path / 'checkpoint-0003-000000.npz', keep, [tmp_path / 'checkpoint-0002-000006.npz'])
+    assert [path.stem for path in checkpoint.found(tmp_path)] == [f'checkpoint-{epoch:04d}-{step:06d}'
+                                                                   for epoch, step in left]
 
 
 def flip(data):
@@ -246,6 +257,27 @@ def test_a_run_that_cannot_be(tiny, tmp_path, state, wanted):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize('stored, content, known', [
+    ({}, b'1', True), ({'sha256': hashlib.sha256(b'1').hexdigest()}, b'1', True),
+    ({'sha256': hashlib.sha256(b'1').hexdigest()}, b'2', False), ({'sha256': 5}, b'1', False), ({}, None, False)])
+def test_whose_weights_are_the_best(tiny, tmp_path, stored, content, known):
+    """Those of the hash that the checkpoint tells; checkpoints of earlier versions tell none."""
+    config = Config(batch_size=4, lr=0.1, num_epochs=5, warmup_epochs=1, seed=3, mixup=True, save_dir=tmp_path,
+                    resume='auto')
+    net, step, averages = make(tiny)
+    task = Classification(net, net, config, mx.cpu())
+    counters = dict.fromkeys((*COUNTERS, *task.sums), 0.0)
+    now, best = recipe.resolved(config, 1, 7), {'epoch': 1, 'top1': 5.0, **stored}
+    state = {'best': best, 'recipe': now, 'counters': list(counters)}
+    (tmp_path / 'checkpoint-0001-000002.npz').write_bytes(
+        resaved(tmp_path, collect(net, step, averages, counters, JOB), state))
+    if content:
+        (tmp_path / 'best.params').write_bytes(content)
+    found, _ = resume(task, config, JOB, step, averages, now, print)
+    assert found['best'] == (best if known else None)
+    assert found['damaged'] == []
+
+
 def test_other_files_in_the_folder(tmp_path):
     names = ('checkpoint-1x-2.npz', 'checkpoint-0001-000002-copy.npz', 'checkpoint-1-.npz',
              f'checkpoint-{9 ** 99}-1.npz')
@@ -253,7 +285,7 @@ def test_other_files_in_the_folder(tmp_path):
         (tmp_path / name).write_bytes(b'mine')
     assert checkpoint.newest(tmp_path) == (None, None, [])
     checkpoint.save(tmp_path, 1, 2, {}, STATE)
-    checkpoint.prune(tmp_path, 1)
+    checkpoint.prune(tmp_path / 'checkpoint-0001-000002.npz', 1)
     assert all((tmp_path / name).exists() for name in names)
 
 

@@ -9,6 +9,9 @@ from .state import COUNTERS, restore
 
 __all__ = ['load_first', 'resume']
 
+# What a run leaves before its first checkpoint.
+LEFT = ('best.params', 'log.jsonl')
+
 
 def load_first(config, job, load):
     """Have the first rank ``load(path)`` what ``config`` starts from; the trainer gives the others its parameters.
@@ -35,6 +38,8 @@ def load_first(config, job, load):
 def resume(task, config, job, step, averages, now, say):
     """``(state, counters)`` to start from; the counters, this rank's own, are None where a run begins anew.
 
+    ``state['damaged']`` lists, on rank 0, the newer checkpoints that were passed over.
+
     Rank 0 reads the checkpoint for all. ``now`` is what the recipe comes to (:func:`.recipe.resolved`), ``say`` tells
     the user. Raises InputError for a folder that holds another run, and for a checkpoint that does not fit.
     """
@@ -46,7 +51,7 @@ def resume(task, config, job, step, averages, now, say):
         if config.resume not in (None, 'auto'):
             path = Path(config.resume)
             return checkpoint.read(path, folder)
-        if config.resume is None and checkpoint.found(folder):
+        if config.resume is None and (checkpoint.found(folder) or any((folder / name).exists() for name in LEFT)):
             raise InputError(f'{folder}: holds an earlier run; go on with it by --resume auto, or use another '
                              f'--save-dir')
         path, data, damaged = checkpoint.newest(folder)
@@ -58,7 +63,7 @@ def resume(task, config, job, step, averages, now, say):
     for each in damaged:
         say(f'warning: {each} is damaged; the one before it is used')
     if data is None:
-        return {'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0}, None
+        return {'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0, 'damaged': []}, None
     name = path or 'the checkpoint'
     state, counters = restore(data, name, task.network, step, averages, job)
     known = state['best'] is None or type(state['best'].get(best)) in (int, float)
@@ -69,13 +74,21 @@ def resume(task, config, job, step, averages, now, say):
     # With another global batch, as many whole steps of it as the samples that were seen fill.
     now = now['derived']
     state['step'] = min(state['step'] * before['global_batch_size'] // now['global_batch_size'], now['steps_per_epoch'])
-    if job.total([job.rank == 0 and not Path(config.save_dir, 'best.params').is_file()], 'no best')[0]:
-        state['best'] = None        # of another folder: what is best here is still to be found
+    if job.total([job.rank == 0 and not _is_best(Path(config.save_dir, 'best.params'), state['best'])], 'no best')[0]:
+        state['best'] = None        # of another folder or a later epoch: what is best here is still to be found
     say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
     if state['step'] and 'counters' not in state:
         say(f'note: {name} is of an earlier version, which drew the order of samples otherwise: the rest of this epoch '
             f'may repeat some of them and leave out others')
-    return state, counters
+    return {**state, 'damaged': damaged}, counters
+
+
+def _is_best(path, best):
+    """Whether ``path`` holds the weights whose figures ``best`` are; earlier versions told no hash of them."""
+    try:
+        return path.is_file() and (best is None or best.get('sha256') in (None, checkpoint.file_digest(path)))
+    except (InputError, OSError):
+        return False
 
 
 def _compare(config, job, name, before, steps, say):

@@ -14,7 +14,7 @@ from resnest.reading import one_line, open_plain, parse_json
 
 from .arrays import Damaged, check_arrays, read_arrays, write_arrays
 
-__all__ = ['digest', 'found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
+__all__ = ['digest', 'file_digest', 'found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
 
 HASH, STATE = 'sha256', 'state'
 NAME = re.compile(r'checkpoint-([0-9]{1,9})-([0-9]{1,9})\.npz')
@@ -111,11 +111,28 @@ def _whole(path):
     return data, state
 
 
-def prune(folder, keep):
-    """Remove all but the newest ``keep`` checkpoints, and what a process that was killed while saving has left."""
-    for path in (*found(folder)[:-keep], *Path(folder).glob('checkpoint-*.part')):
-        with contextlib.suppress(OSError):
-            path.unlink()
+def prune(last, keep, damaged=()):
+    """Keep the checkpoint ``last``, which was just written, and the ``keep - 1`` before it; remove all others.
+
+    Those are older, or known to be ``damaged`` (paths), or seem to be further on: the run did not go on from them, so
+    they are damaged too, or count other steps. What a process that was killed while saving has left goes as well.
+    """
+    present = found(last.parent)
+    kept = [path for path in present if _place(path) < _place(last) and path not in damaged]
+    kept = {last, *kept[max(0, len(kept) - keep + 1):]}
+    for path in (*present, *last.parent.glob('checkpoint-*.part')):
+        if path not in kept:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def file_digest(path):
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    found = hashlib.sha256()
+    with open_plain(path) as opened:
+        while block := opened.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def digest(arrays):

@@ -17,7 +17,7 @@ from ..methods.averaging import AveragedWeights
 from ..reporting.monitor import Monitor
 from . import checkpoint
 from .beginning import resume
-from .interrupt import EXIT_AGAIN, StopRequest, sole_run
+from .interrupt import EXIT_AGAIN, Stopped, StopRequest, sole_run
 from .state import COUNTERS, collect
 from .step import Step
 
@@ -71,6 +71,7 @@ class _Run:
         state, self.counters = resume(task, config, job, self.step, self.averages, self.recipe, self._say)
         self.counters = self.counters or dict.fromkeys(self.names, 0.0)
         self.epoch, self.done, self.best = state['epoch'], state['step'], state['best']
+        self.damaged = state['damaged']
         self.monitor = Monitor(self.folder, task.figures, job.rank == 0, state['rows'], state['seconds'])
 
     def go(self, stop):
@@ -83,15 +84,16 @@ class _Run:
         self._try('config.yaml', lambda: replace_file(self.folder / 'config.yaml', recipe.to_yaml(self.recipe)))
         while self.epoch < self.config.num_epochs:
             row = self._train_epoch(stop)
-            if row is None:
-                self._say(f'stopped on request after {self.done} steps of epoch {self.epoch + 1}; --resume auto '
-                          f'goes on')
+            number = self.epoch + 1
+            last = number == self.config.num_epochs
+            evaluating = last or number % self.config.eval_frequency == 0
+            found = self._evaluate(number, stop) if row and evaluating else {}
+            if row is None or found is None:
+                self._save()
+                self._say(f'stopped on request after {self.done} steps of epoch {number}; --resume auto goes on')
                 return EXIT_AGAIN
-            self.epoch, self.done, self.counters = self.epoch + 1, 0, dict.fromkeys(self.names, 0.0)
-            last = self.epoch == self.config.num_epochs
-            evaluating = last or self.epoch % self.config.eval_frequency == 0
-            if evaluating:
-                row.update(self._evaluate())
+            self.epoch, self.done, self.counters = number, 0, dict.fromkeys(self.names, 0.0)
+            row.update(found)
             self.monitor.end(row)
             if evaluating:
                 self.monitor.curves()
@@ -101,7 +103,8 @@ class _Run:
         return 0
 
     def _summarize(self):
-        self.monitor.summary(**{**(self.best or {}), 'model': self.config.model, 'epochs': self.config.num_epochs,
+        best = {name: value for name, value in (self.best or {}).items() if name != 'sha256'}
+        self.monitor.summary(**{**best, 'model': self.config.model, 'epochs': self.config.num_epochs,
                                 'ranks': self.job.size, 'skipped_steps': self.step.skipped, 'config': self.recipe,
                                 'global_batch_size': self.recipe['derived']['global_batch_size']})
 
@@ -139,39 +142,44 @@ class _Run:
                                      loss=f"{counters['loss'] / max(1, counters['seen']):.3f}",
                                      lr=f'{self.step.trainer.learning_rate:.3g}')
                 shown, waited_then = self.done, counters['waited']
-            if saving or stopping:
-                self._save()
             if stopping:
                 return None
+            if saving:
+                self._save()
             asked = time.perf_counter()
         total = dict(zip(self.names, self.job.total([counters[name] for name in self.names], 'training')))
         seen, seconds = max(1, total['seen']), total['training']
         return {'epoch': epoch + 1, 'loss': total['loss'] / seen,
-                **self.task.training_figures({name: total[name] for name in self.task.sums}, seen),
+                **_plain(self.task.training_figures({name: total[name] for name in self.task.sums}, seen)),
                 'lr': self.step.learning_rate((epoch + 1) * self.steps - 1),
                 'images_per_second': seen / seconds * self.job.size,
                 'seconds': seconds / self.job.size, 'waiting': total['waited'] / seconds,
                 **({'skipped': int(total['skipped_records'])} if total['skipped_records'] else {})}
 
-    def _evaluate(self):
-        """The figures of all ranks' weights, moving averages where there are; the best are saved."""
+    def _evaluate(self, epoch, stop):
+        """The figures of all ranks' weights after ``epoch`` (from 1), moving averages where there are; the best are
+        saved. None where a stop was asked for."""
         twin, best = self.task.twin, self.task.figures.best
         values = self.averages.arrays() if self.averages else \
             {name: param.data() for name, param in structural_parameters(self.task.network).items()}
         for name, param in structural_parameters(twin).items():
             param.set_data(values[name].astype(param.dtype, copy=False))
         self.job.average_statistics(twin)
-        found = self.task.evaluate(self.evaluated)
+        found = None
+        with contextlib.suppress(Stopped), self.evaluated.register_forward_pre_hook(lambda *_: stop.check()):
+            found = self.task.evaluate(self.evaluated)
+        if self.job.total([found is None or stop.made], 'stop')[0]:
+            return None
         counts = dict(zip(found, self.job.total(list(found.values()), 'validation')))
         if counts['nonfinite']:
-            raise SharedError(f"the network's output after epoch {self.epoch} is not finite for "
+            raise SharedError(f"the network's output after epoch {epoch} is not finite for "
                               f"{counts['nonfinite']:.0f} of {counts['seen']:.0f} validation images; lower --lr or "
                               f'raise --warmup-epochs')
-        row = {**self.task.validation_figures(counts), 'seen': int(counts['seen'])}
-        better = self.best is None or self.task.figures.better(row[best], self.best[best])
-        if better and self._try('best.params',
-                                lambda: checkpoint.save_parameters(self.folder / 'best.params', twin)):
-            self.best = {'epoch': self.epoch, **row}
+        row = {**_plain(self.task.validation_figures(counts)), 'seen': int(counts['seen'])}
+        better = self.task.figures.better(row[best], self.best and self.best[best])
+        path = self.folder / 'best.params'
+        if better and self._try(path.name, lambda: checkpoint.save_parameters(path, twin)):
+            self.best = {'epoch': epoch, **row, **({} if self.job.rank else {'sha256': checkpoint.file_digest(path)})}
         return row
 
     def _save(self):
@@ -184,9 +192,13 @@ class _Run:
                  'seconds': self.monitor.seconds(), 'recipe': self.recipe, 'skipped_steps': self.step.skipped,
                  'loss_scale': self.step.scale and [self.step.scale.value, self.step.scale.good],
                  'counters': list(self.counters), 'versions': recipe.versions()}
-        if self._try('checkpoint', lambda: checkpoint.save(self.folder, self.epoch, self.done, arrays, state)) and \
-                self.job.rank == 0:
-            checkpoint.prune(self.folder, self.config.keep)
+
+        def write():
+            path = checkpoint.save(self.folder, self.epoch, self.done, arrays, state)
+            checkpoint.prune(path, self.config.keep, self.damaged)
+            self.damaged = []       # one that could not be removed may be written over, and be whole
+
+        self._try('checkpoint', write)
 
     def _say(self, text):
         if self.job.rank == 0:
@@ -202,3 +214,8 @@ class _Run:
             print(f'warning: {self.folder}: {name} was not written: {error.strerror or error}', flush=True)
             return False
         return True
+
+
+def _plain(figures):
+    """Numbers of NumPy as Python's, which JSON takes."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in figures.items()}

@@ -8,9 +8,13 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.locks import Held, lock_file
 
-__all__ = ['EXIT_AGAIN', 'StopRequest', 'sole_run']
+__all__ = ['EXIT_AGAIN', 'StopRequest', 'Stopped', 'sole_run']
 
 EXIT_AGAIN = 75     # EX_TEMPFAIL of sysexits.h: a scheduler starts the same command again
+
+
+class Stopped(Exception):
+    """What can be left half done was left, since a stop was asked for."""
 
 
 class StopRequest:
@@ -24,6 +28,11 @@ class StopRequest:
         if self._main:
             self._before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, 'made', True))
         return self
+
+    def check(self):
+        """Raise :class:`Stopped` where a stop was asked for."""
+        if self.made:
+            raise Stopped
 
     def __exit__(self, *_):
         if self._main:
