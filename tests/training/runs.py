@@ -26,8 +26,10 @@ def last_arrays(folder):
     path = max(folder.glob('checkpoint-*.npz'))
     with np.load(path) as stored:
         found = {name: stored[name] for name in stored.files if name not in ('state', 'sha256')}
-    found['ranks/counters'] = found['ranks/counters'][:, :3]     # the others are seconds
-    return found
+        names = json.loads(stored['state'].tobytes())['counters']
+    counters = found.pop('ranks/counters')
+    return {**found, **{f'counter {name}': counters[:, place] for place, name in enumerate(names)
+                        if name not in ('waited', 'training')}}
 
 
 def assert_same_end(folder, wanted):
@@ -50,6 +52,6 @@ def writer(path):
 
 def log(folder):
     """The rows of the log without times."""
-    rows = [json.loads(line) for line in (folder / 'log.jsonl').read_text().splitlines()]
-    return [{key: row[key] for key in ('epoch', 'loss', 'lr', 'train_top1', 'top1', 'top5') if key in row}
-            for row in rows]
+    times = ('time', 'seconds', 'images_per_second', 'waiting')
+    lines = (folder / 'log.jsonl').read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in times} for line in lines]

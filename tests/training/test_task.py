@@ -1,19 +1,22 @@
 """A task that the package does not know gets what the trainer promises: a regression on digits (toy_task.py)."""
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
-from resnest.errors import InputError
 from resnest.gluon.training import Task
 from resnest.gluon.training.reporting.figures import Figure, Figures
 from resnest.gluon.training.run import checkpoint
 
-from ..conftest import ROOT, command, horovodrun, needs_horovod
+from ..conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, run_here
+from . import toy_task
+from .runs import assert_same_end
+from .runs import log as rows
 
 WORDS = ('--model', 'dropping', '--num-epochs', 6, '--warmup-epochs', 1, '--batch-size', 16, '--lr', 0.004,
          '--wd', 0.001, '--ema-decay', 0.9, '--clip-gradient', 10, '--save-frequency', 1, '--save-steps', 7)
@@ -30,10 +33,8 @@ def run(folder, *words, ranks=1):
     return result.stdout
 
 
-def rows(folder):
-    times = ('time', 'seconds', 'images_per_second', 'waiting')
-    lines = (folder / 'log.jsonl').read_text().splitlines()
-    return [{key: value for key, value in json.loads(line).items() if key not in times} for line in lines]
+def here(folder, *words):
+    return run_here(toy_task.main, 'toy_task.py', '--save-dir', folder, *WORDS, *words)
 
 
 @pytest.fixture(scope='module')
@@ -63,8 +64,58 @@ def test_stopped_by_a_signal_it_goes_on_to_the_same_end(whole, tmp_path):
     printed, _ = running.communicate(timeout=60)
     assert running.returncode == 75, printed
     assert 'going on from' in run(tmp_path, '--resume', 'auto')
-    assert (tmp_path / 'best.params').read_bytes() == (whole[0] / 'best.params').read_bytes()
-    assert rows(tmp_path) == rows(whole[0])
+    assert_same_end(tmp_path, whole[0])
+
+
+SELDOM = ('--save-frequency', 100, '--save-steps', 0)
+
+
+@pytest.mark.parametrize('words, name', [
+    (('--stop', 2, 11), 'checkpoint-0002-000012.npz'),
+    (('--stop-evaluating', 5), 'checkpoint-0005-000020.npz')], ids=str)
+def test_stopped_it_loses_no_step(whole, tmp_path, words, name):
+    """In the middle of an epoch, whose bad records are counted once, and while the network is evaluated."""
+    stopped = here(tmp_path, *SELDOM, *words)
+    assert stopped.returncode == 75, stopped.stderr
+    assert [path.name for path in checkpoint.found(tmp_path)] == [name]
+    assert len(rows(tmp_path)) == words[1]
+    result = here(tmp_path, *SELDOM, '--resume', 'auto')
+    assert result.returncode == 0, result.stderr
+    assert f'going on from {tmp_path / name}' in result.stdout
+    assert [row['skipped'] for row in rows(tmp_path)] == [8] * 6
+    assert_same_end(tmp_path, whole[0])
+
+
+def test_the_best_weights_are_those_of_the_best_figure(whole, tmp_path):
+    """A later epoch's, or another run's, are none to the checkpoint that the run goes on from."""
+    here(tmp_path, *SELDOM, '--stop', 2, 5)
+    (path,) = checkpoint.found(tmp_path)
+    _, state = checkpoint.load(path.read_bytes(), path)
+    assert state['best'].pop('sha256') == hashlib.sha256((tmp_path / 'best.params').read_bytes()).hexdigest()
+    assert state['best']['error'] == min(row['error'] for row in rows(tmp_path))
+    later = b'of an epoch after the checkpoint'
+    (tmp_path / 'best.params').write_bytes(later)
+    assert here(tmp_path, *SELDOM, '--resume', 'auto', '--stop-evaluating', 3).returncode == 75
+    assert (tmp_path / 'best.params').read_bytes() != later
+    assert 'sha256' not in str(rows(tmp_path)) + (whole[0] / 'summary.json').read_text()
+
+
+def test_a_figure_that_is_no_number_is_never_the_best(tmp_path):
+    result = here(tmp_path, '--empty', 2, '--num-epochs', 3)
+    assert result.returncode == 0, result.stderr
+    assert json.loads((tmp_path / 'summary.json').read_text())['epoch'] == 3
+
+
+def test_what_was_left_without_a_checkpoint_is_not_written_over(tmp_path):
+    for number, name in enumerate(('best.params', 'log.jsonl')):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / name).write_text('of an earlier run')
+        assert_refused(here(folder, '--num-epochs', 1), folder, 'holds an earlier run')
+        assert (folder / name).read_text() == 'of an earlier run'
+        result = here(folder, '--num-epochs', 1, '--resume', 'auto')
+        assert result.returncode == 0, result.stderr
+        assert len(rows(folder)) == 1
 
 
 @pytest.mark.slow
@@ -83,11 +134,18 @@ def test_less_may_be_better():
     assert Figures((), 'top1').better(2, 1)
 
 
+@pytest.mark.parametrize('more', [True, False])
+@pytest.mark.parametrize('none', [float('nan'), float('inf'), -float('inf')])
+def test_what_is_not_finite_gives_way(more, none):
+    better = Figures((), 'top1', more).better
+    assert [better(1, other) for other in (None, none)] == [True, True]
+    assert [better(none, other) for other in (None, 1, none)] == [False, False, False]
+
+
 def test_a_task_without_methods():
     task = Task('network', 'twin')
     for call in (lambda: task.batches(0, 0), lambda: task.prepare([], None, 0, None), lambda: task.loss(None, None),
                  lambda: task.evaluate(None), lambda: task.validation_figures({})):
         with pytest.raises(NotImplementedError):
             call()
-    assert issubclass(InputError, ValueError)
-    assert np.isscalar(task.decay(type('Param', (), {'name': 'dense0_weight'})))
+    assert [task.decay(SimpleNamespace(name=name)) for name in ('dense0_weight', 'batchnorm0_gamma')] == [1.0, 0.0]

@@ -2,8 +2,14 @@
 
 The network tells the number that a digit stands for from its 8 × 8 picture. All that the trainer gives a task, it gives
 this one: nothing in resnest/gluon/training knows it.
+
+Every 40th digit is told as a bad record. ``--stop EPOCH BATCH`` asks this process to stop, as SIGTERM does, at that
+batch, ``--stop-evaluating EPOCH`` in the second batch of that epoch's evaluation. ``--empty N`` has the first N
+evaluations find no error that is a number.
 """
 import argparse
+import os
+import signal
 
 import numpy as np
 
@@ -13,23 +19,31 @@ from resnest.errors import run_command
 class Batches:
     """Batches ``(images float32 (n, 64), numbers float32 (n,))`` of digits."""
 
-    def __init__(self, digits, indices):
+    def __init__(self, digits, indices, stop=None):
         self.batches, self.skipped = indices, []
         self._images, self._numbers = digits
+        self._stop = stop
 
     def __len__(self):
         return len(self.batches)
 
     def __iter__(self):
-        for indices in self.batches:
+        for number, indices in enumerate(self.batches):
+            if number == self._stop:
+                os.kill(os.getpid(), signal.SIGTERM)
+            self.skipped += [f'record {index}' for index in indices if index % 40 == 0]
             yield self._images[indices], self._numbers[indices]
 
 
-def main():
+def main(arguments=None):
     from resnest.gluon.training import Figure, Figures, Task, TrainConfig, add_options, fit, from_options, in_job
     parser = argparse.ArgumentParser()
     add_options(parser, TrainConfig)
-    config = from_options(parser.parse_args(), TrainConfig)
+    parser.add_argument('--stop', type=int, nargs=2, default=(None, None), help='epoch and batch')
+    parser.add_argument('--stop-evaluating', type=int, help='epoch')
+    parser.add_argument('--empty', type=int, default=0, help='evaluations')
+    options = parser.parse_args(arguments)
+    config = from_options(options, TrainConfig)
 
     import mxnet as mx
     from sklearn.datasets import load_digits
@@ -50,7 +64,7 @@ def main():
 
         def __init__(self, job):
             super().__init__(self.make(), self.make())
-            self.job = job
+            self.job, self.epoch, self.evaluations = job, None, 0
 
         @staticmethod
         def make():
@@ -62,8 +76,9 @@ def main():
             return net
 
         def batches(self, epoch, start):
-            return Batches(training, training_batches(320, config.batch_size, self.job.rank, self.job.size, config.seed,
-                                                      epoch, start))
+            self.epoch = epoch
+            indices = training_batches(320, config.batch_size, self.job.rank, self.job.size, config.seed, epoch, start)
+            return Batches(training, indices, options.stop[1] if options.stop[0] == epoch else None)
 
         def prepare(self, indices, batch, epoch, device):
             inputs, targets = (mx.nd.array(array, ctx=device) for array in batch)
@@ -76,20 +91,24 @@ def main():
             return {'error': mx.nd.abs(outputs.reshape((-1,)) - targets[0]).sum()}
 
         def training_figures(self, sums, seen):
-            return {'train_error': sums['error'] / seen}
+            return {'train_error': np.float32(sums['error'] / seen)}
 
         def evaluate(self, net):
             error = seen = bad = 0
-            for inputs, targets in Batches(validation, evaluation_batches(297, 50, self.job.rank, self.job.size)):
+            indices = evaluation_batches(297, 50, self.job.rank, self.job.size)
+            for inputs, targets in Batches(validation, indices, 1 if options.stop_evaluating == self.epoch else None):
                 found = net(mx.nd.array(inputs)).asnumpy().ravel()
                 error, seen = error + float(np.abs(found - targets).sum()), seen + len(targets)
                 bad += int((~np.isfinite(found)).sum())
             return {'seen': seen, 'nonfinite': bad, 'error': error}
 
         def validation_figures(self, counts):
-            return {'error': counts['error'] / counts['seen']}
+            self.evaluations += 1
+            empty = self.evaluations <= options.empty
+            return {'error': np.float32('nan' if empty else counts['error'] / counts['seen'])}
 
     def work(job):
+        mx.random.seed(config.seed)
         mx.random.seed(config.seed)
         return fit(Regression(job), config, job, mx.cpu())
 
