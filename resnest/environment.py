@@ -31,7 +31,7 @@ HOROVOD_BUILD = ("pip install 'cmake<4' setuptools wheel; HOROVOD_WITH_MXNET=1 H
 
 
 def describe():
-    """The report, one ``name  value`` line a fact; never raises."""
+    """The report, one ``name  value`` line for each fact; never raises."""
     facts = [('resnest', lambda: f'{__version__}, {Path(__file__).parent}'),
              ('python', lambda: f'{platform.python_version()}, {sys.executable}'),
              ('mxnet', _mxnet), ('numpy', _numpy), ('horovod', _horovod), ('threads', _threads), ('cpu', _cpu),

@@ -26,7 +26,7 @@ ALLOWED = {
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.data': GROUND,
     'resnest.gluon.inference': BELOW,
-    'resnest.gluon.training': {'resnest.gluon.nn', 'resnest.gluon.data'} | GROUND,
+    'resnest.gluon.training': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.tasks.classification': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training',
                             'resnest.gluon.tasks.classification'} | BELOW,
@@ -46,7 +46,8 @@ INSIDE = {
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
 FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.variants', 'resnest.gluon.models.resnet',
          'resnest.gluon.models.zoo', 'resnest.gluon.training.config', 'resnest.gluon.training.recipe',
-         'resnest.gluon.training.options', 'resnest.gluon.tasks.classification.config'}
+         'resnest.gluon.training.options', 'resnest.gluon.tasks.classification.config',
+         'resnest.gluon.tasks.classification.evaluation'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

@@ -18,5 +18,5 @@ def choose_device(no_cuda=False, local_rank=0):
     runtime.check_gpus()
     if local_rank >= gpus:
         raise InputError(f'local rank {local_rank}, but this machine has {gpus} GPU(s); '
-                         f'start one process a GPU, or use --no-cuda')
+                         f'start one process per GPU, or use --no-cuda')
     return mx.gpu(local_rank)

@@ -13,14 +13,30 @@ from resnest import launchers
 from resnest.errors import InputError, SharedError
 from resnest.gluon.mxnet_private import structural_parameters
 
-__all__ = ['Job', 'STATISTICS', 'start', 'tell_lost_rank']
+__all__ = ['Job', 'STATISTICS', 'joined']
 
 # How the names of BatchNorm's running statistics end: each rank has its own.
 STATISTICS = ('running_mean', 'running_var')
 
 
-def start():
-    """Join the job that a launcher started, otherwise be alone; raises InputError where Horovod is missing."""
+@contextlib.contextmanager
+def joined(remedy='start again'):
+    """The :class:`Job` that a launcher started, otherwise that of one process alone; every collective belongs inside.
+
+    Raises InputError where Horovod is missing, and where another rank has gone: what MXNet says then becomes a line
+    that names it, and ``remedy``.
+    """
+    job, processes = _start(), None
+    try:
+        processes = job.processes()
+        yield job
+    except mx.MXNetError as error:
+        if job.size == 1 or not any(sign in str(error) for sign in LOST):
+            raise
+        raise InputError(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
+
+
+def _start():
     if not launchers.started_by_launcher():
         return Job(None)
     try:
@@ -35,28 +51,15 @@ def start():
     return Job(horovod)
 
 
-@contextlib.contextmanager
-def tell_lost_rank(job, remedy='start again'):
-    """Turn what MXNet says when another rank has gone into an InputError that names it, and what to do."""
-    processes = job.processes()
-    try:
-        yield
-    except mx.MXNetError as error:
-        if job.size == 1 or not any(sign in str(error) for sign in LOST):
-            raise
-        raise InputError(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
-
-
 # What Horovod and Gloo say then.
 LOST = ('Horovod has been shut down', 'Connection reset by peer', 'Connection closed by peer', 'Broken pipe',
         'Read error', 'Write error', 'Timed out waiting')
 
 
 def _describe_lost(processes, rank):
-    here = processes[rank][0]
     deadline = time.monotonic() + 3
-    while time.monotonic() < deadline:      # the connection may close before the process has gone
-        gone = [other for other, (host, pid) in enumerate(processes) if host == here and not _alive(pid)]
+    while processes and time.monotonic() < deadline:      # the connection may close before the process has gone
+        gone = [other for other, (host, pid) in enumerate(processes) if host == processes[rank][0] and not _alive(pid)]
         if gone:
             names = ' and '.join(f'rank {other} (process {processes[other][1]})' for other in gone)
             return f'{names} died; this is rank {rank}'

@@ -1,10 +1,12 @@
-"""The formats of the pictures that commands draw, known before the work that they are drawn from."""
+"""The pictures that commands draw: their formats, known before the work that they are drawn from, and their files."""
+import contextlib
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.files import replacing
 from resnest.runtime import import_extra
 
-__all__ = ['FIGURE_FORMATS', 'require_figure']
+__all__ = ['FIGURE_FORMATS', 'figure_file', 'require_figure']
 
 FIGURE_FORMATS = '.png', '.pdf', '.svg', '.jpg'
 
@@ -17,3 +19,20 @@ def require_figure(path, option):
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
         raise InputError(f'{option} {path}: the ending must be one of {" ".join(FIGURE_FORMATS)}')
     import_extra('matplotlib', 'demo')
+
+
+@contextlib.contextmanager
+def figure_file(path, rows=1, columns=1, dpi=110, **options):
+    """``(figure, axes)`` of ``pyplot.subplots`` to draw on, written to ``path`` at the end; after an error nothing is.
+
+    The ending of the path is the format, PNG where it has none. Raises MissingPackage without matplotlib.
+    """
+    import_extra('matplotlib', 'demo').use('Agg')
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(rows, columns, layout='constrained', **options)
+    try:
+        yield figure, axes
+        with replacing(path) as part:
+            figure.savefig(part, format=Path(path).suffix[1:].lower() or 'png', dpi=dpi)
+    finally:
+        pyplot.close(figure)

@@ -19,7 +19,7 @@ def main(arguments=None):
                         help='what to time; a training step is forward, backward and update')
     parser.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
                         help='what takes part; all that are installed unless given')
-    parser.add_argument('--batch-size', type=whole(1, 1 << 16), default=16, help='images a batch')
+    parser.add_argument('--batch-size', type=whole(1, 1 << 16), default=16, help='images in a batch')
     parser.add_argument('--image-size', type=whole(1, 1 << 14),
                         help="image side in pixels; each model's own unless given")
     parser.add_argument('--rec-dir', type=path_text, help='shards: time inference on decoded images as well')

@@ -37,9 +37,9 @@ def main(arguments=None):
     from resnest.gluon.tasks.classification import classify_pictures
 
     results, problems = classify_pictures(
-        options.images, options.model, options.resume, options.classes, options.top_k, options.explain,
-        options.crop_size, options.crop_ratio, options.batch_size, options.num_workers, options.no_cuda, say=print,
-        progress=True)
+        options.images, model=options.model, weights=options.resume, classes=options.classes, top_k=options.top_k,
+        figure=options.explain, crop_size=options.crop_size, crop_ratio=options.crop_ratio,
+        batch_size=options.batch_size, workers=options.num_workers, no_cuda=options.no_cuda, say=print, progress=True)
     if options.json:
         text = json.dumps({'model': options.model, 'pictures': results, 'unreadable': problems}, indent=1,
                           ensure_ascii=False) + '\n'

@@ -25,7 +25,7 @@ def main(arguments=None):
     here.add_argument('--result', type=plain_path, help=argparse.SUPPRESS)
     gpus = parser.add_argument_group('forecast', "the reader's own inputs")
     gpus.add_argument('--ranks', type=whole(1, 10 ** 6), nargs='+', default=[8, 16, 32, 64], metavar='N',
-                      help='ranks, one a GPU')
+                      help='ranks, one on each GPU')
     gpus.add_argument('--gbits', type=RATE, nargs='+', default=[10, 100], help="Gbit/s of a machine's network")
     gpus.add_argument('--latency-us', type=LATENCY, default=30, help='microseconds of a message between machines')
     gpus.add_argument('--per-host', type=whole(1, 10 ** 6), default=8, help='GPUs of a machine')

@@ -46,10 +46,12 @@ def main(arguments=None):
 
     from resnest.gluon.tasks.classification import verify
 
-    found = verify(options.model, options.rec_dir, options.data_dir, options.resume, file, options.precision,
-                   options.calibration, options.calibration_images, options.calibration_mode, options.limit,
-                   options.num_classes, options.crop_size, options.crop_ratio, options.batch_size, options.num_workers,
-                   options.no_cuda, say=print, progress=True)
+    found = verify(model=options.model, rec_dir=options.rec_dir, data_dir=options.data_dir, weights=options.resume,
+                   onnx_file=file, precision=options.precision, calibration=options.calibration,
+                   calibration_images=options.calibration_images, calibration_mode=options.calibration_mode,
+                   limit=options.limit, num_classes=options.num_classes, crop_size=options.crop_size,
+                   crop_ratio=options.crop_ratio, batch_size=options.batch_size, workers=options.num_workers,
+                   no_cuda=options.no_cuda, say=print, progress=True)
     if found and options.json:
         replace_file(options.json, json.dumps(found, indent=1))
 

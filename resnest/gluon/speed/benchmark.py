@@ -95,7 +95,7 @@ def _implementations(model, mode, precisions, taking):
 
 
 def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None):
-    """Time the contenders of :func:`plan`; returns a list of dicts, one a contender.
+    """Time the contenders of :func:`plan`; returns a list of dicts, one for each contender.
 
     A model's contenders run in turn, ``rounds`` times, each time in a fresh process that takes two batches to warm up
     and then ``steps`` timed ones (at least three; no more after ``seconds``). The figures are medians over the rounds,

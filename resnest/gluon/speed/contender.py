@@ -136,6 +136,6 @@ def main(settings):
 
 
 if __name__ == '__main__':
-    sys.path[0] = str(Path(__file__).resolve().parents[3])      # this folder's onnx.py is not onnx
+    sys.path[0] = str(Path(__file__).resolve().parents[3])      # for resnest, and not for this folder's modules
     from resnest.errors import run_command
     run_command(main, json.loads(sys.argv[1]))

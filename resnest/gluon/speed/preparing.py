@@ -33,7 +33,7 @@ def measure_preparing(images=1000, workers=(2,), rounds=3, keep=None, progress=N
     memory (10^6 bytes) that any process of the command had, what it shares with others included.
     """
     if images < CLASSES:
-        raise InputError(f'--prepare-images must be 0 or at least {CLASSES}, an image a class; got {images}')
+        raise InputError(f'--prepare-images must be 0 or at least {CLASSES}, one image per class; got {images}')
     results = []
     for times in GROWTH:
         with tempfile.TemporaryDirectory(prefix='preparing-') as folder:

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.files import replacing
+from resnest.gluon.figures import figure_file
 from resnest.gluon.models import VARIANTS
-from resnest.runtime import import_extra, installed, usable_cores
+from resnest.runtime import installed, usable_cores
 
 __all__ = ['draw', 'drawable', 'format_table', 'machine']
 
@@ -50,42 +50,37 @@ def drawable(results, path):
 
 
 def draw(results, path):
-    """Published top-1 against latency an image, a line an implementation and precision, written to ``path``.
+    """Published top-1 against the latency per image, a line for each implementation and precision, as ``path``.
 
     Raises InputError where :func:`drawable` does.
     """
     shown = drawable(results, path)
-    matplotlib = import_extra('matplotlib', 'demo')
-    matplotlib.use('Agg')
-    from matplotlib import pyplot, ticker
-    figure, axes = pyplot.subplots(figsize=(9, 5.5), layout='constrained')
-    for (implementation, precision), color in COLORS.items():
-        mine = sorted((result for result in shown
-                       if (result['implementation'], result['precision']) == (implementation, precision)),
-                      key=lambda result: VARIANTS[result['model']].top1)
-        name = f'{implementation}, {precision}'
-        for fast in (False, True):
-            points = [(result['latency_ms_median'] / result['batch_size'], VARIANTS[result['model']].top1)
-                      for result in mine if ('_fast_' in result['model']) == fast]
-            if points:
-                axes.plot(*zip(*points), '^' if fast else 'o-', color=color, markersize=6,
-                          label=name)
-                name = None         # one line of the legend for both
-    axes.set_xscale('log')
-    axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
-    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
-    _label(axes, shown)
-    batches = '/'.join(sorted({str(result['batch_size']) for result in shown}))
-    own = all(result['image_size'] == VARIANTS[result['model']].crop_size for result in shown)
-    sizes = 'each model at its own size' if own else f"{shown[0]['image_size']} px"
-    axes.set_xlabel(f'milliseconds an image (batch {batches}, {usable_cores()} cores, {sizes})')
-    axes.set_ylabel('published ImageNet top-1 of the float32 weights (%)')
-    axes.grid(alpha=0.3, which='both')
-    axes.legend(loc='lower right', fontsize=9)
-    with replacing(path) as part:
-        figure.savefig(part, dpi=150, format=Path(path).suffix[1:] or 'png')
-    pyplot.close(figure)
+    with figure_file(path, dpi=150, figsize=(9, 5.5)) as (_, axes):
+        from matplotlib import ticker
+        for (implementation, precision), color in COLORS.items():
+            mine = sorted((result for result in shown
+                           if (result['implementation'], result['precision']) == (implementation, precision)),
+                          key=lambda result: VARIANTS[result['model']].top1)
+            name = f'{implementation}, {precision}'
+            for fast in (False, True):
+                points = [(result['latency_ms_median'] / result['batch_size'], VARIANTS[result['model']].top1)
+                          for result in mine if ('_fast_' in result['model']) == fast]
+                if points:
+                    axes.plot(*zip(*points), '^' if fast else 'o-', color=color, markersize=6,
+                              label=name)
+                    name = None         # one line of the legend for both
+        axes.set_xscale('log')
+        axes.xaxis.set_major_formatter(ticker.ScalarFormatter())
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        _label(axes, shown)
+        batches = '/'.join(sorted({str(result['batch_size']) for result in shown}))
+        own = all(result['image_size'] == VARIANTS[result['model']].crop_size for result in shown)
+        sizes = 'each model at its own size' if own else f"{shown[0]['image_size']} px"
+        axes.set_xlabel(f'milliseconds an image (batch {batches}, {usable_cores()} cores, {sizes})')
+        axes.set_ylabel('published ImageNet top-1 of the float32 weights (%)')
+        axes.grid(alpha=0.3, which='both')
+        axes.legend(loc='lower right', fontsize=9)
 
 
 def _label(axes, shown):

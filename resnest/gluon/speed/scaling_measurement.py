@@ -55,7 +55,6 @@ def _run(command, ranks, threads, batch_size, file):
 
 def measure_in_job(model, batch_size, size, steps, path):
     """Join the job that a launcher started and write what :func:`measure_rank` returns on rank 0 to ``path``."""
-    job = distributed.start()
     config = ClassificationConfig(model=model, batch_size=batch_size, label_smoothing=0.1)
 
     def make_step(job):
@@ -64,10 +63,11 @@ def measure_in_job(model, batch_size, size, steps, path):
         use_native(net)
         return Step(Classification(net, net, config, mx.cpu()), config, job, mx.cpu(), total=10 ** 6, warmup=10 ** 6)
 
-    found = measure_rank(make_step, job, distributed.Job(None), batch_size, size, 1000, steps)
-    if job.rank == 0:
-        replace_file(path, json.dumps(found))
-    job.finish()
+    with distributed.joined() as job:
+        found = measure_rank(make_step, job, distributed.Job(None), batch_size, size, 1000, steps)
+        if job.rank == 0:
+            replace_file(path, json.dumps(found))
+        job.finish()
 
 
 def measure_rank(make_step, job, alone, batch_size, size, classes, steps):

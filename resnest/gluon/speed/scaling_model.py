@@ -30,7 +30,7 @@ def exchanged_bytes(parameters, ranks, fp16=False):
 
 
 def ring_seconds(payload, ranks, link):
-    """Of the all-reduce of ``payload`` bytes a rank."""
+    """Of the all-reduce of ``payload`` bytes on each rank."""
     return 2 * (ranks - 1) * (link.latency + payload / ranks / link.bandwidth)
 
 

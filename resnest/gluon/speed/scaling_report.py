@@ -9,10 +9,10 @@ MEGABYTE = 2 ** 20
 
 
 def compare(cases, cores):
-    """Fit the model to measured cases of one thread a rank, and set its steps beside them.
+    """Fit the model to measured cases of one thread per rank, and set its steps beside them.
 
     ``cases`` are those of :func:`.scaling_measurement.measure_cases`, with one of a single rank among them; the ranks
-    share ``cores``. Returns a dict: ``cases``, each with ``images_per_second`` and, for one thread a rank,
+    share ``cores``. Returns a dict: ``cases``, each with ``images_per_second`` and, for one thread per rank,
     ``model_exchange`` and ``model_step``; ``cores``; ``latency`` (s) and ``bandwidth`` (bytes/s) of the link, None
     without several ranks.
     """
@@ -33,7 +33,7 @@ def compare(cases, cores):
 def format_measured(found):
     """A Markdown table of what :func:`compare` returns, and the link."""
     lines = ['| ranks × threads | batch of a rank | images/s | steps/s | step (ms) | model (ms) | computing (ms) | '
-             'exchange (ms) | model (ms) | CPU a step and rank (ms) |',
+             'exchange (ms) | model (ms) | CPU per step and rank (ms) |',
              '| --- ' + '| ---: ' * 9 + '|']
     for case in found['cases']:
         cells = [f"{case['ranks']} × {case['threads']}", str(case['batch_size']), f"{case['images_per_second']:.1f}",
@@ -66,7 +66,7 @@ def forecast_rows(ranks, gbits, latency_us, per_host, local_gbits, local_latency
 
 def format_forecast(rows):
     """A Markdown table of :func:`forecast_rows`."""
-    lines = ['| Gbit/s | gradients | ranks | MB sent a step | exchange (ms) | step (ms) | images/s | efficiency |',
+    lines = ['| Gbit/s | gradients | ranks | MB sent per step | exchange (ms) | step (ms) | images/s | efficiency |',
              '| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: |']
     for row in rows:
         cells = [f"{row['gbits']:g}", 'float16' if row['fp16'] else 'float32', str(row['ranks']),

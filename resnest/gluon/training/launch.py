@@ -28,6 +28,5 @@ def in_job(config, work):
     The recipe's environment variables are set first. Where another rank dies, InputError names it and what to do.
     """
     os.environ.update(recipe.environment(config))
-    job = distributed.start()
-    with distributed.tell_lost_rank(job, '--resume auto goes on from the newest checkpoint'):
+    with distributed.joined('--resume auto goes on from the newest checkpoint') as job:
         return work(job)

@@ -1,7 +1,10 @@
 """Ablations: what specs come to, and rows that fail, are finished or of another recipe."""
 import json
 import math
+import os
 import re
+import signal
+import subprocess
 import sys
 
 import mxnet as mx
@@ -137,6 +140,31 @@ def test_rows_that_fail_and_rows_that_are_finished(spec, train, tmp_path):
     assert 'out/a/summary.json is of another recipe: --lr' in rows[0].failure
     with pytest.raises(InputError, match="no row 'D'; the rows are 'A', 'B', 'C'"):
         train(path, only=['D'])
+
+
+def test_sigterm_between_two_rows_starts_no_other(spec, train, tmp_path):
+    rows = read_spec(spec('rows: [{name: A, options: {seed: 50}}, {name: B, options: {seed: 60}}]'))
+    said = []
+
+    def say(text):
+        said.append(text)
+        if text == 'A: 50.00 %':
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert train_rows(rows, rows, tmp_path / 'out', [sys.executable, tmp_path / 'train.py'], say) == 75
+    assert (tmp_path / 'out/started').read_text() == 'a auto\n'
+    assert [row.top1 for row in rows] == [50, None]
+
+
+def test_sigterm_while_a_row_is_started_ends_it(spec, train, tmp_path, monkeypatch):
+    start = subprocess.Popen
+
+    def signalled(*args, **kwargs):
+        process = start(*args, **kwargs)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+    monkeypatch.setattr(subprocess, 'Popen', signalled)
+    assert train(spec('rows: [{name: A, options: {seed: 50}}]'))[0] == 75
+    assert not (tmp_path / 'out/a/summary.json').exists()
 
 
 @pytest.mark.parametrize('text, wanted', [

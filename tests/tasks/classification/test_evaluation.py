@@ -3,7 +3,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from resnest.gluon.tasks.classification.evaluation import count_correct, evaluate
+from resnest.gluon.tasks.classification.evaluation import count_correct, evaluate, softmax
 
 
 @pytest.mark.parametrize('classes', [2, 4, 5, 6, 1000])
@@ -18,6 +18,14 @@ def test_counts_equal_sorting(classes):
 def test_equal_logits_and_nan_are_no_success():
     logits = np.array([[1, 1, 1, 1, 1, 1, 1], [np.nan] * 7, [0, 9, np.nan, 0, 0, 0, 0]])
     assert count_correct(logits, np.array([0, 3, 1])) == (0, 1)
+
+
+def test_softmax_is_mxnets_and_large_logits_do_not_overflow():
+    logits = np.random.default_rng(0).normal(0, 3, (5, 7)).astype('float32')
+    found = softmax(logits)
+    np.testing.assert_allclose(found, mx.nd.softmax(mx.nd.array(logits)).asnumpy(), rtol=1e-5)
+    assert found.dtype == 'float64'
+    np.testing.assert_allclose(softmax(logits + np.float32(1 << 17)).sum(axis=1), 1, rtol=1e-12)
 
 
 def test_evaluate_adds_the_batches():

@@ -1,14 +1,19 @@
-"""The picked images, the calibration images, and the figures."""
+"""The picked images, the calibration images, ranks that go, and the figures."""
+import sys
+from types import SimpleNamespace
+
 import mxnet as mx
 import numpy as np
 import pytest
 from PIL import Image
 
+from resnest import launchers
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.data.images.transforms import MEAN, STD
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.models import VARIANTS, override
+from resnest.gluon.tasks.classification import verification
 from resnest.gluon.tasks.classification.verification import (
     OnnxNet,
     crop_of,
@@ -43,6 +48,41 @@ def test_the_rows_interpolation_is_what_a_model_is_verified_with(monkeypatch):
 def test_a_limit_of_nothing_is_refused():
     with pytest.raises(InputError, match='--limit must be at least 1, got 0'):
         picked_batches(5, 0, 4)
+
+
+class TwoRanks:
+    """Stands for horovod.mxnet on rank 0 of 2; the other's process has gone, which the collective ``fails`` notices."""
+
+    def __init__(self, fails):
+        self.fails = fails
+        self.init, self.rank, self.size = lambda: None, lambda: 0, lambda: 2
+        self.local_rank, self.local_size = self.rank, self.size
+
+    def allgather(self, mine, name):
+        self.allreduce(mine, False, name)
+        return mx.nd.concat(mine, mine + (2 ** 22 if name == 'processes' else 0), dim=0)
+
+    def allreduce(self, mine, average, name):
+        if name == self.fails:
+            raise mx.MXNetError('Horovod has been shut down')
+        return mine
+
+
+@pytest.mark.parametrize('fails', ['hosts', 'processes', 'agree on number of images', 'all', 'finish'])
+def test_a_rank_that_has_gone_is_told_wherever_this_one_waits_for_it(tmp_path, monkeypatch, fails):
+    for name in ('a', 'b'):
+        tmp_path.joinpath('val', name).mkdir(parents=True)
+        tmp_path.joinpath('val', name, '1.png').write_bytes(encoded(np.zeros((40, 40, 3), dtype='uint8')))
+    horovod = TwoRanks(fails)
+    monkeypatch.setitem(sys.modules, 'horovod', SimpleNamespace(mxnet=horovod))
+    monkeypatch.setitem(sys.modules, 'horovod.mxnet', horovod)
+    monkeypatch.setattr(launchers, 'started_by_launcher', lambda: True)
+    monkeypatch.setenv('HOROVOD_CYCLE_TIME', '5')
+    monkeypatch.setattr(verification, 'get_model', lambda *_, **__: None)
+    monkeypatch.setattr(verification, 'gluon_engine', lambda *_: lambda images: mx.nd.zeros((len(images), 2)))
+    told = 'another rank stopped, ' if fails in ('hosts', 'processes') else r'rank 1 \(process [0-9]+\) died; '
+    with pytest.raises(InputError, match=f'^{told}.*this is rank 0; start again$'):
+        verification.verify('resnest50', data_dir=tmp_path, weights='w', crop_size=32, no_cuda=True)
 
 
 def test_figures():

@@ -5,12 +5,11 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import one_line
 
-__all__ = ['PRECISIONS', 'cpu_flags', 'require_cpu']
+__all__ = ['cpu_flags', 'require_cpu']
 
 # oneDNN's kernels for bfloat16 begin at AVX-512 (https://oneapi-src.github.io/oneDNN/dev_guide_data_types.html); those
 # for int8 need AVX2 at least.
 NEEDED = {'float32': (), 'bfloat16': ('avx512bw', 'avx512dq', 'avx512vl'), 'int8': ('avx2',)}
-PRECISIONS = tuple(NEEDED)
 
 
 def cpu_flags(path='/proc/cpuinfo'):

@@ -1,10 +1,10 @@
-"""Exact top-1 and top-5, as counts that can be added over ranks."""
+"""What logits come to: exact top-1 and top-5, as counts that can be added over ranks, and probabilities."""
 import time
 
 import mxnet as mx
 import numpy as np
 
-__all__ = ['COUNTS', 'evaluate', 'count_correct']
+__all__ = ['COUNTS', 'evaluate', 'count_correct', 'softmax']
 
 COUNTS = ('correct1', 'correct5', 'seen', 'nonfinite')
 
@@ -22,6 +22,13 @@ def count_correct(logits, labels, top=5):
     before = (~(logits < own) & others).sum(axis=1)
     valid = ~np.isnan(own[:, 0])
     return int((valid & (before < 1)).sum()), int((valid & (before < top)).sum())
+
+
+def softmax(logits):
+    """Probabilities ``(N, classes)`` as float64 of logits, both NumPy."""
+    logits = logits.astype('float64')
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def evaluate(net, loader, device, progress=None):

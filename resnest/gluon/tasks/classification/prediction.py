@@ -7,6 +7,8 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.data import read_picture
 
+from .evaluation import softmax
+
 __all__ = ['classify', 'format_table', 'probabilities']
 
 
@@ -22,7 +24,7 @@ def classify(net, paths, transform, names, device, top_k=5, batch_size=32, worke
     transform : callable
         From ``(image, None)`` to a uint8 array ``(size, size, 3)``, as :class:`resnest.gluon.data.Evaluation`.
     names : list of str
-        One a class.
+        One for each class.
     device : Context
     top_k : int
         Classes to name, all where there are fewer.
@@ -61,11 +63,10 @@ def probabilities(net, images, device):
 
     Raises InputError where they are not finite.
     """
-    logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy().astype('float64')
+    logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()
     if not np.isfinite(logits).all():
         raise InputError("the network's output is not finite; these weights are of no use")
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(logits)
 
 
 def _read(path, transform):

@@ -69,46 +69,47 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
         raise InputError('the data to verify are a rec_dir or a data_dir: give one of them')
     if onnx_file and (weights or precision != 'float32'):
         raise InputError('--engine onnxruntime runs what its file holds: leave out --resume and --precision')
-    job = distributed.start()
-    exported = OnnxNet(onnx_file) if onnx_file else None
-    model, size, ratio = settle(model, crop_size, crop_ratio, exported)
-    crop = crop_of(model, size, ratio)
-    records = FolderSet(data_dir, 'val') if data_dir else RecordSet(rec_dir, 'val')
-    classes = num_classes or len(records.classes or ()) or 1000
-    if not (onnx_file or weights) and classes != 1000 and model in list_models(pretrained=True):
-        raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file with --resume')
-    device = choose_device(no_cuda or bool(onnx_file), job.local_rank)
-    settings = {'model': model, 'engine': 'onnxruntime' if onnx_file else 'gluon', 'precision': precision,
-                'crop_size': size}
-    batch_size = min(batch_size, len(records))
-    if onnx_file:
-        net = onnx_engine(exported, classes)
-    else:
-        network, images = get_model(model, classes=classes, pretrained=weights or True, ctx=device), None
-        if precision != 'float32':
-            source, settings['calibration'] = calibration_records(calibration, rec_dir, data_dir,
-                                                                  needed=precision == 'int8')
-            images = source and calibration_batches(source, crop, calibration_images)
-        net = gluon_engine(network, precision, device, size, batch_size, images, calibration_mode)
-        if precision != 'float32':
-            settings['report'] = net.report
-            if say and job.rank == 0:
-                say(net.describe())
-    job.agree('number of images', len(records))
-    batches = picked_batches(len(records), limit, batch_size, job.rank, job.size)
-    found = _evaluate(net, Loader(records, crop, batches, classes, workers), device, job, progress)
-    found = result(*found, onnx_file or weights or model, **settings)
-    if say and job.rank == 0:
-        say(result_line(found))
-    job.finish()
-    return None if job.rank else found
+    with distributed.joined() as job:
+        exported = OnnxNet(onnx_file) if onnx_file else None
+        model, size, ratio = settle(model, crop_size, crop_ratio, exported)
+        crop = crop_of(model, size, ratio)
+        records = FolderSet(data_dir, 'val') if data_dir else RecordSet(rec_dir, 'val')
+        classes = num_classes or len(records.classes or ()) or 1000
+        if not (onnx_file or weights) and classes != 1000 and model in list_models(pretrained=True):
+            raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file '
+                             f'with --resume')
+        device = choose_device(no_cuda or bool(onnx_file), job.local_rank)
+        settings = {'model': model, 'engine': 'onnxruntime' if onnx_file else 'gluon', 'precision': precision,
+                    'crop_size': size}
+        batch_size = min(batch_size, len(records))
+        if onnx_file:
+            net = onnx_engine(exported, classes)
+        else:
+            network, images = get_model(model, classes=classes, pretrained=weights or True, ctx=device), None
+            if precision != 'float32':
+                source, settings['calibration'] = calibration_records(calibration, rec_dir, data_dir,
+                                                                      needed=precision == 'int8')
+                images = source and calibration_batches(source, crop, calibration_images)
+            net = gluon_engine(network, precision, device, size, batch_size, images, calibration_mode)
+            if precision != 'float32':
+                settings['report'] = net.report
+                if say and job.rank == 0:
+                    say(net.describe())
+        job.agree('number of images', len(records))
+        batches = picked_batches(len(records), limit, batch_size, job.rank, job.size)
+        found = _evaluate(net, Loader(records, crop, batches, classes, workers), device, job, progress)
+        found = result(*found, onnx_file or weights or model, **settings)
+        if say and job.rank == 0:
+            say(result_line(found))
+        job.finish()
+        return None if job.rank else found
 
 
 def _evaluate(net, loader, device, job, progress):
     """``(counts, images per second)`` of all ranks."""
     from tqdm import tqdm
     with tqdm(total=sum(map(len, loader.batches)), unit='image', disable=not progress or job.rank or
-              not sys.stderr.isatty()) as bar, distributed.tell_lost_rank(job):
+              not sys.stderr.isatty()) as bar:
         found = evaluate(net, loader, device, bar.update)
         *totals, rate = job.total([found[name] or 0 for name in (*COUNTS, 'images_per_second')], 'all')
     return totals, rate

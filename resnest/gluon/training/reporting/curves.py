@@ -1,6 +1,5 @@
 """``curves.png``: the loss, the figures of the task and the learning rate of a run, over its epochs."""
-from resnest.files import replacing
-from resnest.runtime import import_extra
+from resnest.gluon.figures import figure_file
 
 __all__ = ['draw_curves']
 
@@ -10,30 +9,25 @@ def draw_curves(rows, path, figures):
 
     ``rows`` are those of ``log.jsonl``. Raises MissingPackage where matplotlib is not installed.
     """
-    import_extra('matplotlib', 'demo').use('Agg')
-    from matplotlib import pyplot
-    from matplotlib.ticker import MaxNLocator
     charts = [chart for chart in dict.fromkeys(figure.chart for figure in figures.shown) if chart not in (None, 'loss')]
     epochs = [row['epoch'] for row in rows]
-    drawing, (loss, *others, rate) = pyplot.subplots(1, 2 + len(charts), figsize=(4.33 * (2 + len(charts)), 3.8),
-                                                     layout='constrained')
-    loss.plot(epochs, [row['loss'] for row in rows], label='training', marker=_marker(rows))
-    _plot(loss, rows, figures, 'loss')
-    loss.set(title='loss', ylabel=figures.loss)
-    for axes, chart in zip(others, charts):
-        units = _plot(axes, rows, figures, chart)
-        axes.set(title=chart, ylabel=' '.join(units), ylim=(None, 101) if units == ['%'] else None)
-        axes.legend(frameon=False, loc='best' if units != ['%'] else 'lower right')
-    rate.plot(epochs, [row['lr'] for row in rows], marker=_marker(rows), color='tab:green')
-    rate.set(title='learning rate', ylabel='at the end of the epoch', ylim=(0, None))
-    for axes in (loss, *others, rate):
-        axes.set_xlabel('epoch')
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-    loss.legend(frameon=False)
-    with replacing(path) as part:
-        drawing.savefig(part, format='png', dpi=110)
-    pyplot.close(drawing)
+    columns = 2 + len(charts)
+    with figure_file(path, 1, columns, figsize=(4.33 * columns, 3.8)) as (_, (loss, *others, rate)):
+        from matplotlib.ticker import MaxNLocator
+        loss.plot(epochs, [row['loss'] for row in rows], label='training', marker=_marker(rows))
+        _plot(loss, rows, figures, 'loss')
+        loss.set(title='loss', ylabel=figures.loss)
+        for axes, chart in zip(others, charts):
+            units = _plot(axes, rows, figures, chart)
+            axes.set(title=chart, ylabel=' '.join(units), ylim=(None, 101) if units == ['%'] else None)
+            axes.legend(frameon=False, loc='best' if units != ['%'] else 'lower right')
+        rate.plot(epochs, [row['lr'] for row in rows], marker=_marker(rows), color='tab:green')
+        rate.set(title='learning rate', ylabel='at the end of the epoch', ylim=(0, None))
+        for axes in (loss, *others, rate):
+            axes.set_xlabel('epoch')
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(alpha=0.3)
+        loss.legend(frameon=False)
 
 
 def _plot(axes, rows, figures, chart):

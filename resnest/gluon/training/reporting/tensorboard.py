@@ -1,4 +1,4 @@
-"""TensorBoard events of a run, one point an epoch, written by tensorboardX."""
+"""TensorBoard events of a run, one point for each epoch, written by tensorboardX."""
 import contextlib
 from pathlib import Path
 

@@ -184,6 +184,8 @@ class _Training:
 
     def run(self, row, out, command, say):
         """Train a row; False where it was stopped. Its output is shown and goes to a log beside its folder."""
+        if self._stopped:
+            return False
         settings = Path(out, f'{row.folder}.yaml')
         replace_file(settings, recipe.to_yaml(row.values))
         words = [*command, '--config', settings, '--save-dir', Path(out, row.folder), '--resume', 'auto']
@@ -192,6 +194,8 @@ class _Training:
         with open(Path(out, f'{row.folder}.log'), 'a', opener=_open_at_once) as log:
             self._process = subprocess.Popen([str(word) for word in words], stdout=subprocess.PIPE,
                                              stderr=subprocess.STDOUT, text=True, errors='replace')
+            if self._stopped:       # by a signal that came before there was a process to pass it on to
+                self._process.terminate()
             for line in self._process.stdout:
                 log.write(line)
                 last = line.strip() or last

@@ -4,9 +4,8 @@ from pathlib import Path
 import mxnet as mx
 import numpy as np
 
-from resnest.files import replacing
 from resnest.gluon.data import read_picture
-from resnest.runtime import import_extra
+from resnest.gluon.figures import figure_file
 
 from .explaining import explain
 
@@ -37,7 +36,7 @@ def explain_pictures(net, files, transform, names, device, path):
 
 
 def draw_explanations(images, explanations, captions, names, path):
-    """Write a figure with a row a picture.
+    """Write a figure with one row for each picture.
 
     Parameters
     ----------
@@ -53,24 +52,19 @@ def draw_explanations(images, explanations, captions, names, path):
 
     Raises MissingPackage without matplotlib.
     """
-    import_extra('matplotlib', 'demo').use('Agg')
-    from matplotlib import pyplot
     rows = len(images)
     charts = bool(explanations[0].attention)
-    figure, axes = pyplot.subplots(rows, 3 if charts else 2, squeeze=False, layout='constrained',
-                                   figsize=(11.5 if charts else 6.2, 2.75 * rows + 0.45),
-                                   width_ratios=(1, 1.09, 2.3) if charts else (1, 1.09))
-    for row, (image, found, caption) in enumerate(zip(images, explanations, captions)):
-        _picture(axes[row, 0], image, caption)
-        shown = _overlay(axes[row, 1], image, found, names[found.label])
-        bar = figure.colorbar(shown, ax=axes[row, 1], fraction=0.045, pad=0.02, ticks=(0, 1))
-        bar.ax.set_yticklabels(('none', 'most'), fontsize=8)
-        bar.outline.set_visible(False)
-        if charts:
-            _chart(axes[row, 2], found.attention, first=row == 0, last=row == rows - 1)
-    with replacing(path) as part:
-        figure.savefig(part, format=Path(path).suffix[1:].lower(), dpi=150)
-    pyplot.close(figure)
+    with figure_file(path, rows, 3 if charts else 2, dpi=150, squeeze=False,
+                     figsize=(11.5 if charts else 6.2, 2.75 * rows + 0.45),
+                     width_ratios=(1, 1.09, 2.3) if charts else (1, 1.09)) as (figure, axes):
+        for row, (image, found, caption) in enumerate(zip(images, explanations, captions)):
+            _picture(axes[row, 0], image, caption)
+            shown = _overlay(axes[row, 1], image, found, names[found.label])
+            bar = figure.colorbar(shown, ax=axes[row, 1], fraction=0.045, pad=0.02, ticks=(0, 1))
+            bar.ax.set_yticklabels(('none', 'most'), fontsize=8)
+            bar.outline.set_visible(False)
+            if charts:
+                _chart(axes[row, 2], found.attention, first=row == 0, last=row == rows - 1)
 
 
 def _picture(axes, image, caption):

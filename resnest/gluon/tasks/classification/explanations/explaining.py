@@ -12,9 +12,11 @@ from mxnet.gluon import SymbolBlock
 
 from resnest.gluon.nn import SplitAttentionConv
 
+from ..evaluation import softmax
+
 __all__ = ['Attention', 'Explanation', 'explain', 'grad_cam']
 
-LEAST_MAP = 4       # positions a side; on a smaller map nothing can be located
+LEAST_MAP = 4       # positions on each side; on a smaller map nothing can be located
 STAGES = (1, 2, 3, 4)
 
 
@@ -53,10 +55,8 @@ def explain(net, x, labels=None, stage=None):
     maps, scores, attention = _look_inside(net, x)
     if stage is None:
         stage = max((number for number in STAGES if min(maps[number].shape[2:]) >= LEAST_MAP), default=1)
-    scores = scores.asnumpy().astype('float64')
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares = powers / powers.sum(axis=1, keepdims=True)
-    labels = scores.argmax(axis=1) if labels is None else labels
+    shares = softmax(scores.asnumpy())
+    labels = shares.argmax(axis=1) if labels is None else labels
     cams = grad_cam(net, maps[stage], labels, stage)
     return [Explanation(int(label), float(shares[n, label]), cams[n] / (cams[n].max() or 1), stage,
                         [Attention(number, weights[n]) for number, weights in attention])
