@@ -1,7 +1,7 @@
 """How many CPU threads this process should use, and telling MXNet so.
 
-MXNet takes half of the processors it sees (it assumes two hyperthreads a core), which halves the
-speed where there is one a core. It reads ``OMP_NUM_THREADS`` once, when it is imported.
+MXNet takes half of the processors it sees (it assumes two hyperthreads per core), which halves the
+speed where there is one. It reads ``OMP_NUM_THREADS`` once, when it is imported.
 """
 import os
 import sys

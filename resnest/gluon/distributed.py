@@ -106,6 +106,13 @@ class Job:
         mine = mx.nd.array(values, dtype='float64')
         return self._horovod.allreduce(mine, average=False, name=name).asnumpy()
 
+    def totals(self, values, name):
+        """The sums of a dict of numbers and arrays over the ranks: the same keys, with float64 of the same shapes."""
+        parts = [np.asarray(value, dtype=np.float64) for value in values.values()]
+        summed = self.total(np.concatenate([part.ravel() for part in parts]), name)
+        ends = np.cumsum([part.size for part in parts])[:-1]
+        return {key: piece.reshape(part.shape)[()] for key, part, piece in zip(values, parts, np.split(summed, ends))}
+
     def gather(self, value, name):
         """Every rank's whole number, in the order of ranks."""
         return self.gather_rows(np.array([value], dtype=np.int64), name)[:, 0].tolist()

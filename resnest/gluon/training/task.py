@@ -101,13 +101,17 @@ class Task:
         return {}
 
     def evaluate(self, net):
-        """Evaluate this rank's share of the validation data with ``net``, the assembled twin: a dict of numbers.
+        """Evaluate this rank's share of the validation data with ``net``, the assembled twin.
 
-        The numbers are added up over the ranks. ``seen`` counts samples, ``nonfinite`` those whose outputs are not
-        finite: the run ends where there are any.
+        Returns a dict of numbers and arrays, which are added up over the ranks. ``seen`` counts samples, ``nonfinite``
+        those whose outputs are not finite: the run ends where there are any. Nothing collective is called here, since a
+        request to stop may end the evaluation of one rank earlier than that of another.
         """
         raise NotImplementedError
 
     def validation_figures(self, counts):
-        """Figures of an evaluation: a dict with the best figure in it, from the numbers of all ranks."""
+        """Figures of an evaluation: a dict with the best figure in it, from the sums over all ranks.
+
+        All ranks call it, and so it may do together what is no sum, such as gathering detections on one of them.
+        """
         raise NotImplementedError

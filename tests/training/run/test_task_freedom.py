@@ -112,3 +112,12 @@ def test_any_optimizer_goes_on_to_the_same_bits(tmp_path, kind):
 def test_freezing_what_there_is_not():
     with pytest.raises(InputError, match=r'--freeze stem: this network has no conv1'):
         freeze(Pair(), ['stem'])
+
+
+def test_numbers_and_arrays_are_added_up_over_the_ranks():
+    values = {'seen': 3, 'nonfinite': 0, 'confusion': np.arange(6).reshape(2, 3), 'share': 0.5}
+    found = JOB.totals(values, 'x')
+    assert list(found) == list(values)
+    for key, value in values.items():
+        assert np.array_equal(found[key], value)
+        assert np.shape(found[key]) == np.shape(value)

@@ -1,4 +1,4 @@
-"""Where the images of a data set lie: in a tar by offset, or in a folder by name; about 60 bytes an image."""
+"""Where the images of a data set lie: in a tar by offset, or in a folder by name; about 60 bytes per image."""
 import hashlib
 import os
 from array import array

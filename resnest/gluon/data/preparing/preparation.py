@@ -42,7 +42,7 @@ LAST = {'num_shards': 99_999, 'resize': 4096, 'quality': 100, 'workers': 1024}  
 class Options:
     """What decides the bytes of the shards, beside source and seed.
 
-    ``num_shards`` are those of the training set (one per 10,000 images unless given; val has as many images a shard);
+    ``num_shards`` are those of the training set (one per 10,000 images unless given; val has as many images in each);
     ``resize`` re-encodes to JPEGs of that short edge in pixels, of ``quality`` 1 to 100; ``raw`` writes folders of
     images too; ``check_images`` decodes each image; ``skip_bad`` leaves out those that cannot be decoded.
     """

@@ -168,5 +168,10 @@ def _train(config, job, print_config):
     mx.random.seed(config.seed)
     for each in (network, twin):
         each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    load_first(config, job, lambda path: load_pretrained(network, spec, path, ctx=device, other_classes=True))
+
+    def load(path):
+        if load_pretrained(network, spec, path, ctx=device, other_classes=True):
+            return f'its classifier is for other classes, the one for {classes} is new'
+
+    load_first(config, job, load)
     return fit(task, config, job, device)

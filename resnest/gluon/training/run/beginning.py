@@ -16,8 +16,8 @@ LEFT = ('best.params', 'log.jsonl')
 def load_first(config, job, load):
     """Have the first rank ``load(path)`` what ``config`` starts from; the trainer gives the others its parameters.
 
-    ``load`` takes the path of a ``.params`` file, or True for the published weights, and returns whether the
-    head is new. Nothing is loaded where the run goes on from a checkpoint. A collective of all ranks; raises
+    ``load`` takes the path of a ``.params`` file, or True for the published weights, and returns what is to be told
+    besides, or nothing. Nothing is loaded where the run goes on from a checkpoint. A collective of all ranks; raises
     the InputError of ``load`` on all of them.
     """
     source = config.resume_params or config.pretrained
@@ -26,9 +26,8 @@ def load_first(config, job, load):
         if config.resume and (config.resume != 'auto' or checkpoint.found(config.save_dir)):
             print('the checkpoint is what the run goes on from: --pretrained and --resume-params are not read')
             return
-        new = load(source)
-        print(f"starting from {'the published weights' if source is True else source}" +
-              (f'; its classifier is for other classes, the one for {config.num_classes} is new' if new else ''),
+        told = load(source)
+        print(f"starting from {'the published weights' if source is True else source}" + (f'; {told}' if told else ''),
               flush=True)
 
     if source:

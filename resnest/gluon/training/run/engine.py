@@ -170,7 +170,7 @@ class _Run:
             found = self.task.evaluate(self.evaluated)
         if self.job.total([found is None or stop.made], 'stop')[0]:
             return None
-        counts = dict(zip(found, self.job.total(list(found.values()), 'validation')))
+        counts = self.job.totals(found, 'validation')
         if counts['nonfinite']:
             raise SharedError(f"the network's output after epoch {epoch} is not finite for "
                               f"{counts['nonfinite']:.0f} of {counts['seen']:.0f} validation images; lower --lr or "
