@@ -118,7 +118,7 @@ def test_verify_refuses(squares, more, wanted):
 @pytest.mark.parametrize('more, wanted', [
     (('--limit', 0), '--limit must be at least 1, got 0'),
     (('--precision', 'int8', '--calibration', '/nothing'), '/nothing: no such file'),
-    (('--precision', 'int8', '--calibration-images', 0), 'calibration images must be at least 1'),
+    (('--precision', 'int8', '--calibration-images', 0), '--calibration-images must be at least 1'),
 ])
 def test_verify_refuses_with_weights(weights, squares, more, wanted):
     assert_refused(script_here('gluon/verify.py', *words(squares, '--resume', weights, *more)), wanted)
