@@ -9,12 +9,11 @@ import time
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.locks import Held, lock_file
 
 __all__ = ['replace_file', 'replacing', 'require_replaceable', 'require_writable', 'save_arrays']
 
 LONGEST_NAME = 255 - len('.01234567.part')      # bytes
-ABANDONED = 60          # seconds without a change
+ABANDONED = 24 * 3600   # seconds without a change
 
 
 @contextlib.contextmanager
@@ -23,7 +22,8 @@ def replacing(path):
 
     The data are on the disk before the name changes. After an error nothing is left and ``path`` is as it was. The
     name is nobody else's, so that several processes may write the same ``path``: the last one's file stays. What a
-    killed process has left is removed: files ``path.*.part`` that nobody has locked or, for a minute, changed.
+    killed process has left is removed: files ``path.*.part`` that nobody has changed for a day. The file is not locked:
+    on a Windows share a lock would keep everybody out but the descriptor that holds it, whoever writes by name too.
 
     Raises OSError where ``path`` cannot be written, or is there and is no plain file. A link to a plain file is
     replaced, and not what it leads to.
@@ -32,16 +32,20 @@ def replacing(path):
     require_replaceable(path)
     name = os.fsdecode(os.fsencode(path.name)[:LONGEST_NAME])
     for left in path.parent.glob(f'{glob.escape(name)}.{"[0-9a-f]" * 8}.part'):
-        with contextlib.suppress(Held, OSError):
-            if time.time() - left.lstat().st_mtime > ABANDONED:
-                with lock_file(left):       # and remove it
-                    pass
+        with contextlib.suppress(OSError):
+            status = left.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and time.time() - status.st_mtime > ABANDONED:
+                left.unlink()
     part = path.with_name(f'{name}.{secrets.token_hex(4)}.part')
-    with lock_file(part):
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    try:
         yield part
         with open(part, 'rb') as written:
             os.fsync(written.fileno())
         os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def require_replaceable(path):

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, whatever lies in their place or beside it."""
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import stat
@@ -100,11 +101,7 @@ def write(path, letter, count):
                 opened.flush()
 
 
-@pytest.mark.parametrize('locks', [True, False])
-def test_two_writers_of_one_name(tmp_path, monkeypatch, locks):
-    """With locks, and on a file system that has none."""
-    if not locks:
-        monkeypatch.setattr('fcntl.flock', lambda *args: None)
+def test_two_writers_of_one_name(tmp_path):
     path = tmp_path / 'a'
     processes = [FORK.Process(target=write, args=(path, letter, 60)) for letter in 'xyz']
     for process in processes:
@@ -120,19 +117,23 @@ def test_two_writers_of_one_name(tmp_path, monkeypatch, locks):
     assert names(tmp_path) == ['a']
 
 
+def test_what_is_written_is_not_locked(tmp_path):
+    """On a Windows share nobody could write to it but by the descriptor that holds the lock."""
+    with replacing(tmp_path / 'a') as part, open(part, 'r+b') as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        opened.write(b'whole')
+    assert (tmp_path / 'a').read_bytes() == b'whole'
+
+
 def test_what_a_killed_process_left_goes_and_what_is_being_written_stays(tmp_path):
     path = tmp_path / 'a[1].txt'
-    left, held, new, other = (tmp_path / name for name in (
+    left, slow, new, other = (tmp_path / name for name in (
         'a[1].txt.00000000.part', 'a[1].txt.0000000a.part', 'a[1].txt.0000000b.part', 'a1.txt.0000000c.part'))
-    for each in (left, held, new, other):
+    for each, hours in ((left, 25), (slow, 23), (new, 0), (other, 25)):
         each.write_text('')
-        if each != new:
-            os.utime(each, (1, 1))
-    with lock_file(held, remove=lambda opened: False):
-        replace_file(path, 'whole')
-        assert names(tmp_path) == sorted(each.name for each in (path, held, new, other))
+        os.utime(each, (time.time() - hours * 3600,) * 2)
     replace_file(path, 'whole')
-    assert names(tmp_path) == sorted(each.name for each in (path, new, other))
+    assert names(tmp_path) == sorted(each.name for each in (path, slow, new, other))
 
 
 def test_a_lock_touches_no_file_of_a_second_name(tmp_path):

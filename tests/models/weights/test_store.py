@@ -17,6 +17,7 @@ from resnest.errors import InputError
 from resnest.gluon import get_model, list_models, purge
 from resnest.gluon.models import VARIANTS, VariantSpec
 from resnest.gluon.models.weights import downloading, store
+from resnest.reading import open_plain
 
 from ...conftest import TINY, randomize
 from . import server as act
@@ -88,6 +89,17 @@ def test_whole(server, home, behaviour):
     asked = len(server.asked)
     assert store.model_file(SPEC, home) == path
     assert len(server.asked) == asked      # found locally: no network at all
+
+
+def test_the_locked_file_is_read_by_what_holds_the_lock(server, home, monkeypatch):
+    """On a Windows share nothing else could."""
+    def elsewhere(path):
+        assert not str(path).endswith('.zip.part')
+        return open_plain(path)
+
+    monkeypatch.setattr(store, 'open_plain', elsewhere)
+    server.acts = [act.page, act.whole]
+    assert store.model_file(SPEC, home).read_bytes() == WEIGHTS
 
 
 def test_a_connection_that_breaks_off_is_taken_up_again(server, home):

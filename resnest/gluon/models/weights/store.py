@@ -108,7 +108,8 @@ def _obtain(spec, path, url, archive):
         sources += [mirrored.with_suffix('.params'), mirrored]
     for source in sources:
         if source.is_file() and source != path:
-            problem = _unpack(source, path, spec.sha1)
+            with open_plain(source) as opened:
+                problem = _unpack(opened, source.suffix == '.params', path, spec.sha1)
             if not problem:
                 return
             LOG.warning('%s: %s', source, problem)
@@ -116,7 +117,7 @@ def _obtain(spec, path, url, archive):
         raise InputError('there is no such file, or a damaged one')
     for _ in range(2):
         download(url, archive, path.name)
-        problem = _unpack(archive.name, path, spec.sha1)
+        problem = _unpack(archive, False, path, spec.sha1)     # on some shares a lock keeps others out
         archive.truncate(0)
         if not problem:
             return
@@ -128,18 +129,20 @@ class _Damaged(Exception):
     """Weights that are not the published ones."""
 
 
-def _unpack(source, path, sha1):
-    """Put the parameters of an archive, or of a plain file, to ``path``; returns what is wrong, None if all is well."""
-    source = Path(source)
+def _unpack(opened, plain, path, sha1):
+    """Put the parameters of an open archive, or ``plain`` file, to ``path``; returns what is wrong, None if nothing."""
+    opened.seek(0)
+    seems = _kind(opened)
+    opened.seek(0)
     try:
-        with replacing(path) as part, open_plain(source) as opened, open(part, 'wb') as target:
-            if source.suffix == '.params':
-                if os.fstat(opened.fileno()).st_size > LARGEST:
-                    raise _Damaged(f'larger than {LARGEST} bytes')
-                shutil.copyfileobj(opened, target)
-            elif problem := copy_member(opened, path.name, target, LARGEST):
-                raise _Damaged(problem if problem.startswith('the archive') else f'{_appearance(source)}, {problem}')
-            target.flush()
+        with replacing(path) as part:
+            with open(part, 'wb') as target:
+                if plain:
+                    if os.fstat(opened.fileno()).st_size > LARGEST:
+                        raise _Damaged(f'larger than {LARGEST} bytes')
+                    shutil.copyfileobj(opened, target)
+                elif problem := copy_member(opened, path.name, target, LARGEST):
+                    raise _Damaged(problem if problem.startswith('the archive') else f'{seems}, {problem}')
             if not _is_whole(part, sha1):
                 raise _Damaged(f'{_appearance(part)}, the sha1 of {path.name} is not {sha1}')
         return None
@@ -150,7 +153,11 @@ def _unpack(source, path, sha1):
 def _appearance(path):
     """What a file that is not the wanted one seems to be."""
     with open_plain(path) as opened:
-        return 'a web page' if (opened.read(512) or b'').lstrip().startswith(b'<') else 'damaged'
+        return _kind(opened)
+
+
+def _kind(opened):
+    return 'a web page' if (opened.read(512) or b'').lstrip().startswith(b'<') else 'damaged'
 
 
 def _is_whole(path, sha1):
