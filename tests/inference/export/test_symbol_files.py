@@ -39,6 +39,13 @@ def test_files_with_other_logits_are_refused(tiny, tmp_path, monkeypatch):
     with pytest.raises(InputError, match='x: the exported files give other logits'):
         export.export_symbol(randomize(tiny()), tmp_path / 'x', 32)
     assert sorted({path.name[0] for path in tmp_path.iterdir()}) == ['o']
+    before = (tmp_path / 'other.json').read_bytes()
+    monkeypatch.setattr(export, 'load', lambda prefix: lambda x: x)
+    with pytest.raises(InputError, match='other: the exported files give other logits'):
+        export.export_symbol(randomize(tiny()), tmp_path / 'other', 32)
+    assert (tmp_path / 'other.json').read_bytes() == before
+    monkeypatch.undo()
+    export.load(tmp_path / 'other')
 
 
 def test_an_empty_calibration_is_refused(tiny, tmp_path):

@@ -5,7 +5,6 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.data import normalization
 
-from ..optimized.exported import remove
 from ..optimized.network import load
 from ..optimized.optimization import optimize
 
@@ -29,14 +28,17 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
         See :func:`resnest.gluon.inference.optimize`.
     calibration : iterable of (uint8 ``(n, size, size, 3)``, labels)
 
-    Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits.
+    Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits; those that
+    were there before stay then.
     """
     normalize = normalization()
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
     example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))
     made = optimize(net, example, precision, batches, calibration_mode, native)
-    made.export(prefix)
-    if not np.array_equal(load(prefix)(example).asnumpy(), made(example).asnumpy()):
-        remove(prefix)
-        raise InputError(f'{prefix}: the exported files give other logits than the network; export it again')
+
+    def check(new):
+        if not np.array_equal(load(new)(example).asnumpy(), made(example).asnumpy()):
+            raise InputError(f'{prefix}: the exported files give other logits than the network; export it again')
+
+    made.export(prefix, check)
     return made

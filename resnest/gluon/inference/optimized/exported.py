@@ -4,22 +4,25 @@ import hashlib
 import json
 import math
 import os
+import tempfile
 import warnings
 from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 
 from resnest.errors import InputError
-from resnest.files import replace_file, save_arrays
+from resnest.files import replace_file, require_replaceable, save_arrays
 from resnest.gluon.models.weights.params_file import BFLOAT16, LARGEST, read_arrays
 from resnest.gluon.nn import native
 from resnest.reading import one_line, open_plain, parse_json, read_json, read_text
 
 from ..passes.graph import INPUT, from_json, to_symbol, walk
+from .channels import count_channels
 from .operators import check_node
 from .precision import require_cpu
 
-__all__ = ['last_line', 'read', 'remove', 'write']
+__all__ = ['last_line', 'read', 'write']
 
 FORMAT = 'resnest-optimized-1'
 LONGEST_NAME = 500
@@ -34,26 +37,37 @@ def files(prefix):
     return Path(f'{prefix}-symbol.json'), Path(f'{prefix}-0000.params'), Path(f'{prefix}.json')
 
 
-def write(prefix, symbol, args, aux, about):
-    """Write the three files; ``about`` is the description's part that the network knows."""
-    symbol_file, params_file, about_file = files(prefix)
-    symbol_file.parent.mkdir(parents=True, exist_ok=True)
-    about_file.unlink(missing_ok=True)      # never beside files that it does not describe
-    save_arrays(params_file, {f'{kind}:{name}': value for kind, values in (('arg', args), ('aux', aux))
-                              for name, value in values.items()})
-    replace_file(symbol_file, symbol.tojson(remove_amp_cast=False))
-    about = {'format': FORMAT, **about, 'sha256': {'symbol': _digest(symbol_file), 'params': _digest(params_file)}}
-    replace_file(about_file, json.dumps(about, indent=2) + '\n')
+def write(prefix, symbol, args, aux, about, check=None):
+    """Write the three files, whole or not at all; ``about`` is the description's part that the network knows.
 
-
-def remove(prefix):
-    """Take away what :func:`write` wrote."""
-    for path in reversed(files(prefix)):
-        path.unlink(missing_ok=True)
+    ``check(prefix)`` is called before they take the place of others, with the prefix that they have until then. Raises
+    InputError, before anything is written, for a network that :func:`read` would refuse.
+    """
+    values = {**args, **aux}
+    try:
+        _symbol(json.loads(symbol.tojson(remove_amp_cast=False)), values, set(aux), about)
+    except ValueError as error:
+        raise InputError(f'{prefix}: not written, because load would refuse it: {one_line(error)}; it runs all the '
+                         'same, and net.export writes it as it was before') from None
+    names = files(prefix)
+    names[0].parent.mkdir(parents=True, exist_ok=True)
+    for path in names:
+        require_replaceable(path)
+    with tempfile.TemporaryDirectory(prefix='.export-', dir=names[0].parent) as folder:
+        new = symbol_file, params_file, about_file = files(Path(folder, 'x'))
+        save_arrays(params_file, {f'{kind}:{name}': value for kind, values in (('arg', args), ('aux', aux))
+                                  for name, value in values.items()})
+        replace_file(symbol_file, symbol.tojson(remove_amp_cast=False))
+        about = {'format': FORMAT, **about, 'sha256': {'symbol': _digest(symbol_file), 'params': _digest(params_file)}}
+        replace_file(about_file, json.dumps(about, indent=2) + '\n')
+        if check:
+            check(Path(folder, 'x'))
+        for made, path in zip(new, names):      # the description last: it does not fit to others
+            os.replace(made, path)
 
 
 def read(prefix):
-    """``(symbol, args, about)`` of the files that :func:`write` wrote; the networks have no auxiliary states.
+    """``(symbol, args, aux, about)`` of the files that :func:`write` wrote.
 
     Raises InputError for missing, damaged and other files, for a precision that this CPU lacks, and where the native
     operators that the network needs cannot be loaded.
@@ -66,18 +80,33 @@ def read(prefix):
         if _digest(path) != digest:
             raise InputError(f'{path}: truncated or changed since it was exported; export it again')
     require_cpu(about['precision'])
-    values = _read_values(params_file)
-    text = read_text(symbol_file)
+    values, states = _read_values(params_file)
+    graph = parse_json(read_text(symbol_file), symbol_file)
     try:
-        outputs = _graph(parse_json(text, symbol_file), values, about['dtype'])
-    except ValueError as error:     # InputError too
-        if isinstance(error, InputError):
-            raise
+        symbol = _symbol(graph, values, states, about)
+    except _Misfit as error:
+        raise InputError(f'{symbol_file}: {error}') from None
+    except ValueError as error:
         raise InputError(f'{symbol_file}: not written by export, or damaged: {one_line(error)}') from None
+    arrays = {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()}
+    return (symbol, {name: value for name, value in arrays.items() if name not in states},
+            {name: arrays[name] for name in states}, about)
+
+
+class _Misfit(ValueError):
+    """What is wrong with a network whose symbol is well made."""
+
+
+def _symbol(graph, values, states, about):
+    """The symbol of a symbol's JSON, after all checks; raises ValueError that says what is wrong with it.
+
+    ``values`` are the arrays by name, of which ``states`` are auxiliary.
+    """
+    outputs = _graph(graph, values, about['dtype'], about['example_shape'])
     operators = json.dumps([{'op': node.op} for node in walk(outputs)])
     if not all(native.load(name=name) for name in native.needed(operators)):
-        raise InputError(f'{about_file}: the network needs the native operators, which are not there: '
-                         'python -m resnest.gluon.nn.native builds them')
+        raise _Misfit('the network needs the native operators, which are not there: '
+                      'python -m resnest.gluon.nn.native builds them')
     try:
         symbol = to_symbol(outputs)
         shapes = {INPUT: tuple(about['example_shape']), **{name: value.shape for name, value in values.items()}}
@@ -85,10 +114,12 @@ def read(prefix):
             warnings.simplefilter('ignore')
             shape, = symbol.infer_shape(**shapes)[1] or [()]
     except (mx.MXNetError, ValueError) as error:
-        raise InputError(f'{symbol_file}: its layers do not fit each other: {last_line(error)}') from None
+        raise _Misfit(f'its layers do not fit each other: {last_line(error)}') from None
+    if other := states ^ set(symbol.list_auxiliary_states()):
+        raise ValueError(f'{sorted(other)[0]} is a parameter in one file and a state in the other')
     if not shape or len(shape) < 2 or shape[0] != about['example_shape'][0]:
-        raise InputError(f'{symbol_file}: its output is {shape}, not a row for each image')
-    return symbol, {name: mx.nd.array(value, dtype=value.dtype) for name, value in values.items()}, about
+        raise _Misfit(f'its output is {shape}, not a row for each image')
+    return symbol
 
 
 def _read_about(path):
@@ -119,26 +150,30 @@ def _digest(path):
 
 
 def _read_values(path):
-    """The parameters by their names, NumPy, float32 or bfloat16."""
-    values = {}
-    for name, value in read_arrays(path).items():
-        kind, _, name = name.partition(':')
-        if kind != 'arg' or name == INPUT or _kind(value) is None or not value.shape:
+    """The parameters by their names, NumPy, float32 or bfloat16, and the names of those that are auxiliary states."""
+    values, states = {}, set()
+    for full, value in read_arrays(path).items():
+        kind, _, name = full.partition(':')
+        if kind not in ('arg', 'aux') or name in (INPUT, *values) or _kind(value) is None or not value.shape:
             raise InputError(f'{path}: not written by export, or damaged: the array {one_line(name)}')
         values[name] = value
-    return values
+        if kind == 'aux':
+            states.add(name)
+    return values, states
 
 
 def _kind(value):
-    return 'bfloat16' if value.dtype == BFLOAT16 else 'float32' if value.dtype == 'float32' else None
+    dtype = np.dtype(value.dtype)
+    return 'bfloat16' if dtype == BFLOAT16 else 'float32' if dtype == 'float32' else None
 
 
-def _graph(graph, values, dtype):
+def _graph(graph, values, dtype, example):
     """The outputs of a symbol's JSON, as :func:`..passes.graph.from_symbol` has them; raises ValueError for others.
 
     Of the variables nothing but the names is taken: the types are those of ``values`` and, of the images, ``dtype``.
     """
-    kinds, used = {}, set()
+    kinds, used, channels = {}, set(), {}
+    shapes = {name: tuple(value.shape) for name, value in values.items()}
     output, = outputs = from_json(graph)
     for node in walk(outputs):
         try:
@@ -146,13 +181,16 @@ def _graph(graph, values, dtype):
                 raise ValueError('a strange name')
             if node.op != 'null':
                 kinds[id(node)] = check_node(node, [_output(kinds[id(child)], number) for child, number in node.inputs])
+                channels[id(node)] = count_channels(node, channels, shapes)
                 continue
             if node.inputs or node.subgraphs or node.name in used or node.name not in {INPUT, *values}:
                 raise ValueError('no array is for it, or it stands there twice')
             used.add(node.name)
             kind = dtype if node.name == INPUT else _kind(values[node.name])
             node.attrs = {'__dtype__': CODES[kind]}
-            if node.is_parameter:
+            if node.name == INPUT:
+                channels[id(node)] = example[3 if dtype == 'uint8' else 1]
+            else:
                 node.attrs['__shape__'] = str(values[node.name].shape)
             kinds[id(node)] = (kind,)
         except ValueError as error:

@@ -12,7 +12,7 @@ __all__ = ['OptimizedNet', 'load']
 
 
 class OptimizedNet:
-    """What :func:`resnest.gluon.inference.optimized.optimization` and :func:`load` return; for the CPU.
+    """What :func:`resnest.gluon.inference.optimize` and :func:`load` return; for the CPU.
 
     ``precision``
         'float32', 'bfloat16' or 'int8'.
@@ -65,15 +65,17 @@ class OptimizedNet:
             f"{key.replace('_', ' ')}: {', '.join(map(str, value)) if isinstance(value, (list, tuple)) else value}"
             for key, value in self.report.items()])
 
-    def export(self, prefix):
-        """Write ``prefix-symbol.json``, ``prefix-0000.params`` and ``prefix.json``.
+    def export(self, prefix, check=None):
+        """Write ``prefix-symbol.json``, ``prefix-0000.params`` and ``prefix.json``; what was there stays until the end.
 
         The first two are what ``SymbolBlock.imports('prefix-symbol.json', ['data'], 'prefix-0000.params')`` reads,
         without this package where ``native`` is false; the third says how they were made and what they need.
+        ``check(prefix)`` may look at them, and raise, while they have a prefix of their own. Raises InputError, before
+        anything is written, for a network with operators that :func:`load` does not take.
         """
         about = {'precision': self.precision, 'native_operators': self.native, 'input': INPUT, 'dtype': self.dtype,
                  'example_shape': self.shape, 'report': self.report}
-        write(prefix, self.symbol, self.args, self.aux, about)
+        write(prefix, self.symbol, self.args, self.aux, about, check)
 
 
 def load(prefix):
@@ -82,8 +84,8 @@ def load(prefix):
     Raises InputError for missing, damaged and other files, for a precision that this CPU lacks, and where the native
     operators that the network needs cannot be loaded.
     """
-    symbol, args, about = read(prefix)
-    return OptimizedNet(symbol, args, {}, about['precision'], about['example_shape'], about['dtype'],
+    symbol, args, aux, about = read(prefix)
+    return OptimizedNet(symbol, args, aux, about['precision'], about['example_shape'], about['dtype'],
                         about['native_operators'], about['report'])
 
 
