@@ -24,7 +24,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.Z
 OPERATIONS = [bytes([number]) for number in b'(.012FIJKLMNPQRSTUVXabcd}eghijlopqrstu)]\x80\x81\x82\x83\x84\x85\x86\x87'
               b'\x88\x89\x8a\x8b\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96\x97\x98']
 # Doubles a tuple 60 times and takes it as a key; a slot of the memory with the number 2**32 - 1; a number of 8 MB; …
-BOMBS = [b'\x80\x02}(K\x01' + b'0'.join(b'' for _ in range(1)) + b'K\x01' + b'q\x00h\x00\x86' * 60 + b'K\x01u.',
+BOMBS = [b'\x80\x02}K\x01' + b'q\x00h\x00\x86' * 60 + b'K\x01s.',
          b'\x80\x02K\x01r\xff\xff\xff\xff.', b'\x80\x02\x8b\xff\xff\xff\x7f' + bytes(100), b'\x80\x02' + b'(' * 10 ** 6,
          b'\x80\x02' + b']' * 10 ** 5 + b'a' * (10 ** 5 - 1) + b'.', b'\x80\x04\x8d' + b'\xff' * 7 + b'\x7f.',
          b'\x80\x02cos\nsystem\nX\x05\x00\x00\x00touch\x85R.', b'\x80\x02cbuiltins\neval\n.',

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
+from resnest.gluon.inference.export import onnx_files
 from resnest.gluon.inference.export.onnx_files import OnnxNet, export_onnx
 from resnest.gluon.models import ResNet, VariantSpec
 
@@ -74,6 +75,22 @@ def test_damaged_files_and_other_images_are_refused(exported, tmp_path):
         OnnxNet(tmp_path / 'no')
     with pytest.raises(InputError, match=r'cannot run it on \(1, 4, 32, 32\)'):
         OnnxNet(exported[1])(images(1, 4, 32, 32))
+
+
+def test_what_was_looked_at_is_what_runs(exported, tmp_path, monkeypatch):
+    """Another file may have taken its place in between."""
+    path = tmp_path / 'x.onnx'
+    path.write_bytes(exported[1].read_bytes())
+
+    def inspect(path):
+        found = before(path)
+        path.write_bytes(b'another')
+        return found
+
+    before = onnx_files.inspect
+    monkeypatch.setattr(onnx_files, 'inspect', inspect)
+    x = images(1, 3, 32, 32)
+    assert relative_error(OnnxNet(path)(x).asnumpy(), exported[0](x).asnumpy()) < 1e-4
 
 
 def info(name, sides, kind=onnx.TensorProto.FLOAT):

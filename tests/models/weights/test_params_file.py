@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
-from resnest.gluon.models.weights.params_file import BFLOAT16, read_arrays
+from resnest.gluon.models import count_classes
+from resnest.gluon.models.weights import params_file
+from resnest.gluon.models.weights.params_file import BFLOAT16, read_arrays, read_shapes
 
 DTYPES = ['float32', 'float64', 'float16', 'uint8', 'int32', 'int8', 'int64', 'bool', BFLOAT16]
 
@@ -33,6 +35,7 @@ def test_every_type_as_mxnet_reads_and_writes_it(tmp_path, dtype):
     mx.nd.save(path, arrays)
     found = read_arrays(path)
     assert list(found) == list(arrays)
+    assert read_shapes(path) == {name: value.shape for name, value in arrays.items()}
     for name, wanted in mx.nd.load(path).items():
         assert found[name].dtype == wanted.dtype
         np.testing.assert_array_equal(found[name], wanted.asnumpy())
@@ -103,3 +106,10 @@ def test_what_is_no_file_of_parameters(tmp_path, make):
     make(path)
     with pytest.raises(InputError, match=str(path)):
         read_arrays(path)
+
+
+def test_classes_are_counted_without_reading_the_arrays(tmp_path, monkeypatch):
+    path = str(tmp_path / 'a.params')
+    mx.nd.save(path, {'fc.weight': mx.nd.zeros((7, 3)), 'fc.bias': mx.nd.zeros(7)})
+    monkeypatch.setattr(params_file, '_array', None)
+    assert count_classes(path) == 7

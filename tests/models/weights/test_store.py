@@ -6,6 +6,7 @@ import io
 import logging
 import multiprocessing
 import os
+import re
 import time
 import zipfile
 
@@ -296,6 +297,24 @@ def test_a_folder_that_cannot_be_made(server, home):
     home.write_text('a file')
     refused(home, 'File exists', 'RESNEST_HOME')
     assert server.asked == []
+
+
+@pytest.mark.parametrize('writable, wanted', [(False, 'put .* itself there'), (True, "another user's, .* removed")])
+def test_a_folder_or_a_download_of_another_user(server, home, monkeypatch, writable, wanted):
+    """As an ordinary user meets them; what is whole serves all the same."""
+    home.mkdir()
+    (home / f'{SPEC.file}.zip').write_bytes(server.data)
+    part = home / f'{SPEC.file}.zip.part'
+    part.write_bytes(b'')
+
+    def denied(path):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr(store, 'locked', denied)
+    monkeypatch.setattr('os.access', lambda *args: writable)
+    assert re.search(wanted, refused(home, f'{part}: Permission denied', 'RESNEST_HOME'))
+    (home / NAME).write_bytes(WEIGHTS)
+    assert store.model_file(SPEC, home) == home / NAME
 
 
 def test_purge_removes_what_was_downloaded_and_nothing_else(server, home):

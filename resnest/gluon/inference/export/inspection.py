@@ -37,7 +37,10 @@ OPTIONAL = {'ceil_mode', 'count_include_pad'}
 
 
 def inspect(path):
-    """``(name of the input, channels, classes)`` of the file; raises InputError, that names it, where it is another."""
+    """``(bytes, name of the input, channels, classes)`` of the file; raises InputError, that names it, for others.
+
+    The bytes are what was looked at: whoever opens the file again may find another.
+    """
     onnx = import_extra('onnx', 'export')
     data = read_bytes(path, LARGEST)
     model = onnx.ModelProto()
@@ -50,7 +53,7 @@ def inspect(path):
         model.DiscardUnknownFields()
         if model.ByteSize() != len(data):
             raise _Other('it has more than ONNX knows')
-        return _Inspection(model, onnx).classifier()
+        return data, *_Inspection(model, onnx).classifier()
     except _Other as error:
         raise InputError(f'{one_line(path)}: onnxruntime cannot load it: {error}; export it again') from None
 
@@ -65,7 +68,7 @@ class _Inspection:
         self.kinds = onnx.AttributeProto
 
     def classifier(self):
-        """What :func:`inspect` returns; raises :class:`_Other`."""
+        """Name of the input, channels and classes; raises :class:`_Other`."""
         model, graph = self.model, self.graph
         if [(entry.domain, entry.version) for entry in model.opset_import] != [('', OPSET)]:
             raise _Other(f'it is not of opset {OPSET}')

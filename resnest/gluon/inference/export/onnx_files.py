@@ -26,7 +26,7 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
     """Write ``net`` to ``path`` as ONNX, opset 13, normalizations folded, with free batch, height and width.
 
     Before the file bears its name, onnx's checker has passed it, and onnxruntime has computed the logits of ``net`` for
-    batches of 1 and 3, at ``size`` px and at another height.
+    batches of 1 and 3 at ``size`` px, and for a batch of 2 at another height.
 
     Parameters
     ----------
@@ -108,9 +108,9 @@ class OnnxNet:
         options.intra_op_num_threads = set_threads()
         options.log_severity_level = 4     # what fails is raised
         self.path = path
-        self._input, self.channels, self.classes = inspect(path)
+        data, self._input, self.channels, self.classes = inspect(path)
         try:
-            self._session = runtime.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+            self._session = runtime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
         except Exception as error:      # onnxruntime's errors have no base of their own
             raise InputError(f'{path}: onnxruntime cannot load it: {_first_line(error)}; export it again') from None
 

@@ -22,7 +22,7 @@ def to_bfloat16(symbol, args):
     Parameters
     ----------
     symbol : Symbol
-        Without normalizations (see :func:`resnest.gluon.inference.passes.folding`); its output stays float32.
+        Without normalizations (see :func:`.folding.fold`); its output stays float32.
     args : dict of NDArray
 
     Returns ``(symbol, args, kept)``: ``kept`` names the weights of the layers that stay in float32.

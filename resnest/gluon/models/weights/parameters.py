@@ -9,15 +9,15 @@ from resnest.errors import InputError
 from resnest.gluon.mxnet_private import load_value, structural_parameters
 from resnest.reading import one_line
 
-from .params_file import read_arrays
+from .params_file import read_arrays, read_shapes
 
 __all__ = ['count_classes', 'load_parameters', 'read_parameters']
 
 LOG = logging.getLogger(__name__)
 
 
-def read_parameters(path):
-    """The arrays of a ``.params`` file by their names in the network, as :func:`read_arrays` gives them.
+def read_parameters(path, read=read_arrays):
+    """The arrays of a ``.params`` file by their names in the network, as ``read`` gives them.
 
     Raises InputError for a file that is missing, damaged or something else.
     """
@@ -25,7 +25,7 @@ def read_parameters(path):
     if not os.path.lexists(path):
         raise InputError(f'{one_line(path)}: no such file; give a .params file of this network')
     try:
-        stored = read_arrays(path)
+        stored = read(path)
     except InputError as error:
         remedy = ('scripts/gluon/convert_weights.py makes one of it' if path.suffix in ('.pth', '.pt', '.safetensors')
                   else 'copy or download it again')
@@ -38,10 +38,10 @@ def read_parameters(path):
 
 def count_classes(path):
     """For how many classes a ``.params`` file was made; raises InputError as :func:`read_parameters`."""
-    bias = read_parameters(path).get('fc.bias')
-    if bias is None or bias.ndim != 1:
+    bias = read_parameters(path, read_shapes).get('fc.bias')
+    if bias is None or len(bias) != 1:
         raise InputError(f'{one_line(path)}: has no classifier (fc.bias); give the .params file of a whole network')
-    return bias.shape[0]
+    return bias[0]
 
 
 def load_parameters(net, path, ctx=None, other_classes=False):

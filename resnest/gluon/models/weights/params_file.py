@@ -13,7 +13,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.reading import one_line, open_plain
 
-__all__ = ['BFLOAT16', 'MAGIC', 'read_arrays']
+__all__ = ['BFLOAT16', 'MAGIC', 'read_arrays', 'read_shapes']
 
 MAGIC = 0x112                                   # of a list of arrays
 V1, V2, V3 = 0xf993fac8, 0xf993fac9, 0xf993faca     # of an array; before V1 the number of sides stood in its place
@@ -37,13 +37,22 @@ def read_arrays(path, most=LARGEST):
     Raises InputError, that names the file, for what is no plain file, is larger than ``most`` bytes, truncated or
     damaged, or holds arrays without names, sparse ones, or ones with a side of zero.
     """
+    return _read(path, most, _array)
+
+
+def read_shapes(path, most=LARGEST):
+    """The shapes of the arrays by their names; of the arrays themselves nothing is read. Raises as read_arrays."""
+    return _read(path, most, lambda opened, offset, dtype, shape: shape)
+
+
+def _read(path, most, take):
     with open_plain(path) as opened:
         size = os.fstat(opened.fileno()).st_size
         try:
             if size > most:
                 raise _Damaged(f'it has {size} bytes, but such a file has at most {most}')
             places, names = _directory(_Source(opened, size))
-            return {name: _array(opened, *place) for name, place in zip(names, places)}
+            return {name: take(opened, *place) for name, place in zip(names, places)}
         except _Damaged as error:
             raise InputError(f'{one_line(path)}: not a parameter file, or a truncated one ({error})') from None
         except OSError as error:

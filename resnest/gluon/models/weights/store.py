@@ -5,6 +5,7 @@ The folder is ``root``; while that has its default it is ``$RESNEST_HOME``, ``$M
 http(s) URL of a folder, or its path. A ``.params`` file or the ``.zip`` of the release that lies in the folder
 is used without any network.
 """
+import errno
 import hashlib
 import logging
 import os
@@ -66,9 +67,20 @@ def model_file(spec, root=ROOT):
                          f'its .zip, into {one_line(folder)}, or pass its path') from None
     except OSError as error:
         where = f'{one_line(error.filename)}: ' if error.filename else ''
-        raise InputError(f'cannot get {path.name} into {one_line(folder)}: {where}{error.strerror or error}; choose '
-                         'another folder with root= or RESNEST_HOME, or make room') from None
+        raise InputError(f'cannot get {path.name} into {one_line(folder)}: {where}{error.strerror or error}; '
+                         f'{_remedy(error, path)}') from None
     return path
+
+
+def _remedy(error, path):
+    other = 'choose another folder with root= or RESNEST_HOME'
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f'{other}, or make room'
+    if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
+        return f'nothing is unpacked into a folder that cannot be written: put {path.name} itself there, or {other}'
+    if error.filename and os.path.lexists(error.filename):
+        return f"it is another user's, from a download that broke off: have it removed, or {other}"
+    return other
 
 
 def purge(root=ROOT):

@@ -1,7 +1,7 @@
 """The optional C++ operators for the CPU, compiled here and loaded as mxnet libraries.
 
 ``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_int8``
-the networks that :func:`resnest.gluon.inference.int8.quantization` makes; mxnet_operator.h is what they share.
+the networks that :func:`resnest.gluon.inference.optimize` makes for int8; mxnet_operator.h is what they share.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
 network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.

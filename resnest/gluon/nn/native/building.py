@@ -3,6 +3,7 @@ import hashlib
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -50,25 +51,37 @@ def _cpu_features():
 def build(name='split_attention'):
     """Compile a library, unless :func:`library` is there, and return its path.
 
-    The compiler is ``$CXX`` or ``g++``. Processes may build at the same time: each compiles into a file of its own
-    and renames it. Raises MissingPackage without a compiler, InputError where it fails.
+    The compiler is ``$CXX``, which may have options, or ``g++``. Processes may build at the same time: each compiles
+    into a file of its own and renames it. Raises MissingPackage without a compiler, InputError where it fails.
     """
     path = library(name)
     if path.exists():
         return path
-    compiler = shutil.which(os.environ.get('CXX') or 'g++')
-    if compiler is None:
-        raise MissingPackage('no C++ compiler for the native operators: apt-get install g++')
+    compiler = _compiler()
     package = Path(mx.__file__).parent
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='build-', dir=path.parent) as folder:
         made = Path(folder, path.name)
-        done = subprocess.run([compiler, *FLAGS, f"-I{package / 'include'}", f"-I{package / 'include' / 'mkldnn'}",
+        done = subprocess.run([*compiler, *FLAGS, f"-I{package / 'include'}", f"-I{package / 'include' / 'mkldnn'}",
                                str(FOLDER / f'{name}.cc'), str(package / 'src' / 'lib_api.cc'), '-ldl',
                                str(package / 'libmxnet.so'), '-o', str(made)],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next((line for line in done.stderr.splitlines() if 'error' in line), f'exit {done.returncode}')
-            raise InputError(f'{compiler} cannot compile {name}.cc: {reason}')
+            raise InputError(f'{shlex.join(compiler)} cannot compile {name}.cc: {reason}')
         os.replace(made, path)
     return path
+
+
+def _compiler():
+    """The compiler's words: ``ccache g++`` and ``g++ -m64`` are some too."""
+    given = os.environ.get('CXX') or 'g++'
+    try:
+        words = shlex.split(given)
+    except ValueError:      # a quotation mark without its other
+        words = []
+    found = shutil.which(words[0]) if words else None
+    if found is None:
+        told = f' (CXX={given})' if os.environ.get('CXX') else ''
+        raise MissingPackage(f'no C++ compiler for the native operators{told}: apt-get install g++')
+    return [found, *words[1:]]
