@@ -1,4 +1,4 @@
-"""Fast inference of any network: optimized graphs in three precisions, and files for other programs."""
+"""Fast inference of ResNeSt and others: optimized graphs in three precisions, and files for other programs."""
 from .optimized.network import OptimizedNet, load
 from .optimized.optimization import optimize
 from .passes.folding import fold
