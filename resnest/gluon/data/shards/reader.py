@@ -29,8 +29,8 @@ class RecordSet(AbstractContextManager):
     Parameters
     ----------
     source : str or Path
-        In a folder, the shards that its manifest lists; without a manifest, the shards ``{split}-*.rec``, or all
-        ``.rec`` files where none has such a name.
+        In a folder, the shards that its manifest lists; without a manifest, those that bear the split's name
+        (``train-*.rec``, ``train.rec``, ``train_*.rec``, ``*_train.rec``), or the single one of no split's name.
     split : str
         ``'train'`` or ``'val'``.
     part : (int, int)
@@ -46,7 +46,7 @@ class RecordSet(AbstractContextManager):
     def __init__(self, source, split, part=None):
         found, self.classes = find_shards(source, split, partial=part is not None)
         if part and not found[part[0]::part[1]]:
-            raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} workers; prepare the data '
+            raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} ranks; prepare the data '
                              f'with more (--num-shards), or use --sharding global')
         found = found[part[0]::part[1]] if part else found
         self.files = [path for path, _ in found]
