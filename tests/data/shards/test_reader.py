@@ -3,6 +3,7 @@ import hashlib
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack, unpack
 
 from resnest.errors import InputError
 from resnest.gluon.data import RecordSet, open_pair, write_shards
+from resnest.gluon.data.preparing.raw_folders import write_image
 from resnest.gluon.inference.calibration_images import calibration_records
 
 from ...conftest import read_json
@@ -275,3 +277,31 @@ def test_a_manifest_of_another_program(folder):
     for source in (folder, folder / 'train-00000-of-00003.rec', folder / 'train-*.rec'):
         assert RecordSet(source, 'train').classes is None
     assert len(RecordSet(folder, 'train')) == 10
+
+
+def test_links_in_the_place_of_parts_are_not_followed(tmp_path):
+    """Who may write into the folder could have had any file of ours written over."""
+    victim, name = tmp_path / 'victim', 'train-00000-of-00001'
+    victim.write_text('precious')
+    for part in (f'{name}.rec.part', f'{name}.idx.part', 'manifest.json.part'):
+        (tmp_path / part).symlink_to(victim)
+    (tmp_path / 'train').mkdir()
+    (tmp_path / 'train/.prepare-3.part').symlink_to(victim)
+    write_shards(tmp_path, {'train': samples(2)}, ['a', 'b'])
+    write_image(tmp_path, PurePosixPath('train/a/b.png'), 3, b'image')
+    assert victim.read_text() == 'precious'
+    assert (tmp_path / 'train/a/b.png').read_bytes() == b'image'
+    assert RecordSet(tmp_path, 'train')[1] == samples(2)[1]
+
+
+def test_two_that_write_into_one_folder(folder):
+    """The second one is refused, and changes nothing."""
+    class Meanwhile(list):
+        def __getitem__(self, key):
+            with pytest.raises(InputError, match='another process is preparing into it'):
+                write_shards(folder, {'val': samples(1)}, ['a'])
+            return super().__getitem__(key)
+
+    write_shards(folder, {'train': Meanwhile(samples(5))}, ['a', 'b', 'c'])
+    assert len(RecordSet(folder, 'train')) == 5
+    assert not list(folder.glob('*.lock'))
