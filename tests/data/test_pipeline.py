@@ -192,7 +192,7 @@ def test_shares_of_the_shards(squares):
     shares = [RecordSet(squares, 'train', (part, 2)) for part in range(2)]
     assert [len(share.files) for share in shares] == [2, 1]
     assert sum(map(len, shares)) == 96
-    with pytest.raises(InputError, match='fewer than 4 shards for 4 workers'):
+    with pytest.raises(InputError, match='fewer than 4 shards for 4 ranks'):
         RecordSet(squares, 'train', (3, 4))
 
 

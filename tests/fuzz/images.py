@@ -188,9 +188,10 @@ def _read_everywhere(rng, folder, data):
     loose = _refused(read_picture, folder / 'a.jpg', evaluation)
     for transform in (evaluation, training_transform(augment, 8)):
         seed = int(rng.integers(1000))
-        loader = Loader(Records(data), transform, [[0, 1]], 1, workers=0, seed=seed)
+        workers = int(rng.choice([0, 2]))
+        loader = Loader(Records(data), transform, [[0, 1]], 1, workers, seed=seed)
         refused.append(_refused(list, loader))
-        skipping = Loader(Records(data), transform, [[0, 1]], 1, workers=0, seed=seed, skip_bad=True)
+        skipping = Loader(Records(data), transform, [[0, 1]], 1, workers, seed=seed, skip_bad=True)
         (images, labels), = skipping
         assert (len(images), len(skipping.skipped)) == (2, bool(refused[-1])), 'not skipped'
     assert refused[0] or not any(refused[2:]), f'accepted by the check, not by training: {refused}'

@@ -13,9 +13,10 @@ from .images.transforms import (
 from .loader import Loader
 from .pair import open_pair
 from .sampler import evaluation_batches, local_batches, training_batches
+from .shards.manifest import has_shards
 from .shards.reader import RecordSet
 from .shards.writer import write_shards
 
-__all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'evaluation_batches', 'find_pictures', 'interpolation_for',
-           'local_batches', 'normalization', 'open_pair', 'picture_bytes', 'preprocessing', 'read_picture',
-           'training_batches', 'training_transform', 'with_normalization', 'write_shards']
+__all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'evaluation_batches', 'find_pictures', 'has_shards',
+           'interpolation_for', 'local_batches', 'normalization', 'open_pair', 'picture_bytes', 'preprocessing',
+           'read_picture', 'training_batches', 'training_transform', 'with_normalization', 'write_shards']

@@ -17,6 +17,8 @@ from .images.decoding import BadImage, opened
 
 __all__ = ['Loader']
 
+MOST_BAD = 100      # records in a row that are passed over; more are no accident
+
 
 class Loader:
     """Iterates over ``(images uint8 (n, size, size, 3), labels int32 (n,))`` for the given batches of indices.
@@ -40,7 +42,7 @@ class Loader:
     records : RecordSet or FolderSet
         What has ``len``, ``records[index] -> (encoded image, label)``, and ``where(index)`` for messages.
     transform : callable
-        ``transform(image, rng)``, see :mod:`.images.transforms`.
+        ``transform(image, rng)``, see :mod:`.images.transforms`; ``rng`` is None for one whose ``draws`` is False.
     batches : sequence of int arrays
         Sample indices of each batch.
     classes : int
@@ -51,7 +53,8 @@ class Loader:
     skip_bad : bool
         Put the next readable record in the place of one that cannot be read; the message goes into ``skipped``.
 
-    Raises InputError that names the record for a damaged image or a label out of range.
+    Raises InputError that names the record for a damaged image, a label out of range, and where memory runs out; with
+    ``skip_bad``, the first of 100 records in a row that cannot be read.
     """
 
     def __init__(self, records, transform, batches, classes, workers=2, seed=0, epoch=0, skip_bad=False):
@@ -70,29 +73,37 @@ class Loader:
 
     def sample(self, index, skipped):
         """One transformed image and its label; messages about records that were passed over go into ``skipped``."""
-        index = int(index)
-        for ahead in range(len(self.records)):
+        index, first = int(index), None
+        for ahead in range(min(MOST_BAD, len(self.records))):
             try:
                 return self._read((index + ahead) % len(self.records), index)
             except UnreadableRecord as error:
                 if not self.skip_bad:
                     raise
                 skipped.append(str(error))
-        raise InputError(f'{self.records.where(index)}: no record of the whole set can be read')
+                first = first or error
+        what = f'none of {MOST_BAD} records from there on' if len(self.records) > MOST_BAD else \
+            'no record of the whole set'
+        raise InputError(f'{first}; {what} can be read')
 
     def _read(self, index, drawn_for):
-        where = self.records.where(index)
-        rng = generator(AUGMENTATION, self.seed, self.epoch, drawn_for)
+        draws = getattr(self.transform, 'draws', True)
+        rng = generator(AUGMENTATION, self.seed, self.epoch, drawn_for) if draws else None
         try:
             data, label = self.records[index]
-            with opened(data, where) as image:
+            with opened(data, index) as image:
                 pixels = self.transform(image, rng)
         except BadImage as error:
-            raise UnreadableRecord(f'{error}; remove it from the data, or train with --skip-bad') from error
+            named = BadImage(self.records.where(index), error.reason)       # made only for the message
+            advice = '' if self.skip_bad else ', or train with --skip-bad'
+            raise UnreadableRecord(f'{named}; remove it from the data{advice}') from error
+        except MemoryError:
+            raise InputError(f'{self.records.where(index)}: memory ran out at this record, which may well be a good '
+                             f'one; use fewer --num-workers, or a smaller --batch-size') from None
         except InputError as error:
             raise UnreadableRecord(error) from None
         if not 0 <= label < self.classes:
-            raise InputError(f'{where}: label {label}, but there are {self.classes} classes; '
+            raise InputError(f'{self.records.where(index)}: label {label}, but there are {self.classes} classes; '
                              f'set --num-classes, or prepare the data again')
         return pixels, label
 

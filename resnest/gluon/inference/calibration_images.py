@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data import Loader, RecordSet, find_pictures, picture_bytes
+from resnest.gluon.data import Loader, RecordSet, find_pictures, has_shards, picture_bytes
 
 __all__ = ['calibration_batches', 'calibration_records']
 
@@ -29,7 +29,7 @@ def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
         folder = Path(source).expanduser()
         shards = not folder.is_dir() or any(folder.glob('*.rec'))
         return RecordSet(source, 'train') if shards else Pictures(folder), str(source)
-    if rec_dir and Path(rec_dir).is_dir() and any(Path(rec_dir).glob('train-*.rec')):
+    if rec_dir and Path(rec_dir).expanduser().is_dir() and has_shards(Path(rec_dir).expanduser(), 'train'):
         return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
     if data_dir and Path(data_dir, 'train').is_dir():
         return Pictures(Path(data_dir, 'train')), str(Path(data_dir, 'train'))

@@ -105,7 +105,7 @@ def test_one_module_opens_images_and_knows_what_pillow_raises():
 def test_what_the_block_raises_is_the_images_fault():
     """Pillow decodes as late as in the transform; an InputError is another's word and stays what it is."""
     good = encoded(np.zeros((4, 4, 3), np.uint8))
-    for error, told in ((MemoryError(), 'not enough memory for it'), (zlib.error('x'), 'zlib.error: x'),
+    for error, told in ((zlib.error('x'), 'zlib.error: x'),
                         (KeyError(3), 'KeyError: 3'), (EOFError(), 'EOFError'), (OSError('cut\nshort'), r'cut\\nshort'),
                         (RecursionError('deep'), 'RecursionError: deep'), (OverflowError('2'), 'OverflowError: 2')):
         with pytest.raises(BadImage, match=rf'^a: not a readable image \({told}\)$') as caught, opened(good, 'a'):
@@ -113,10 +113,68 @@ def test_what_the_block_raises_is_the_images_fault():
         assert caught.value.__cause__ is error
         again = pickle.loads(pickle.dumps(caught.value))
         assert (str(again), again.reason) == (str(caught.value), caught.value.reason)
-    for error in (InputError('crop ratio'), KeyboardInterrupt()):
+    for error in (InputError('crop ratio'), KeyboardInterrupt(), MemoryError()):
         with pytest.raises(type(error)) as caught, opened(good, 'a.png'):
             raise error
         assert caught.value is error
+
+
+def test_short_memory_is_no_fault_of_a_good_image(tmp_path, monkeypatch):
+    """With --skip-bad good images went missing; one that claims more pixels than its bytes can hold stays bad."""
+    def short(image, rng=None):
+        raise MemoryError
+
+    good, bomb = encoded(np.zeros((4, 4, 3), np.uint8)), png(None, size=(9000, 9000), rows=b'')
+    for workers in (0, 2):
+        loader = Loader(Records(good), short, [[0]], 1, workers, skip_bad=True)
+        with pytest.raises(InputError, match=r'shard, record 0: memory ran out .*--num-workers'):
+            list(loader)
+    (tmp_path / 'a.png').write_bytes(good)
+    with pytest.raises(InputError, match=r'a\.png: not enough memory'):
+        read_picture(tmp_path / 'a.png', short)
+    monkeypatch.setattr(Image.Image, 'convert', short)
+    monkeypatch.setattr(ImageFile.ImageFile, 'load', short)
+    for work in (check, lambda data: shrink(data, 8, 90)):
+        with pytest.raises(MemoryError):
+            work(good)
+        with pytest.raises(BadImage, match='not enough memory for it'):
+            work(bomb)
+
+
+def test_no_more_than_a_hundred_bad_images_in_a_row():
+    records = Records(*[b'text'] * 250, encoded(np.zeros((9, 9, 3), np.uint8)))
+    for start, found in ((151, True), (150, False), (20, False)):
+        loader = Loader(records, Evaluation(8), [[start]], 251, 0, skip_bad=True)
+        if found:
+            assert [labels.tolist() for _, labels in loader] == [[250]]
+        else:
+            with pytest.raises(InputError, match=rf'^shard, record {start}: .*none of 100 records from there on'):
+                list(loader)
+
+
+def test_nothing_is_drawn_or_named_where_nobody_asks(monkeypatch):
+    records = Records(encoded(np.zeros((9, 9, 3), np.uint8)))
+    monkeypatch.setattr(Records, 'where', lambda *args: pytest.fail('a name was made'))
+    monkeypatch.setattr('resnest.gluon.data.loader.generator', lambda *args: pytest.fail('a generator was made'))
+    assert len(list(Loader(records, Evaluation(8), [[0]], 1, workers=0))) == 1
+
+
+@pytest.mark.parametrize('name', TRANSFORMS)
+@pytest.mark.parametrize('most', [1, 255])
+def test_fractions_give_the_pixels_of_eight_bits(name, most):
+    """A TIFF of float32 from 0 to 1 was black."""
+    small = np.random.default_rng(0).integers(0, 256, (17, 24), dtype=np.uint8)
+    small[0, 0] = 255
+    data = encoded((small / np.float32(255) * most).astype('float32'), 'tiff')
+    grey = encoded(small[..., None].repeat(3, axis=2))
+    np.testing.assert_array_equal(pixels(data, name), pixels(grey, name))
+    assert shrink(data, 8, 90) == shrink(grey, 8, 90)
+
+
+@pytest.mark.parametrize('kind', ['png', 'tiff'])
+def test_sixteen_bits_are_not_white_when_they_are_shrunk(kind):
+    small = np.random.default_rng(0).integers(0, 256, (17, 24), dtype=np.uint8)
+    assert shrink(encoded(small.astype('uint16') * 257, kind), 8, 90) == shrink(encoded(small), 8, 90)
 
 
 def test_truncated_images_are_refused_at_every_door_whatever_others_have_set(tmp_path, monkeypatch):

@@ -187,6 +187,20 @@ def test_kaggle_gives_the_labels_of_the_devkit(official, tmp_path, option, below
         assert a == b
 
 
+def test_kaggle_behind_links(official, tmp_path):
+    """Its folder under another name, and its tables beside the link alone; it was taken for a folder of images."""
+    made, real, root = official[1], tmp_path / 'real', tmp_path / 'root'
+    make_kaggle(made, real).rename(tmp_path / 'elsewhere')
+    (root / 'ILSVRC/Data').mkdir(parents=True)
+    (root / 'ILSVRC/Data/CLS-LOC').symlink_to(tmp_path / 'elsewhere')
+    for path in real.glob('LOC_*'):
+        path.rename(root / path.name)
+    for below in ('.', 'ILSVRC/Data/CLS-LOC'):
+        source = find_source(None, root / below)
+        assert (source.kind, len(source.splits['val'])) == ('Kaggle', len(made['val']))
+        assert source.words[0].startswith('words of')
+
+
 @pytest.mark.parametrize('options, wanted', [
     (['--resize', 0], '--resize must be from 1'), (['--resize', 9, '--quality', 101], '--quality must be from 1 to'),
     (['--quality', 0, '--resize', 9], '--quality must be'), (['--quality', 50], '--resize'),

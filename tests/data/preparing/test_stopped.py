@@ -253,6 +253,38 @@ def test_a_full_disk_says_what_is_needed(official, small_disk):
         assert not [line for line in check_shard(path.parent, entry) if 'truncated' in line or '.idx' in line]
 
 
+def test_originals_are_on_the_disk_before_the_journal_says_so(official, undisturbed, tmp_path, monkeypatch):
+    synced, noted, add = multiprocessing.Value('i', 0), [], module.Journal.add
+    real = module.sync_images
+    count = sum(name.startswith(('train/', 'val/')) for name in undisturbed)
+
+    def sync(files):
+        files = list(files)
+        real(files)
+        synced.value += len(files)
+
+    monkeypatch.setattr(module, 'sync_images', sync)
+    monkeypatch.setattr(module.Journal, 'add', lambda self, entry: add(self, entry) or noted.append(
+        (synced.value, sum(each['records'] for each in self.finished.values()))))
+    prepare(find_source(official), tmp_path, OPTIONS, 0, 1)
+    assert len(noted) > SHARDS
+    assert all(on_disk >= told for on_disk, told in noted)
+    assert noted[-1] == (count, count)
+
+
+def test_originals_that_are_gone_or_cut_are_written_again(official, undisturbed, tmp_path, monkeypatch):
+    """As after a crash of the machine; only their shards are written anew."""
+    prepare(find_source(official), tmp_path, OPTIONS, 0, 2)
+    one, other = sorted(tmp_path.glob('train/*/*'))[::30][:2]
+    one.unlink()
+    other.write_bytes(b'')
+    written, add = [], module.Journal.add
+    monkeypatch.setattr(module.Journal, 'add', lambda self, entry: written.append(entry) or add(self, entry))
+    prepare(find_source(official), tmp_path, OPTIONS, 0, 1)
+    assert 1 <= len(written) <= 2
+    assert files(tmp_path) == undisturbed
+
+
 @pytest.mark.soak
 def test_the_command_killed_at_random_moments(official, undisturbed, tmp_path, soak):
     """The process group of the script itself is killed; what is left each time is whole, and the end is the same."""

@@ -2,8 +2,6 @@
 import multiprocessing.popen_fork
 import os
 import signal
-import threading
-import time
 
 import pytest
 
@@ -27,10 +25,11 @@ def test_each_task_once():
 
 def test_one_that_dies_between_two_tasks():
     """As it was, a BrokenPipeError, for which the command ended as if its reader had gone."""
-    results = in_processes(lambda task, count: threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start(),
-                           [1, 2], 1, lambda count: None, 'task {}'.format)
-    assert next(results)[0] == 1
-    time.sleep(0.5)
+    results = in_processes(lambda task, count: os.getpid(), [1, 2], 1, lambda count: None, 'task {}'.format)
+    task, process = next(results)
+    assert task == 1
+    os.kill(process, signal.SIGKILL)
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
     with pytest.raises(InputError, match=r'a worker process died \(SIGKILL\) at task 2 \(process \d+\).*run again'):
         next(results)
 

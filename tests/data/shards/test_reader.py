@@ -3,6 +3,7 @@ import hashlib
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from mxnet.recordio import IRHeader, MXIndexedRecordIO, pack, unpack
 
 from resnest.errors import InputError
 from resnest.gluon.data import RecordSet, open_pair, write_shards
+from resnest.gluon.data.preparing.raw_folders import write_image
+from resnest.gluon.inference.calibration_images import calibration_records
 
 from ...conftest import read_json
 from .conftest import samples
@@ -230,3 +233,75 @@ def test_a_label_that_is_no_class(tmp_path, label):
     writer.close()
     with pytest.raises(InputError, match=r'x\.rec, record 0 at byte 0: its label \(.*\) is no class number'):
         RecordSet(tmp_path / 'x.rec', 'train')[0]
+
+
+def rename(folder, *names):
+    """The validation shards of a folder under other names, without their indices and the manifest."""
+    for path, name in zip(sorted(folder.glob('val-*.rec')), names):
+        path.rename(folder / name)
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
+
+
+@pytest.mark.parametrize('train, val', [
+    ('train.rec', 'val.rec'), ('train-a.rec', 'val-a.rec'), ('imagenet_train.rec', 'imagenet-val.rec'),
+    ('train_480.rec', 'val_480.rec'), ('train.rec', 'interval_val.rec')])
+def test_without_a_manifest_the_names_tell_the_split(folder, train, val):
+    """Both splits were both files: validated with training images, without a word."""
+    rename(folder, train, val, 'interval.rec')
+    for split, name in (('train', train), ('val', val)):
+        assert [path.name for path in RecordSet(folder, split).files] == [name]
+    records, _ = calibration_records(rec_dir=str(folder), needed=False)
+    assert [path.name for path in records.files] == [train]
+
+
+@pytest.mark.parametrize('names', [('a.rec', 'b.rec'), ('train.rec',), ('train.rec', 'interval.rec')])
+def test_without_a_manifest_no_name_of_another_split_is_taken(folder, names):
+    rename(folder, *names)
+    with pytest.raises(InputError, match="no .rec file bears the name of 'val'") as error:
+        RecordSet(folder, 'val')
+    assert '\n' not in str(error.value)
+    assert len(RecordSet(folder / '*.rec', 'val').files) == len(names)
+
+
+def test_a_single_file_of_no_name_is_any_split_but_not_for_calibration(folder):
+    rename(folder, 'data.rec')
+    assert RecordSet(folder, 'train').files == RecordSet(folder, 'val').files
+    assert calibration_records(rec_dir=str(folder), needed=False) == (None, None)
+
+
+def test_a_manifest_of_another_program(folder):
+    """That of a web application has the same name."""
+    (folder / 'manifest.json').write_text('{"name": "My app", "icons": []}')
+    for source in (folder, folder / 'train-00000-of-00003.rec', folder / 'train-*.rec'):
+        assert RecordSet(source, 'train').classes is None
+    assert len(RecordSet(folder, 'train')) == 10
+
+
+def test_links_in_the_place_of_parts_are_not_followed(tmp_path):
+    """Who may write into the folder could have had any file of ours written over."""
+    victim, name = tmp_path / 'victim', 'train-00000-of-00001'
+    victim.write_text('precious')
+    for part in (f'{name}.rec.part', f'{name}.idx.part', 'manifest.json.part'):
+        (tmp_path / part).symlink_to(victim)
+    (tmp_path / 'train').mkdir()
+    (tmp_path / 'train/.prepare-3.part').symlink_to(victim)
+    write_shards(tmp_path, {'train': samples(2)}, ['a', 'b'])
+    write_image(tmp_path, PurePosixPath('train/a/b.png'), 3, b'image')
+    assert victim.read_text() == 'precious'
+    assert (tmp_path / 'train/a/b.png').read_bytes() == b'image'
+    assert RecordSet(tmp_path, 'train')[1] == samples(2)[1]
+
+
+def test_two_that_write_into_one_folder(folder):
+    """The second one is refused, and changes nothing."""
+    class Meanwhile(list):
+        def __getitem__(self, key):
+            with pytest.raises(InputError, match='another process is preparing into it'):
+                write_shards(folder, {'val': samples(1)}, ['a'])
+            return super().__getitem__(key)
+
+    write_shards(folder, {'train': Meanwhile(samples(5))}, ['a', 'b', 'c'])
+    assert len(RecordSet(folder, 'train')) == 5
+    assert not list(folder.glob('*.lock'))

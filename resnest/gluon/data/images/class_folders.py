@@ -51,8 +51,8 @@ def list_split(root, split):
     names = classes if folder == leading else class_names(folder)
     unknown = sorted(set(names) - set(classes))
     if unknown:
-        raise InputError(f'{folder / unknown[0]}: a class that {leading} does not have; a split needs one folder a '
-                         f'class, named alike in train and val')
+        raise InputError(f'{folder / unknown[0]}: a class that {leading} does not have; a split needs one folder '
+                         f'per class, named alike in train and val')
     labels = {name: label for label, name in enumerate(classes)}
     return classes, list_classes(folder, {name: labels[name] for name in names})
 
@@ -93,7 +93,7 @@ def images_below(folder, above=()):
     above = (*above, (status.st_dev, status.st_ino))
     if len(above) > DEEPEST:
         raise InputError(f'{one_line(folder)}: more than {DEEPEST} folders deep; give the folder that holds one '
-                         f'folder a class')
+                         f'folder per class')
     entries = sorted((entry for entry in _scan(folder) if not entry.name.startswith('.')), key=lambda entry: entry.name)
     for entry in entries:
         if _is_image(entry.name) and not _is_folder(entry):

@@ -44,25 +44,33 @@ def opened(data, where):
     block must hold all work up to the array.
 
     Raises BadImage that names ``where`` for any exception in the block but an InputError: on damaged bytes Pillow's
-    decoders raise whatever these lead them to, struct.error, IndexError, TypeError and MemoryError among them. The
-    exception stays with it as its ``__cause__``.
+    decoders raise whatever these lead them to, struct.error, IndexError and TypeError among them. The exception stays
+    with it as its ``__cause__``. A MemoryError is the image's fault where it claims more pixels than its bytes can be
+    expected to hold; otherwise it is raised as it is: a good image must not be left out because memory is short.
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False     # importing gluoncv's data sets turns it on for the whole process
+    plausible = False
     try:
         image = Image.open(io.BytesIO(data))
-        _refuse(image, len(data), where)
+        plausible = _is_plausible(image, len(data))
+        _refuse(image, len(data), where, plausible)
         yield image
     except InputError:
         raise
     except Exception as error:
+        if plausible and isinstance(error, MemoryError):
+            raise
         raise BadImage(where, _reason(error) if len(data) else 'it is empty') from error
 
 
-def _refuse(image, size, where):
+def _is_plausible(image, size):
+    return image.width * image.height <= (1 << 20) + MOST_PIXELS_A_BYTE * size
+
+
+def _refuse(image, size, where, plausible):
     if image.format in DRAWN_BY_PROGRAMS:
         raise BadImage(where, f'{image.format}, which only another program can draw')
-    pixels = image.width * image.height
-    if pixels > (1 << 20) + MOST_PIXELS_A_BYTE * size and any(tile[0] in Image.DECODERS for tile in image.tile):
+    if not plausible and any(tile[0] in Image.DECODERS for tile in image.tile):
         # At a microsecond a pixel, and some decoders go on where the bytes end.
         raise BadImage(where, f'{image.format} of {image.width} x {image.height} pixels in {size} bytes')
 

@@ -45,10 +45,13 @@ def find_pictures(paths):
 def read_picture(path, transform):
     """The pixels that ``transform(image, rng)`` makes of the picture in a file.
 
-    Raises InputError, in one line that names the file, where it is no picture or a damaged one.
+    Raises InputError, in one line that names the file, where it is no picture, a damaged one, or larger than memory.
     """
-    with opened(picture_bytes(path), path) as image:
-        return transform(upright(image), None)
+    try:
+        with opened(picture_bytes(path), path) as image:
+            return transform(upright(image), None)
+    except MemoryError:
+        raise InputError(f'{one_line(path)}: not enough memory for it; make the picture smaller') from None
 
 
 def upright(image):

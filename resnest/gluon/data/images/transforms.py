@@ -71,6 +71,8 @@ def training_transform(name, size, interpolation='bilinear', evaluation=None):
 class Evaluation:
     """Resize the short edge to ``size / ratio`` and take the central ``size`` × ``size``."""
 
+    draws = False       # nothing at random: ``rng`` may be None
+
     def __init__(self, size, ratio=0.875, interpolation='bilinear'):
         if size < 1:
             raise InputError(f'the image size must be at least 1 px, got {size}')
@@ -126,7 +128,7 @@ def crop(image, box, size, interpolation):
         image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
         x, y = image.size[0] / width, image.size[1] / height
         box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-    if image.mode.startswith('I'):
+    if image.mode[0] in 'IF':
         image = eight_bits(image)
     if image.mode != 'RGB':
         image = image.convert('RGB')

@@ -10,13 +10,12 @@ from resnest.locks import Held, lock_file
 from resnest.reading import one_line, parse_json, read_bytes
 
 from ..shards.manifest import MANIFEST, read_manifest
-from ..shards.writer import sync_folder
+from ..shards.writer import LOCK, sync_folder
 from .raw_folders import unfinished
 
 __all__ = ['Journal', 'finished_manifest', 'check_folder']
 
 JOURNAL = 'prepare.journal'
-LOCK = '.prepare.lock'
 SKIPPED = ('shard', 'file', 'member', 'reason')     # what is told of an image that was left out
 LONGEST_LINE = 42       # bytes per record in an index: two numbers of 20 digits
 LARGEST_INDEX = 1 << 30         # bytes

@@ -2,6 +2,7 @@
 import csv
 import io
 import os
+from pathlib import Path
 
 from resnest.errors import InputError
 from resnest.reading import one_line, read_text
@@ -19,7 +20,7 @@ def find_kaggle(root):
     """The folder ``CLS-LOC`` of Kaggle's layout at or below ``root``, None where it is another layout."""
     candidates = [root / 'ILSVRC/Data/CLS-LOC', root / 'Data/CLS-LOC', root / 'CLS-LOC', root]
     return next((path for path in candidates
-                 if path.is_dir() and os.path.basename(os.path.realpath(path)) == 'CLS-LOC'), None)
+                 if path.is_dir() and 'CLS-LOC' in (path.name, os.path.basename(os.path.realpath(path)))), None)
 
 
 def kaggle_source(root):
@@ -34,12 +35,12 @@ def kaggle_source(root):
     splits = {'train': list_classes(train, labels)}
     if val.is_dir():
         splits['val'] = _list_val(root, data, labels)
-    return Source('Kaggle', classes, splits, _read_words(_beside(data, SYNSETS), classes),
+    return Source('Kaggle', classes, splits, _read_words(_beside(root, data, SYNSETS), classes),
                   max(samples.modified for samples in splits.values()))
 
 
 def _list_val(root, data, labels):
-    val, solution = data / 'val', _beside(data, SOLUTION)
+    val, solution = data / 'val', _beside(root, data, SOLUTION)
     if not solution:
         raise InputError(f'{val}: its labels are in {SOLUTION}, which is missing; put it from Kaggle into {root}')
     truth, samples = _read_solution(solution), Samples(val)
@@ -55,9 +56,9 @@ def _list_val(root, data, labels):
     return samples
 
 
-def _beside(data, name):
-    """A file of the archive's root: beside ILSVRC/, or anywhere on the way down."""
-    folders = [data, *list(data.resolve().parents)[:3]]
+def _beside(root, data, name):
+    """A file of the archive's root: beside ILSVRC/, or anywhere on the way down; links lead on two ways."""
+    folders = [data, *list(Path(os.path.abspath(data)).parents)[:3], *list(data.resolve().parents)[:3], root]
     return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 

@@ -25,8 +25,9 @@ from resnest.reading import one_line
 
 from ..shards.writer import check_shard, shard_name, shard_range, write_shard
 from .journal import Journal, check_folder, finished_manifest
-from .raw_folders import raw_place, write_image
+from .raw_folders import are_there, originals, raw_place, sync_images, write_image
 from .reencoding import BadImage, check, shrink
+from .space import free_bytes, show_size
 from .workers import in_processes
 
 __all__ = ['Options', 'prepare', 'check_prepared']
@@ -70,7 +71,7 @@ def prepare(source, target, options, seed=0, workers=1):
         with Journal(plan.folder, plan.facts, source.modified, plan.shards, plan.raw_folders) as journal:
             if not options.skip_bad:
                 journal.forget(lambda result: result['skipped'])
-            tasks = [task for task in plan.tasks if plan.shards[task] not in journal.finished]
+            tasks = [task for task in plan.tasks if not plan.is_finished(task, journal.finished)]
             plan.check_space(tasks)
             bad = _write_all(plan, tasks, workers, journal)
             if bad:
@@ -146,6 +147,14 @@ class _Plan:
         """Indices of a shard's images, in order."""
         return self.orders[split][slice(*shard_range(len(self.orders[split]), shard, self.counts[split]))]
 
+    def originals(self, task, skipped):
+        return originals(self.target, task[0], self.source, self.order(*task).tolist(), skipped)
+
+    def is_finished(self, task, finished):
+        """Whether a shard is there and, with ``--raw``, the originals of its images."""
+        entry = finished.get(self.shards[task])
+        return bool(entry) and (not self.options.raw or are_there(self.originals(task, entry['skipped'])))
+
     def needed(self, tasks):
         """Bytes that shards will take on the disk; an estimate where images are re-encoded."""
         total = sum(self.source.splits[split].bytes(order) + OVERHEAD * len(order)
@@ -153,24 +162,27 @@ class _Plan:
         return total * (2 if self.options.raw else 1)
 
     def check_space(self, tasks):
-        needed, free = self.needed(tasks), _free(self.folder)
+        needed, free = self.needed(tasks), free_bytes(self.folder)
         if self.options.resize is None and needed > free:
-            raise InputError(f'{self.folder}: {_size(needed)} are needed, {_size(free)} are free; make room and run '
-                             f'again, or choose another --target-dir')
+            raise InputError(f'{self.folder}: {show_size(needed)} are needed, {show_size(free)} are free; make room '
+                             f'and run again, or choose another --target-dir')
 
     def refusal(self, error, path=None):
         """The InputError for an OSError while writing."""
         name = one_line(error.filename or path or self.folder, 1000)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return InputError(f'{name}: {error.strerror}; what is finished is kept: run again')
-        return InputError(f'{name}: {error.strerror}: all shards need about {_size(self.needed(self.tasks))}, '
-                          f'{_size(_free(self.folder))} are free; what is finished is kept: make room and run again')
+        return InputError(f'{name}: {error.strerror}: all shards need about {show_size(self.needed(self.tasks))}, '
+                          f'{show_size(free_bytes(self.folder))} are free; what is finished is kept: make room and run '
+                          f'again')
 
     def write(self, task, count):
         """Write one shard; called in a worker process. Its manifest entry, and what was left out."""
         path, skipped = self.folder / self.shards[task], []
         try:
             entry = write_shard(path, self.records(task, skipped, count))
+            if self.options.raw:        # before the journal says that the shard is finished
+                sync_images(self.originals(task, skipped))
         except _Bad:
             return {'skipped': skipped}
         except OSError as error:
@@ -233,12 +245,3 @@ def check_prepared(target, workers=1):
         raise InputError('; '.join(sorted(differences)) + '. Delete what is named and prepare again with the same '
                          'options: only that is written anew')
     return manifest
-
-
-def _free(folder):
-    status = os.statvfs(folder)
-    return status.f_bavail * status.f_frsize
-
-
-def _size(count):
-    return f'{count / 1e9:.1f} GB' if count >= 1e8 else f'{count / 1e6:.1f} MB'

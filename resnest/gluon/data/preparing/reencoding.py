@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from PIL import Image
 
-from ..images.decoding import BadImage, opened
+from ..images.decoding import BadImage, eight_bits, opened
 
 __all__ = ['check', 'shrink']
 
@@ -34,6 +34,8 @@ def shrink(data, short_edge, quality, where='the image'):
         if max(size) > LONGEST_EDGE:
             raise BadImage(where, f'{image.size[0]} x {image.size[1]} pixels: too long for a JPEG of short edge '
                                   f'{short_edge}')
+        if image.mode[0] in 'IF':
+            image = eight_bits(image)
         buffer = io.BytesIO()
         image.convert('RGB').resize(size, Image.BICUBIC).save(buffer, 'jpeg', quality=quality)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
 """The members of an uncompressed tar, by offset, without extracting it; damage is an error, never an early end.
 
-Python's tarfile takes a damaged header for the end of the archive and keeps an object a member. Here the headers
+Python's tarfile takes a damaged header for the end of the archive and keeps an object for each member. Here the headers
 are walked one by one; tarfile decodes each (POSIX.1-2001 ustar and pax, GNU long names).
 """
 import os

@@ -2,7 +2,7 @@
 
 A record is ``magic, flag (3 bits) and length (29 bits), data, padding to 4 bytes``; its data start with
 the header ``flag, label, id, id2`` of mxnet.recordio and go on with an encoded image. ``.idx`` has a
-line ``key<TAB>offset`` a record, in the order of the records.
+line ``key<TAB>offset`` for each record, in the order of the records.
 
 What opening a shard checks costs one pass over its index and the head of its last record; whether each record ends
 where the next one starts shows when it is read (:mod:`.reader`), at no cost.

@@ -9,10 +9,13 @@ from resnest.reading import one_line, read_json
 
 from .format import walk
 
-__all__ = ['MANIFEST', 'find_shards', 'read_manifest']
+__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'read_manifest']
 
 MANIFEST = 'manifest.json'
 LARGEST_COUNT = 1 << 62
+SPLITS = ('train', 'val')
+# Names of the shards of a split, the likeliest first; a letter beside the split's name makes it another word.
+NAMES = (r'{}-.*', r'{}', r'{}_.*', r'(.*[^A-Za-z])?{}')
 
 
 def find_shards(source, split, partial):
@@ -29,10 +32,10 @@ def find_shards(source, split, partial):
                 raise InputError(f'{one_line(path)}: no such file or folder; give a folder of shards, a .rec file or a '
                                  f'pattern')
             return _described(files)
-        manifest = read_manifest(path)
+        manifest = _own_manifest(path)
         if manifest:
             return _listed(path, manifest, split, partial)
-        files = sorted(path.glob(f'{glob.escape(split)}-*.rec')) or sorted(path.glob('*.rec'))
+        files = _named(path, split) or _only(path, split)
     except InputError:
         raise
     except (OSError, RuntimeError, ValueError) as error:    # a name too long, a home of nobody, a zero byte
@@ -45,9 +48,48 @@ def find_shards(source, split, partial):
     return [(file, None) for file in files], None
 
 
+def has_shards(folder, split):
+    """Whether shards of a split lie in ``folder``: those that the manifest lists, or that bear the split's name."""
+    manifest = _own_manifest(folder)
+    if manifest is None:
+        return bool(_named(folder, split))
+    return any((folder / shard['file']).is_file() for shard in manifest['splits'].get(split, {'shards': ()})['shards'])
+
+
+def _named(folder, split):
+    """The shards of a folder without a manifest that bear the name of a split."""
+    files = sorted(folder.glob('*.rec'))
+    found = ([path for path in files if re.fullmatch(name.format(re.escape(split)), path.stem, re.DOTALL)]
+             for name in NAMES)
+    return next(filter(None, found), [])
+
+
+def _only(folder, split):
+    """The single shard of a folder, which need not bear the split's name, but must not bear another's."""
+    files = sorted(folder.glob('*.rec'))
+    if len(files) > 1 or any(_named(folder, other) for other in SPLITS):
+        raise InputError(f"{one_line(folder)}: no .rec file bears the name of '{one_line(split)}', as {split}.rec and "
+                         f"{split}-0.rec do, and no {MANIFEST} tells which are meant; give a file, or a pattern such "
+                         f"as '*.rec'")
+    return files
+
+
+def _own_manifest(folder):
+    """As :func:`read_manifest`; None, too, for what others call so, a web application's, say."""
+    path = folder / MANIFEST
+    if path.is_file():
+        try:
+            found = read_json(path)
+        except InputError:
+            found = None
+        if isinstance(found, dict) and not found.keys() & {'splits', 'classes'}:
+            return None
+    return read_manifest(folder)
+
+
 def _described(files):
     """Single files, with what the manifests beside them tell of them."""
-    manifests = {folder: read_manifest(folder) or {} for folder in {path.parent for path in files}}
+    manifests = {folder: _own_manifest(folder) or {} for folder in {path.parent for path in files}}
     entries = {folder / shard['file']: shard for folder, manifest in manifests.items()
                for entry in manifest.get('splits', {}).values() for shard in entry['shards']}
     for path in files:

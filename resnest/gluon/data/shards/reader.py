@@ -15,7 +15,7 @@ from .manifest import find_shards
 
 __all__ = ['RecordSet']
 
-MOST_OPEN = 128                     # shards of a set; with fewer, none is opened twice
+AT_ONCE = 1 << 20                   # bytes of a record that are read before its head tells its length
 LARGEST_LABEL = 1 << 24             # up to which float32 holds every whole number
 
 
@@ -23,14 +23,15 @@ class RecordSet(AbstractContextManager):
     """The records of a folder of shards, of one ``.rec`` file, or of a pattern, as one sequence.
 
     ``records[i]`` is ``(encoded image: bytes, label: int)``. Files are read by offset with ``pread``: any
-    number of threads may read, and forked processes too. Only the offsets are held in memory, and at most 128 files
-    are open, those that were read last. ``close()``, or leaving the context, closes them; so does losing the set.
+    number of threads may read, and forked processes too. Only the offsets are held in memory. The files that were
+    read last stay open, up to a third of those that the process may still open. ``close()``,
+    or leaving the context, closes them; so does losing the set.
 
     Parameters
     ----------
     source : str or Path
-        In a folder, the shards that its manifest lists; without a manifest, the shards ``{split}-*.rec``, or all
-        ``.rec`` files where none has such a name.
+        In a folder, the shards that its manifest lists; without a manifest, those that bear the split's name
+        (``train-*.rec``, ``train.rec``, ``train_*.rec``, ``*_train.rec``), or the single one of no split's name.
     split : str
         ``'train'`` or ``'val'``.
     part : (int, int)
@@ -46,7 +47,7 @@ class RecordSet(AbstractContextManager):
     def __init__(self, source, split, part=None):
         found, self.classes = find_shards(source, split, partial=part is not None)
         if part and not found[part[0]::part[1]]:
-            raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} workers; prepare the data '
+            raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} ranks; prepare the data '
                              f'with more (--num-shards), or use --sharding global')
         found = found[part[0]::part[1]] if part else found
         self.files = [path for path, _ in found]
@@ -118,12 +119,18 @@ class RecordSet(AbstractContextManager):
         offset = start = int(offsets[local])
         end = int(offsets[local + 1]) if local + 1 < len(offsets) else self._sizes[shard]
         parts, flag, left = [], None, LENGTH
+        place = memoryview(self._pread(shard, end - start if end - start <= AT_ONCE else 8, start))
+
+        def read(size, offset):
+            inside = place[offset - start:offset - start + size]
+            return inside if len(inside) == size else self._pread(shard, size, offset)
+
         while not parts or flag in (1, 2):
-            flag, length = split_head(self._pread(shard, 8, offset), not parts) or (None, 0)
+            flag, length = split_head(read(8, offset), not parts) or (None, 0)
             after, left = offset + 8 + (length + 3) // 4 * 4, left - length
             if flag is None or left < 0 or after > end:
                 raise damaged(path, local, start)
-            parts.append(self._pread(shard, length, offset + 8))
+            parts.append(read(length, offset + 8))
             if len(parts[-1]) < length:
                 raise damaged(path, local, start)
             offset = after
@@ -144,9 +151,16 @@ def _opener(files, sizes):
     closed when the last thread that reads from it lets it go.
     """
     paths = [os.path.abspath(path) for path in files]
+    return lru_cache(_most_open())(lambda shard: _Opened(paths[shard], sizes[shard]))
+
+
+def _most_open():
+    """How many files a set may have open: a third of those that are left, since there may be a second set. The limit is
+    not raised: it is the whole process's, where others may count on numbers below it (select)."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    most = MOST_OPEN if allowed == resource.RLIM_INFINITY else max(1, min(MOST_OPEN, allowed // 8))
-    return lru_cache(most)(lambda shard: _Opened(paths[shard], sizes[shard]))
+    if allowed == resource.RLIM_INFINITY:
+        return None
+    return max(1, (allowed - len(os.listdir('/dev/fd'))) // 3)
 
 
 class _Opened:

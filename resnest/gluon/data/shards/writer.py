@@ -7,17 +7,18 @@ import hashlib
 import json
 import os
 import struct
-from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.files import replace_file
-from resnest.reading import read_bytes
+from resnest.files import replace_file, replacing
+from resnest.locks import Held, lock_file
+from resnest.reading import one_line, read_bytes
 
 from .format import HEADER, LENGTH, LENGTH_BITS, MAGIC
 from .manifest import MANIFEST
 
-__all__ = ['write_shard', 'write_shards', 'check_shard', 'shard_name', 'sync_folder']
+__all__ = ['LOCK', 'write_shard', 'write_shards', 'check_shard', 'shard_name', 'sync_folder']
 
+LOCK = '.prepare.lock'      # held by who writes shards into a folder
 MAGIC_BYTES = struct.pack('<I', MAGIC)
 
 
@@ -53,9 +54,11 @@ def write_shard(path, records):
     ``records`` yields (id, label, encoded image) in order; only one is held at a time. Returns the shard's entry
     of the manifest: file, records, bytes, sha256. The files are on the disk when it returns.
     """
-    part, index_part = Path(f'{path}.part'), path.with_suffix('.idx.part')
-    digest, offset, lines = hashlib.sha256(), 0, []
-    try:
+    digest, offset, lines, index = hashlib.sha256(), 0, [], path.with_suffix('.idx')
+    for place in (path, index):
+        if os.path.islink(place) or (place.exists() and not place.is_dir() and not place.is_file()):
+            place.unlink()      # a link, a pipe or a device would be in the way
+    with replacing(path) as part, replacing(index) as index_part:       # the index has its name first
         with open(part, 'wb', buffering=1 << 20) as opened:
             for key, (number, label, image) in enumerate(records):
                 data = frame(HEADER.pack(0, label, number, 0) + image)
@@ -63,17 +66,9 @@ def write_shard(path, records):
                 opened.write(data)
                 lines.append(f'{key}\t{offset}\n')
                 offset += len(data)
-            _sync(opened)
         with open(index_part, 'w') as opened:
             opened.writelines(lines)
-            _sync(opened)
-        os.replace(index_part, path.with_suffix('.idx'))
-        os.replace(part, path)
-        sync_folder(path.parent)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        index_part.unlink(missing_ok=True)
-        raise
+    sync_folder(path.parent)
     return {'file': path.name, 'records': len(lines), 'bytes': offset, 'sha256': digest.hexdigest()}
 
 
@@ -89,11 +84,22 @@ def write_shards(folder, splits, classes, num_shards=1, **facts):
     classes : list of str
         Names in the order of the labels.
     num_shards : int
-        Files a split.
+        Files of each split.
     **facts
         Go into the manifest as they are (seed, options, versions).
+
+    Raises InputError where another process is writing shards into ``folder``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with lock_file(folder / LOCK):
+            _write_splits(folder, splits, classes, num_shards, facts)
+    except Held:
+        raise InputError(f'{one_line(folder)}: another process is preparing into it; wait for it, or choose another '
+                         f'folder') from None
+
+
+def _write_splits(folder, splits, classes, num_shards, facts):
     (folder / MANIFEST).unlink(missing_ok=True)     # it is about to be untrue
     manifest = {'classes': list(classes), 'splits': {}, **facts}
     for split, samples in splits.items():
@@ -148,11 +154,6 @@ def check_shard(folder, entry, advance=lambda records: None):
     elif whole and (index.stat().st_size != len(wanted) or read_bytes(index, len(wanted)) != wanted):
         differences.append(f'{index}: its offsets are not those of the records of {path.name}')
     return differences
-
-
-def _sync(opened):
-    opened.flush()
-    os.fsync(opened.fileno())
 
 
 def sync_folder(folder):
