@@ -283,7 +283,7 @@ def test_exported_files_in_a_fresh_process(tmp_path):
 def test_native_files_without_the_operators(tmp_path, monkeypatch):
     optimize(network(), images(4), 'int8', [images(4)], native=True, agreement=0).export(tmp_path / 'x')
     monkeypatch.setenv('RESNEST_NATIVE', '0')
-    with pytest.raises(InputError, match=r'x\.json: the network needs the native operators'):
+    with pytest.raises(InputError, match=r'x-symbol\.json: the network needs the native operators'):
         load(tmp_path / 'x')
 
 
