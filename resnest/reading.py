@@ -7,14 +7,20 @@ import math
 import os
 import re
 import stat
+import struct
+import zipfile
+import zlib
 
 import yaml
 
 from resnest.errors import InputError
 
-__all__ = ['CONTROL', 'LARGEST', 'format_yaml', 'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes',
-           'read_json', 'read_text', 'read_yaml']
+__all__ = ['CONTROL', 'LARGEST', 'ZIP_ERRORS', 'format_yaml', 'one_line', 'open_plain', 'parse_json', 'parse_yaml',
+           'read_bytes', 'read_json', 'read_text', 'read_yaml']
 
+# What zipfile raises for archives that are damaged, encrypted or of a newer kind, besides OSError (EINVAL).
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
+              OverflowError, struct.error)
 LARGEST = 64 << 20      # bytes of a text that is read as a whole
 DEEPEST = 100           # brackets within brackets
 LONGEST_NUMBER = 20     # digits

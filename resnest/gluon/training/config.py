@@ -15,7 +15,7 @@ from typing import Optional
 from resnest.errors import InputError
 from resnest.reading import CONTROL, one_line
 
-__all__ = ['TrainConfig', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'settled', 'switch']
+__all__ = ['STAGES', 'TrainConfig', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'settled', 'switch']
 
 LARGEST = 2 ** 31 - 1       # of a whole number: what mxnet takes
 LONGEST = 4096      # characters: PATH_MAX of Linux

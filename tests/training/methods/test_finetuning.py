@@ -11,7 +11,8 @@ from resnest.gluon.distributed import Job
 from resnest.gluon.nn import use_native
 from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
-from resnest.gluon.training.methods.finetuning import STAGES, freeze
+from resnest.gluon.training.config import STAGES
+from resnest.gluon.training.methods.finetuning import freeze
 from resnest.gluon.training.methods.optimizer import make_trainer
 
 from ...conftest import ROOT, command, horovodrun, needs_horovod, randomize, script, script_main

@@ -1,14 +1,11 @@
-"""Zip archives that somebody else made: what they may raise, and how one member is taken out of them."""
+"""Zip archives that somebody else made, and how one member is taken out of them."""
 import errno
-import struct
 import zipfile
-import zlib
 
-__all__ = ['ZIP_ERRORS', 'copy_member']
+from resnest.reading import ZIP_ERRORS
 
-# What zipfile raises for archives that are damaged, encrypted or of a newer kind, besides OSError (EINVAL).
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
-              OverflowError, struct.error)
+__all__ = ['copy_member']
+
 PIECE = 1 << 20
 
 

@@ -7,9 +7,8 @@ import zipfile
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.reading import one_line
+from resnest.reading import ZIP_ERRORS, one_line
 
-from .archives import ZIP_ERRORS
 from .params_file import BFLOAT16
 from .torch_pickles import LARGEST, STORAGES, Tensor, read_pickle
 

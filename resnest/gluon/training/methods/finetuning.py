@@ -4,19 +4,19 @@ from mxnet.gluon import nn
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import freeze_statistics, structural_parameters
 
-__all__ = ['STAGES', 'freeze', 'scale_backbone']
+__all__ = ['freeze', 'scale_backbone']
 
-# stage → the backbone's children of it
-STAGES = {'stem': ('conv1', 'bn1'), **{f'layer{number}': (f'layer{number}',) for number in range(1, 5)}}
+# stage → the backbone's children of it, where they are not one of its own name
+CHILDREN = {'stem': ('conv1', 'bn1')}
 
 
 def freeze(backbone, stages):
     """Keep stages of a ResNet as they are: no gradients, hence no updates and no weight decay, and normalization by
     the running statistics, which stay too. DropBlock, where the recipe has it, stays on.
 
-    ``stages`` are names of :data:`STAGES`. Call it before the network is hybridized and the trainer is made.
+    ``stages`` are names of :data:`..config.STAGES`. Call it before the network is hybridized and the trainer is made.
     """
-    for child in (child for stage in stages for child in STAGES[stage]):
+    for child in (child for stage in stages for child in CHILDREN.get(stage, (stage,))):
         block = getattr(backbone, child, None)
         if block is None:
             raise InputError(f'--freeze {" ".join(stages)}: this network has no {child}; leave the option out')

@@ -5,13 +5,11 @@
 import io
 import math
 import re
-import struct
 import zipfile
-import zlib
 
 import numpy as np
 
-from resnest.reading import one_line
+from resnest.reading import ZIP_ERRORS, one_line
 
 __all__ = ['Damaged', 'check_arrays', 'read_arrays', 'write_arrays']
 
@@ -21,8 +19,6 @@ HEADER = re.compile(rb"\{'descr': '([<|]\w\d)', 'fortran_order': False, "
                     rb"'shape': \(((?:\d{1,18}, )*(?:\d{1,18},?)?)\), \} *\n")
 MAGIC = b'\x93NUMPY\x01\x00'
 LARGEST_DIRECTORY = 16 << 20    # bytes: some hundred thousand arrays
-ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, ValueError, OverflowError, EOFError, OSError, RuntimeError,
-          IndexError)
 
 
 class Damaged(Exception):
@@ -62,7 +58,7 @@ def _read(opened, read):
             if len({member.filename for member in members}) < len(members):
                 raise Damaged('two arrays have one name')
             return {member.filename[:-len('.npy')]: read(archive, member) for member in members}
-    except ERRORS as error:
+    except (OSError, *ZIP_ERRORS) as error:
         raise Damaged(one_line(f'{type(error).__name__}: {error}')) from None
 
 
