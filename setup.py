@@ -69,6 +69,7 @@ setup(
     install_requires=['numpy>=1.22', 'scipy>=1.7', 'setuptools>=64', 'requests>=2.20', 'tqdm>=4.40', 'pillow>=9',
                       'pyyaml>=5.4'],
     extras_require=EXTRAS,
+    entry_points={'console_scripts': ['resnest = resnest.__main__:run']},
     cmdclass={'build_py': BuildWithPth},
     classifiers=[
         'License :: OSI Approved :: Apache Software License',

@@ -1,24 +1,54 @@
-"""``python -m resnest env`` and ``python -m resnest models [PATTERN]``."""
-import argparse
+"""The command ``resnest NAME …``, which ``python -m resnest NAME …`` is too."""
+import difflib
+import importlib
+import sys
 
-from resnest.errors import run_command
+from resnest.errors import InputError, run_command
+
+__all__ = ['COMMANDS', 'run']
+
+# name → (module of resnest.commands, what it does)
+COMMANDS = {
+    'train': ('train', 'train a classifier, in one process or with horovodrun'),
+    'verify': ('verify', 'exact top-1 and top-5 of a data set'),
+    'classify': ('classify', 'name what is in pictures, and show where the network looked'),
+    'export': ('export', 'write a network for other programs'),
+    'convert': ('convert', "weights of PyTorch and timm to Gluon's, and back"),
+    'prepare': ('prepare', 'ImageNet, or any folders of pictures, as RecordIO shards'),
+    'prepare-digits': ('prepare_digits', "scikit-learn's scanned digits as RecordIO shards"),
+    'models': ('models', 'table of the networks'),
+    'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
+    'benchmark': ('benchmark', 'images per second beside other implementations'),
+    'scaling': ('scaling', 'what many ranks gain, measured and foretold'),
+    'ablation': ('ablation', 'train the rows of an ablation, table and draw them'),
+}
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(prog='python -m resnest', description='ResNeSt for MXNet Gluon')
-    commands = parser.add_subparsers(dest='command', metavar='{env,models}', required=True)
-    commands.add_parser('env', help='versions, threads, devices, Horovod, and what is missing')
-    models = commands.add_parser('models', help='table of the networks: parameters, multiply-adds, crop size, accuracy')
-    models.add_argument('pattern', nargs='?', default='*', metavar='PATTERN',
-                        help="only names that match, such as 'resnest50*'")
-    arguments = parser.parse_args(argv)
-    if arguments.command == 'env':
-        from resnest.environment import describe
-        print(describe())
-    else:
-        from resnest.gluon.models.cost import table
-        print(table(arguments.pattern))
+def usage():
+    """The list of the commands."""
+    width = max(map(len, COMMANDS))
+    return '\n'.join(['usage: resnest COMMAND [options]', '', 'ResNeSt for MXNet Gluon', '', 'commands:',
+                      *(f'  {name:{width}}  {text}' for name, (_, text) in COMMANDS.items()), '',
+                      'resnest COMMAND --help tells the options of a command'])
+
+
+def main():
+    words = sys.argv[1:]
+    if not words or words[0] in ('-h', '--help', 'help'):
+        print(usage())
+        return 0 if words else 2
+    name = words[0]
+    if name not in COMMANDS:
+        nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0)[0]
+        raise InputError(f'there is no command {name[:60]!r}; did you mean {nearest!r}? resnest --help lists all')
+    sys.argv = [f'resnest {name}', *words[1:]]      # what --help calls the command
+    return importlib.import_module(f'resnest.commands.{COMMANDS[name][0]}').main()
+
+
+def run():
+    """The entry point of the console script."""
+    run_command(main)
 
 
 if __name__ == '__main__':
-    run_command(main)
+    run()

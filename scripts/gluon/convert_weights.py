@@ -1,24 +1,6 @@
 """Convert weights: the ResNeSt project's PyTorch .pth, or timm's .safetensors, to Gluon .params, and back."""
-from resnest.arguments import Parser, path_text, plain_text
+from resnest.commands.convert import main
 from resnest.errors import run_command
-
-
-def main(arguments=None):
-    parser = Parser(description=__doc__)
-    parser.add_argument('source', metavar='SRC', type=path_text,
-                        help='.pth, .safetensors or .params file, told apart by its content')
-    parser.add_argument('target', metavar='DST', type=path_text, help='file to write')
-    parser.add_argument('--model', type=plain_text, required=True,
-                        help="the network, by our name or timm's (resnest50, resnest50d)")
-    parser.add_argument('--to', choices=('params', 'safetensors'),
-                        help="format to write: Gluon's, or safetensors with timm's names; by DST's ending unless given")
-    options = parser.parse_args(arguments)
-
-    from resnest.gluon.models.weights.conversion import convert
-
-    count, classes = convert(options.source, options.target, options.model, options.to)
-    print(f'{options.target}: {options.model}, {count} arrays, {classes} classes')
-
 
 if __name__ == '__main__':
     run_command(main)

@@ -1,67 +1,6 @@
 """Write a network for other programs: as ONNX, or as mxnet's symbol and parameters in any precision; checked first."""
-from pathlib import Path
-
-from resnest.arguments import Parser, path_text, plain_path, plain_text, whole
-from resnest.errors import InputError, run_command
-from resnest.files import require_writable
-
-
-def main(arguments=None):
-    parser = Parser(description=__doc__)
-    parser.add_argument('--model', type=plain_text, default='resnest50',
-                        help='network; python -m resnest models lists them')
-    parser.add_argument('--resume', type=path_text, help='.params file to export; the published weights unless given')
-    parser.add_argument('--format', default='onnx', choices=['onnx', 'symbol'],
-                        help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params')
-    parser.add_argument('--output', type=plain_path, help='file to write; MODEL.onnx or MODEL unless given')
-    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
-                        help='what the network computes in; ONNX takes float32 only')
-    parser.add_argument('--rec-dir', type=path_text,
-                        help='int8, bfloat16: shards whose training images calibrate it and are compared')
-    parser.add_argument('--calibration', type=path_text, metavar='DIR',
-                        help='folder or shards of images instead of --rec-dir')
-    parser.add_argument('--calibration-images', type=whole(1), default=128, metavar='N',
-                        help='how many of them, evenly taken')
-    parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
-                        'extremes of these images, or to what suits their distribution best')
-    parser.add_argument('--no-native', action='store_true',
-                        help='int8: without the native operators, so that the files load without this package')
-    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), default=1000, help='classes')
-    parser.add_argument('--image-size', '--crop-size', type=whole(1, 1 << 14),
-                        help="image side in pixels to check with; the model's own unless given")
-    options = parser.parse_args(arguments)
-    output = options.output or Path(options.model + ('.onnx' if options.format == 'onnx' else ''))
-    if options.format == 'onnx' and options.precision != 'float32':
-        raise InputError(f'--format onnx writes float32 only, {options.precision} runs on mxnet: use --format symbol')
-    require_writable(output, '--output')
-
-    from resnest.gluon import get_model
-    from resnest.gluon.data import Evaluation, preprocessing
-    from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
-    from resnest.gluon.inference.export.onnx_files import export_onnx
-    from resnest.gluon.inference.export.symbol_files import export_symbol
-    from resnest.gluon.models import SMALLEST_IMAGE, find_variant
-
-    if options.image_size is not None and options.image_size < SMALLEST_IMAGE:
-        raise InputError(f'--image-size must be at least {SMALLEST_IMAGE}, got {options.image_size}')
-    images, crop = None, Evaluation(*preprocessing(find_variant(options.model), options.image_size))
-    size = crop.size
-    if options.precision != 'float32':
-        records, source = calibration_records(options.calibration, options.rec_dir, needed=options.precision == 'int8')
-        images = records and calibration_batches(records, crop, options.calibration_images)
-        print(f'comparing with float32 on images of {source}' if images else 'no images to compare with float32')
-    network = get_model(options.model, classes=options.num_classes, pretrained=options.resume or True)
-    if options.format == 'onnx':
-        difference = export_onnx(network, output, size)
-        print(f"{output}: ONNX, opset 13, any batch, height and width; onnxruntime's logits are within "
-              f'{difference:.1e} of the largest')
-    else:
-        made = export_symbol(network, output, size, options.precision, images,
-                             native=False if options.no_native else None, calibration_mode=options.calibration_mode)
-        how = (f"resnest.gluon.inference.load('{output}')" if made.native else
-               f"mxnet.gluon.SymbolBlock.imports('{output}-symbol.json', ['data'], '{output}-0000.params')")
-        print(f'{made.describe()}\nload it with {how}')
-
+from resnest.commands.export import main
+from resnest.errors import run_command
 
 if __name__ == '__main__':
     run_command(main)

@@ -1,12 +1,6 @@
 """Train a ResNeSt on RecordIO shards, in one process or in several: horovodrun -np N python train.py ..."""
+from resnest.commands.train import main
 from resnest.errors import run_command
-
-
-def main(arguments=None):
-    from resnest.gluon.tasks.classification import ClassificationConfig, train
-    from resnest.gluon.training import parse
-    return train(*parse(ClassificationConfig, __doc__, arguments))
-
 
 if __name__ == '__main__':
     run_command(main)

@@ -5,7 +5,7 @@ from resnest.arguments import Parser
 from resnest.gluon.models import find_variant, override
 from resnest.gluon.tasks.classification import ClassificationConfig, train
 from resnest.gluon.training import add_options, from_options, recipe
-from resnest.gluon.training.config import fields_of
+from resnest.gluon.training.fields import fields_of
 from resnest.reading import parse_yaml
 
 from ..conftest import ROOT

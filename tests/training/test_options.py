@@ -13,7 +13,7 @@ from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training import add_options, from_options, recipe
-from resnest.gluon.training.config import fields_of
+from resnest.gluon.training.fields import fields_of
 
 from ..conftest import ROOT, assert_refused, script, script_here
 from .runs import writer

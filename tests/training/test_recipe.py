@@ -7,7 +7,7 @@ import yaml
 
 from resnest.errors import InputError
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
-from resnest.gluon.training.config import fields_of
+from resnest.gluon.training.fields import fields_of
 from resnest.gluon.training.options import check_values
 from resnest.gluon.training.recipe import check_batch, check_device, differences, environment, resolved, to_yaml
 

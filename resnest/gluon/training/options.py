@@ -6,7 +6,7 @@ from resnest.arguments import number, plain_path, whole
 from resnest.errors import InputError
 from resnest.reading import one_line, parse_yaml, read_yaml
 
-from .config import field_type, fields_of, option_of, problem, settled
+from .fields import GROUPS, field_type, fields_of, option_of, problem, settled
 
 __all__ = ['add_options', 'check_values', 'from_options', 'make', 'read_mapping']
 
@@ -50,22 +50,24 @@ def add_options(parser, recipe):
                         '(configs/); options on the command line override it')
     parser.add_argument('--print-config', action='store_true', help='print the whole recipe as YAML and stop')
     fields = fields_of(recipe)
+    groups = {group: parser.add_argument_group(group) for group in GROUPS
+              if any(field.metadata['group'] == group for field in fields.values())}
     for name, field in fields.items():
-        kind, optional = field_type(field)
+        group, (kind, optional) = groups[field.metadata['group']], field_type(field)
         text = field.metadata['help']
         strings = [option_of(name), *field.metadata['names']]
         settings = {'dest': name, 'default': argparse.SUPPRESS, 'help': text}
         if kind is bool:
-            parser.add_argument(*strings, action=Switch, **settings)
+            group.add_argument(*strings, action=Switch, **settings)
         elif kind is dict:
-            parser.add_argument(*strings, nargs='+', action=Pairs, metavar='KEY=VALUE', **settings)
+            group.add_argument(*strings, nargs='+', action=Pairs, metavar='KEY=VALUE', **settings)
         elif kind is list:
-            parser.add_argument(*strings, nargs='*', metavar='NAME', **settings)
+            group.add_argument(*strings, nargs='*', metavar='NAME', **settings)
         else:
             choices = field.metadata['choices']
             word = {int: 'N', float: 'X'}.get(kind, name.split('_')[-1].upper())
             settings['help'] = text if optional else f'{text} (default: {field.default})'
-            parser.add_argument(*strings, type=TYPES[kind], choices=choices, metavar=None if choices else word,
+            group.add_argument(*strings, type=TYPES[kind], choices=choices, metavar=None if choices else word,
                                 **settings, **field.metadata['settings'])
     recipe.add_older_options(parser)
 

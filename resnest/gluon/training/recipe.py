@@ -8,7 +8,7 @@ from resnest.errors import InputError, SharedError
 from resnest.reading import format_yaml, one_line
 from resnest.runtime import installed
 
-from .config import LARGEST, fields_of, option_of
+from .fields import LARGEST, fields_of, option_of
 from .options import make
 
 __all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolved', 'restored', 'to_yaml', 'versions']

@@ -17,7 +17,7 @@ from typing import Optional
 from resnest.errors import InputError, MissingPackage
 from resnest.files import replace_file
 from resnest.gluon.training import recipe
-from resnest.gluon.training.config import option_of
+from resnest.gluon.training.fields import option_of
 from resnest.gluon.training.options import check_values, read_mapping
 from resnest.gluon.training.run.interrupt import EXIT_AGAIN, sole_run
 from resnest.reading import one_line, read_json

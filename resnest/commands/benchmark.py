@@ -1,0 +1,76 @@
+"""Images per second of ResNeSt next to gluoncv's and ONNX Runtime, or of preparing and reading images (data)."""
+import json
+
+from resnest.arguments import Parser, number, path_text, plain_path, plain_text, whole
+from resnest.errors import InputError
+from resnest.files import replace_file, require_writable
+
+
+def main(arguments=None):
+    parser = Parser(description=__doc__)
+    parser.add_argument('what', nargs='?', default='network', choices=['network', 'data'],
+                        help='what to time')
+    parser.add_argument('--model', type=plain_text, nargs='+', default=['resnest50'],
+                        help='networks; python -m resnest models lists them')
+    parser.add_argument('--all', action='store_true', help='every network')
+    parser.add_argument('--precision', nargs='+', default=['float32'], choices=['float32', 'bfloat16', 'int8'],
+                        help='what our network computes in')
+    parser.add_argument('--mode', nargs='+', default=['inference'], choices=['inference', 'training'],
+                        help='what to time; a training step is forward, backward and update')
+    parser.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
+                        help='what takes part; all that are installed unless given')
+    parser.add_argument('--batch-size', type=whole(1, 1 << 16), default=16, help='images in a batch')
+    parser.add_argument('--image-size', type=whole(1, 1 << 14),
+                        help="image side in pixels; each model's own unless given")
+    parser.add_argument('--rec-dir', type=path_text, help='shards: time inference on decoded images as well')
+    parser.add_argument('--rounds', type=whole(1), default=3, help='fresh processes of each')
+    parser.add_argument('--steps', type=whole(1), default=8, help='timed batches in each process')
+    parser.add_argument('--seconds', type=number(above=0), default=20,
+                        help='no more batches in a process after that, but three')
+    parser.add_argument('--rec-train', type=path_text, help='data: a folder of shards, a .rec file or a pattern; '
+                        'synthetic ones unless given')
+    parser.add_argument('--num-workers', '-j', type=whole(0, 1024), nargs='+', default=[2],
+                        help='data: decoding workers')
+    parser.add_argument('--prepare-images', type=whole(0, 10 ** 9), default=2000, metavar='N',
+                        help='data: time preparing of 1, 2 '
+                        'and 4 times as many synthetic images; 0: do not')
+    parser.add_argument('--picture', type=plain_path,
+                        help='file for the picture of accuracy against latency (.png, .svg)')
+    parser.add_argument('--json', type=plain_path, help='file to write the results to')
+    options = parser.parse_args(arguments)
+    require_writable(options.json, '--json')
+    require_writable(options.picture, '--picture')
+    if options.picture and options.what == 'data':
+        raise InputError('--picture shows networks: leave it out with data')
+
+    from tqdm import tqdm
+
+    from resnest.gluon import list_models
+    from resnest.gluon.figures import require_figure
+    from resnest.gluon.speed.benchmark import compare, plan
+    from resnest.gluon.speed.pipelines import format_data, measure_data
+    from resnest.gluon.speed.report import draw, drawable, format_table, machine
+
+    if options.picture:
+        require_figure(options.picture, '--picture')
+
+    def keep(results):
+        if options.json:
+            replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
+
+    if options.what == 'data':
+        with tqdm(unit='process', desc='timing') as bar:
+            results = measure_data(options.rec_train, options.image_size or 224, options.batch_size,
+                                   options.num_workers, options.rounds, options.prepare_images, bar.update)
+        print(format_data(results))
+        keep(results)
+    else:
+        contenders = plan(list_models() if options.all else options.model, options.precision, options.mode,
+                          options.implementation, options.batch_size, options.image_size, options.rec_dir)
+        if options.picture:
+            drawable(contenders, options.picture)       # refused before the work
+        with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing') as bar:
+            results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep)
+        print(format_table(results))
+        if options.picture:
+            draw(results, options.picture)

@@ -1,0 +1,49 @@
+"""Name what is in pictures, and show where the network looked."""
+import json
+import warnings
+
+from resnest.arguments import Parser, number, path_text, plain_path, plain_text, whole
+from resnest.errors import InputError
+from resnest.files import replace_file, require_writable
+
+
+def main(arguments=None):
+    parser = Parser(description=__doc__)
+    parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
+    parser.add_argument('--model', type=plain_text, default='resnest50',
+                        help='network; python -m resnest models lists them')
+    parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless given')
+    parser.add_argument('--classes', type=path_text, help='class names: a file with a name on each line, or the '
+                        "manifest.json of the shards; ImageNet's for 1000 classes unless given, numbers for others")
+    parser.add_argument('--top-k', type=whole(1), default=5, help='classes to name')
+    parser.add_argument('--explain', type=plain_path, metavar='OUT.png', help='file (.png, .pdf, .svg, .jpg) for a '
+                        'figure of what the network looked at (Grad-CAM) and how it weighted its splits, for the '
+                        'first 8 pictures')
+    parser.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),
+                        help="image side in pixels; the model's own unless given")
+    parser.add_argument('--crop-ratio', type=number(above=0, most=1),
+                        help="crop / resized short edge; the model's own unless given")
+    parser.add_argument('--batch-size', type=whole(1), default=16, help='pictures at a time')
+    parser.add_argument('--num-workers', '-j', type=whole(1, 1024), default=2, help='decoding threads')
+    parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
+    parser.add_argument('--json', type=plain_path, help='file to write the result to')
+    options = parser.parse_args(arguments)
+    for option, path in (('--json', options.json), ('--explain', options.explain)):
+        require_writable(path, option)
+
+    for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
+        warnings.filterwarnings('ignore', text)
+
+    from resnest.gluon.tasks.classification import classify_pictures
+
+    results, problems = classify_pictures(
+        options.images, model=options.model, weights=options.resume, classes=options.classes, top_k=options.top_k,
+        figure=options.explain, crop_size=options.crop_size, crop_ratio=options.crop_ratio,
+        batch_size=options.batch_size, workers=options.num_workers, no_cuda=options.no_cuda, say=print, progress=True)
+    if options.json:
+        text = json.dumps({'model': options.model, 'pictures': results, 'unreadable': problems}, indent=1,
+                          ensure_ascii=False) + '\n'
+        replace_file(options.json, text.encode(errors='backslashreplace'))      # names of files can be any bytes
+    if problems:
+        more = f' (and {len(problems) - 1} more: {"; ".join(problems[1:4])})' if len(problems) > 1 else ''
+        raise InputError(problems[0] + more)
