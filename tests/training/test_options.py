@@ -3,7 +3,9 @@ import argparse
 import math
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Optional
 
 import pytest
 import yaml
@@ -12,8 +14,8 @@ from resnest.arguments import Parser
 from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
-from resnest.gluon.training import add_options, from_options, recipe
-from resnest.gluon.training.fields import fields_of
+from resnest.gluon.training import add_options, from_options, options, recipe
+from resnest.gluon.training.fields import fields_of, option
 
 from ..conftest import ROOT, assert_refused, script, script_here
 from .runs import writer
@@ -70,6 +72,45 @@ def test_options_of_the_network(file):
     assert config.model_options == wanted
     assert parse('--config', file(recipe.to_yaml(recipe.resolved(config)))) == config
     assert recipe.differences(parse(), recipe.resolved(config)) == [f'--model-options None (was {wanted})']
+
+
+@dataclass
+class WithLists(Config):
+    """Lists of numbers: a pair, and any number of whole ones."""
+
+    pair: list = option((0.5, 1.0), 'two', items=float, length=2, above=0, most=2)
+    places: Optional[list] = option(None, 'some', items=int, least=3)
+
+
+def test_lists_of_numbers(file):
+    def parsed(*words):
+        parser = Parser()
+        add_options(parser, WithLists)
+        assert 'two (default: 0.5 1)' in ' '.join(parser.format_help().split())
+        return from_options(parser.parse_args([str(word) for word in words]), WithLists)
+
+    assert (parsed().pair, parsed().places) == ([0.5, 1.0], None)
+    config = parsed('--pair', '1', '2e-1', '--places', '3', '40')
+    assert (config.pair, config.places) == ([1.0, 0.2], [3, 40])
+    path = file(recipe.to_yaml(recipe.resolved(config)))
+    assert parsed('--config', path) == config == WithLists(pair=(1, 0.2), places=(3, 40))
+    assert parsed('--config', path, '--pair', '1', '2').pair == [1, 2]
+
+
+@pytest.mark.parametrize('text, wanted', [
+    ('pair: 3', r'pair must be a list of 2 numbers, got 3'),
+    ('pair: [1, 1, 1]', r'pair must be a list of 2 numbers, got \[1.0, 1.0, 1.0'),
+    ('pair: null', 'pair must be a list of 2 numbers, got None'),
+    ('pair: [1, true]', 'pair must be a number, got True'),
+    ('pair: [1, a]', "pair must be a number, got 'a'"),
+    ('pair: [1, 3]', 'pair must be at most 2, got 3.0'),
+    ('pair: [0, 1]', 'pair must be above 0, got 0.0'),
+    ('places: x', "places must be a list of numbers, got 'x'"),
+    ('places: [3, 4.5]', 'places must be a whole number, got 4.5'),
+    ('places: [3, 2]', 'places must be at least 3, got 2')])
+def test_wrong_lists_of_numbers(file, text, wanted):
+    with pytest.raises(InputError, match=r'x\.yaml: ' + wanted):
+        options.check_values(yaml.safe_load(text), 'x.yaml', WithLists)
 
 
 @pytest.mark.parametrize('word', ['radix', '=3', 'blocks=[1', 'radix=1e400', 'radix=!!set {a}', 'radix=*a'])

@@ -18,18 +18,20 @@ KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: '
          dict: 'a mapping: {radix: 0}'}
 
 
-def option(default, help, *names, least=None, most=None, above=None, below=None, choices=None, resume='fixed',
-           group='other', **settings):
+def option(default, help, *names, least=None, most=None, above=None, below=None, choices=None, items=str, length=None,
+           resume='fixed', group='other', **settings):
     """A field of a recipe.
 
     Parameters
     ----------
     default, help
-        Its default, and what ``--help`` says.
+        Its default, of a list as a tuple, and what ``--help`` says.
     names : str
         Further option strings, such as older ones.
     least, most, above, below, choices
-        Limits of its value.
+        Limits of its value, of a list those of each item.
+    items, length
+        Of a list: the type of its items, str, int or float, and how many there must be; None for any number.
     resume : {'fixed', 'free', 'own', 'scaled'}
         Whether a run may go on with another value: no; yes, since the value does not bear on the result; no, but None
         stands for the model's or the data's own; what it comes to on all ranks together must stay.
@@ -40,7 +42,7 @@ def option(default, help, *names, least=None, most=None, above=None, below=None,
     """
     return dataclasses.field(default=default, metadata={
         'help': help, 'names': names, 'least': least, 'most': most, 'above': above, 'below': below, 'choices': choices,
-        'resume': resume, 'group': group, 'settings': settings})
+        'items': items, 'length': length, 'resume': resume, 'group': group, 'settings': settings})
 
 
 def switch(help, *names, resume='fixed', group='other'):
@@ -67,13 +69,17 @@ def field_type(field):
 def settled(field, value):
     """A value as its field holds it: 1 as 1.0 where that is a number, a tuple as a list, a path as a text without ~."""
     kind, _ = field_type(field)
-    if kind is float and type(value) is int and abs(value) < 1 << 1000:
-        return float(value)
-    if kind is list and isinstance(value, tuple):
-        return list(value)
+    if kind is list and isinstance(value, (list, tuple)):
+        return [_as_float(each) for each in value] if field.metadata['items'] is float else list(value)
+    if kind is float:
+        return _as_float(value)
     if kind is str and isinstance(value, (str, os.PathLike)):
         return os.path.expanduser(os.fspath(value))
     return value
+
+
+def _as_float(value):
+    return float(value) if type(value) is int and abs(value) < 1 << 1000 else value
 
 
 def problem(field, value):
@@ -81,13 +87,23 @@ def problem(field, value):
     limits, (kind, optional) = field.metadata, field_type(field)
     if value is None and optional:
         return None
-    told = one_line(value if isinstance(value, str) else repr(value), 60) or 'nothing'
-    if type(value) is not kind:
-        told = one_line(repr(value), 60)
-        return f'must be {KINDS[kind]}, got {told}'
-    if kind is list:
+    if kind is not list:
+        return _alone(kind, limits, value)
+    items, length = limits['items'], limits['length']
+    if type(value) is not list or length not in (None, len(value)):
+        wanted = KINDS[list] if items is str else f"a list of {f'{length} ' if length else ''}numbers"
+        return f'must be {wanted}, got {one_line(repr(value), 60)}'
+    if limits['choices']:
         return next((f"has no choice '{one_line(each, 60)}'; did you mean '{_nearest(each, limits['choices'])}'?"
                      for each in value if each not in limits['choices']), None)
+    return next(filter(None, (_alone(items, limits, each) for each in value)), None)
+
+
+def _alone(kind, limits, value):
+    """What is wrong with a value of a ``kind``, in a list or alone."""
+    told = one_line(value if isinstance(value, str) else repr(value), 60) or 'nothing'
+    if type(value) is not kind:
+        return f'must be {KINDS[kind]}, got {one_line(repr(value), 60)}'
     if limits['choices'] and value not in limits['choices']:
         return f"must be one of {', '.join(limits['choices'])}, got {told}"
     if kind is str and (not 0 < len(value) < LONGEST or CONTROL.search(value) or NO_TEXT.search(value)):

@@ -12,6 +12,7 @@ __all__ = ['add_options', 'check_values', 'from_options', 'make', 'read_mapping'
 
 DERIVED = 'derived'     # what config.yaml of a run tells besides the fields
 TYPES = {int: whole(), float: number(), str: str}
+METAVARS = {int: 'N', float: 'X'}
 
 
 class Pairs(argparse.Action):
@@ -62,10 +63,15 @@ def add_options(parser, recipe):
         elif kind is dict:
             group.add_argument(*strings, nargs='+', action=Pairs, metavar='KEY=VALUE', **settings)
         elif kind is list:
-            group.add_argument(*strings, nargs='*', metavar='NAME', **settings)
+            items, default = field.metadata['items'], field.default
+            if default is not None:
+                settings['help'] = f"{text} (default: {' '.join(f'{each:g}' for each in default)})"
+            group.add_argument(*strings, type=TYPES[items], metavar=METAVARS.get(items, 'NAME'),
+                               nargs=field.metadata['length'] or ('*' if items is str else '+'), **settings,
+                               **field.metadata['settings'])
         else:
             choices = field.metadata['choices']
-            word = {int: 'N', float: 'X'}.get(kind, name.split('_')[-1].upper())
+            word = METAVARS.get(kind, name.split('_')[-1].upper())
             settings['help'] = text if optional else f'{text} (default: {field.default})'
             group.add_argument(*strings, type=TYPES[kind], choices=choices, metavar=None if choices else word,
                                 **settings, **field.metadata['settings'])
