@@ -16,6 +16,7 @@ COMMANDS = {
     'convert': ('convert', "weights of PyTorch and timm to Gluon's, and back"),
     'prepare': ('prepare', 'ImageNet, or any folders of pictures, as RecordIO shards'),
     'prepare-digits': ('prepare_digits', "scikit-learn's scanned digits as RecordIO shards"),
+    'prepare-digit-scenes': ('prepare_scenes', 'pictures of several digits, with boxes, masks, keypoints and maps'),
     'models': ('models', 'table of the networks'),
     'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
     'benchmark': ('benchmark', 'images per second beside other implementations'),

@@ -9,13 +9,14 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['AUGMENTATION', 'MIXUP', 'ORDER', 'PREPARING', 'STEP', 'generator']
+__all__ = ['AUGMENTATION', 'MIXUP', 'ORDER', 'PREPARING', 'SCENES', 'STEP', 'generator']
 
 ORDER = 1           # of the samples of an epoch: epoch; with --sharding local, rank
 AUGMENTATION = 2    # of a sample: epoch, index of the sample
 MIXUP = 3           # share of a sample: epoch, index of the sample
 STEP = 4            # dropout and DropBlock in a step of training: number of the step, rank
 PREPARING = 5       # order of the samples in the shards: number of the split
+SCENES = 16         # what a scene of digits shows: number of the split, number of the scene
 
 
 def generator(stream, seed, *numbers):
