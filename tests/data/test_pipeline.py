@@ -142,11 +142,17 @@ def test_reduced_decoding_shows_the_same_picture():
         assert np.abs(found - np.asarray(whole.resize((64, 64), Image.BILINEAR, box))).mean() < 3
 
 
-def test_normalization_is_that_of_imagenet():
+@pytest.mark.parametrize('spec, mean, std', [
+    (None, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    (VARIANTS['resnest50'], [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    (override(VARIANTS['resnest50'], {'mean': [0.5, 0, 1], 'std': [0.3, 1, 0.25]}), [0.5, 0, 1], [0.3, 1, 0.25])])
+def test_normalization_is_that_of_the_network_or_imagenets(spec, mean, std):
     images = np.random.default_rng(0).integers(0, 255, (2, 5, 4, 3), dtype=np.uint8)
     identity = mx.gluon.nn.HybridLambda(lambda F, x: x)
+    if spec:
+        identity.spec = spec
     found = with_normalization(identity)(mx.nd.array(images, dtype='uint8')).asnumpy()
-    wanted = (images / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    wanted = (images / 255 - mean) / std
     np.testing.assert_allclose(found, wanted.transpose(0, 3, 1, 2), rtol=1e-4, atol=1e-6)
 
 

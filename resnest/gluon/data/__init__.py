@@ -7,6 +7,7 @@ from .images.transforms import (
     interpolation_for,
     normalization,
     preprocessing,
+    statistics,
     training_transform,
     with_normalization,
 )
@@ -19,4 +20,4 @@ from .shards.writer import write_shards
 
 __all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'evaluation_batches', 'find_pictures', 'has_shards',
            'interpolation_for', 'local_batches', 'normalization', 'open_pair', 'picture_bytes', 'preprocessing',
-           'read_picture', 'training_batches', 'training_transform', 'with_normalization', 'write_shards']
+           'read_picture', 'statistics', 'training_batches', 'training_transform', 'with_normalization', 'write_shards']

@@ -1,5 +1,6 @@
 """The table of variants: each row is a network, its weights and its preprocessing (Zhang et al., 2020, tables 3, 4)."""
 import difflib
+import typing
 from dataclasses import dataclass, fields, replace
 from typing import Optional
 
@@ -13,6 +14,18 @@ LIMITS = {'radix': (0, 64), 'cardinality': (1, 1024), 'bottleneck_width': (1, 40
           'crop_size': (1, 1 << 14)}
 MOST_BLOCKS = 1000
 INTERPOLATIONS = ('bilinear', 'bicubic')
+LEAST_STD = 1e-6
+
+PUBLISHED = {'name', 'parameters', 'top1', 'gmacs', 'sha1'}
+# What is published of a network holds for another one that differs from it in these alone.
+STILL_TRUE = {**dict.fromkeys(('parameters', 'gmacs', 'sha1'),
+                              {'final_drop', 'crop_size', 'interpolation', 'crop_ratio', 'mean', 'std'}),
+              'top1': {'final_drop'}}
+KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
+         tuple[int, int, int, int]: 'a list of whole numbers', tuple[float, float, float]: 'a list of three numbers'}
+
+# The table: the rows by their names. It is filled below.
+VARIANTS: dict[str, 'VariantSpec'] = {}
 
 
 @dataclass(frozen=True)
@@ -20,9 +33,11 @@ class VariantSpec:
     """What makes a network, and how its published weights want their images.
 
     ``crop_size``, ``interpolation`` and ``crop_ratio`` are those of the published accuracy; at another size
-    ``resnest.gluon.data.preprocessing`` chooses the interpolation. ``parameters`` counts the learnable ones at 1000
-    classes. ``top1`` (per cent, ImageNet validation), ``gmacs`` (at 224 px) and ``sha1`` (of the .params file) are the
-    published ones, None where nothing is published. Raises InputError for values out of range.
+    ``resnest.gluon.data.preprocessing`` chooses the interpolation. ``mean`` and ``std`` normalize the pixels (RGB, on a
+    scale of 0 to 1). ``parameters`` counts the learnable ones at 1000 classes.
+    ``top1`` (per cent, ImageNet validation), ``gmacs`` (at 224 px) and ``sha1`` (of the .params file) are the published
+    ones, None where nothing is published; a row that is made from one of the table, by ``dataclasses.replace`` too,
+    forgets what need not be true of it. Raises InputError for values of another type or out of range.
     """
     name: str
     blocks: tuple[int, int, int, int]
@@ -36,12 +51,15 @@ class VariantSpec:
     crop_size: int = 224            # pixels
     interpolation: str = 'bilinear'
     crop_ratio: float = 0.875       # crop size / short edge of the resized image
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)       # ImageNet's
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     parameters: Optional[int] = None
     top1: Optional[float] = None
     gmacs: Optional[float] = None
     sha1: Optional[str] = None
 
     def __post_init__(self):
+        self._settle_types()
         if len(self.blocks) != 4 or min(self.blocks) < 1 or max(self.blocks) > MOST_BLOCKS:
             raise InputError(f'blocks must be four numbers of at least 1 and at most {MOST_BLOCKS}, got '
                              f'{one_line(self.blocks)}')
@@ -55,6 +73,34 @@ class VariantSpec:
             raise InputError(f'crop_ratio must be above 0 and at most 1, got {self.crop_ratio}')
         if self.interpolation not in INTERPOLATIONS:
             raise InputError(f'interpolation must be bilinear or bicubic, got {one_line(self.interpolation)}')
+        for name, least in (('mean', 0), ('std', LEAST_STD)):
+            value = getattr(self, name)
+            if len(value) != 3 or not all(least <= each <= 1 for each in value):
+                raise InputError(f'{name} must be three numbers, red, green and blue, on a scale of 0 to 1'
+                                 f'{" and above 0" if least else ""}, got {one_line(value)}')
+        self._forget_published()
+
+    def _settle_types(self):
+        """Refuse values of other types; lists, as files have them, become tuples."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name in PUBLISHED - {'name'}:
+                continue
+            parts, kind = [value], field.type
+            if typing.get_origin(kind) is tuple:
+                parts, kind = list(value) if isinstance(value, (list, tuple)) else [None], typing.get_args(kind)[0]
+                object.__setattr__(self, field.name, tuple(parts))
+            if not all(type(each) is kind or (kind is float and type(each) is int) for each in parts):
+                raise InputError(f'{field.name} of a network is {KINDS[field.type]}, got {one_line(repr(value))}')
+
+    def _forget_published(self):
+        """Set to None what is published of the row of this name, or with these weights, and not true of this one."""
+        row = next((row for row in VARIANTS.values() if row.name == self.name or row.sha1 and row.sha1 == self.sha1),
+                   self)
+        changed = {name for name in option_names() if getattr(row, name) != getattr(self, name)}
+        for figure, free in STILL_TRUE.items():
+            if changed - free and getattr(self, figure) == getattr(row, figure):
+                object.__setattr__(self, figure, None)
 
     @property
     def depth(self):
@@ -67,7 +113,12 @@ class VariantSpec:
         return self.sha1 and f'{self.name}-{self.sha1[:8]}'
 
 
-VARIANTS = {spec.name: spec for spec in (
+def option_names():
+    """Names of what :func:`override` can change."""
+    return [field.name for field in fields(VariantSpec) if field.name not in PUBLISHED]
+
+
+VARIANTS.update({spec.name: spec for spec in (
     VariantSpec('resnest14', (1, 1, 1, 1), parameters=10_611_688),
     VariantSpec('resnest26', (2, 2, 2, 2), parameters=17_069_448),
     VariantSpec('resnest50', (3, 4, 6, 3), top1=81.04, parameters=27_483_240,
@@ -97,14 +148,7 @@ VARIANTS = {spec.name: spec for spec in (
     VariantSpec('resnest50_fast_1s4x24d', (3, 4, 6, 3), radix=1, cardinality=4, bottleneck_width=24,
                 avd_first=True, top1=80.97, gmacs=4.42, parameters=25_677_000,
                 sha1='7318153ddb5e542a20cc6c58192f3c6209cff9ed'),
-)}
-
-PUBLISHED = {'name', 'parameters', 'top1', 'gmacs', 'sha1'}
-# What is published of a network holds for another one that differs from it in these alone.
-STILL_TRUE = {**dict.fromkeys(('parameters', 'gmacs', 'sha1'),
-                              {'final_drop', 'crop_size', 'interpolation', 'crop_ratio'}), 'top1': {'final_drop'}}
-KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
-         tuple: 'a list of whole numbers'}
+)})
 
 
 def find_variant(name):
@@ -120,11 +164,6 @@ def nearest(name, known):
     return difflib.get_close_matches(one_line(name), known, n=1, cutoff=0)[0]
 
 
-def option_names():
-    """Names of what :func:`override` can change."""
-    return [field.name for field in fields(VariantSpec) if field.name not in PUBLISHED]
-
-
 def override(spec, values):
     """A row with other values of what makes the network, as they come from a file or a command line.
 
@@ -132,13 +171,7 @@ def override(spec, values):
     an unknown name (with the nearest one), a wrong type or a value out of range.
     """
     own = option_names()
-    for name, value in values.items():
+    for name in values:
         if name not in own:
             raise InputError(f"a network has no '{one_line(name)}'; did you mean '{nearest(name, own)}'?")
-        wanted = type(getattr(spec, name))
-        numbers = wanted is tuple and isinstance(value, (list, tuple)) and all(type(each) is int for each in value)
-        if not (numbers or type(value) is wanted or (wanted is float and type(value) is int)):
-            raise InputError(f'{name} of a network is {KINDS[wanted]}, got {one_line(repr(value))}')
-    made = replace(spec, **{name: tuple(value) if name == 'blocks' else value for name, value in values.items()})
-    changed = {name for name in own if getattr(made, name) != getattr(spec, name)}
-    return replace(made, **{name: None for name, free in STILL_TRUE.items() if changed - free})
+    return replace(spec, **values)

@@ -17,9 +17,9 @@ from .colour import jitter_and_light
 from .decoding import eight_bits
 
 __all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'interpolation_for', 'normalization', 'preprocessing',
-           'training_transform', 'with_normalization']
+           'statistics', 'training_transform', 'with_normalization']
 
-# Of the ImageNet training set, on a scale of 0 to 1 (RGB).
+# Of the ImageNet training set, on a scale of 0 to 1 (RGB): for networks that name no others.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
@@ -29,17 +29,23 @@ AUGMENTATIONS = ('standard', 'autoaugment', 'randaugment', 'none')
 def with_normalization(net, dtype='float32'):
     """``net`` behind the operators that take uint8 ``(N, H, W, 3)`` to the values that it was trained on."""
     whole = nn.HybridSequential()
-    whole.add(normalization())
+    whole.add(normalization(*statistics(net)))
     if dtype != 'float32':
         whole.add(transforms.Cast(dtype))
     whole.add(net)
     return whole
 
 
-def normalization():
-    """A block from uint8 ``(N, H, W, 3)`` to normalized float32 ``(N, 3, H, W)``."""
+def statistics(net):
+    """``(mean, std)`` of the pixels that a network wants (``net.spec``), RGB on a scale of 0 to 1; ImageNet's else."""
+    spec = getattr(net, 'spec', None)
+    return getattr(spec, 'mean', MEAN), getattr(spec, 'std', STD)
+
+
+def normalization(mean=MEAN, std=STD):
+    """A block from uint8 ``(N, H, W, 3)`` to normalized float32 ``(N, 3, H, W)``: ``(x / 255 - mean) / std``."""
     block = nn.HybridSequential()
-    block.add(transforms.ToTensor(), transforms.Normalize(MEAN, STD))
+    block.add(transforms.ToTensor(), transforms.Normalize(mean, std))
     block.hybridize()
     return block
 

@@ -1,14 +1,16 @@
 """ONNX: a network written as a file that onnxruntime is known to run with the same logits, and such a file run.
 
-The file takes what the network takes: ``data``, float32 RGB ``(N, 3, H, W)``, divided by 255, less ImageNet's mean and
-divided by its standard deviation (both are in the file's metadata). It gives ``logits`` ``(N, classes)``.
+The file takes what the network takes: ``data``, float32 RGB ``(N, 3, H, W)``, divided by 255, less the network's mean
+and divided by its standard deviation (both are in the file's metadata). It gives ``logits`` ``(N, classes)``.
 """
+import re
+
 import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replacing
-from resnest.gluon.data.images.transforms import MEAN, STD, preprocessing
+from resnest.gluon.data import preprocessing, statistics
 from resnest.gluon.mxnet_private import onnx_graph_maker
 from resnest.reading import one_line
 from resnest.runtime import import_extra, set_threads
@@ -72,9 +74,10 @@ def _convert(net, path, size, onnx):
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=IR_VERSION,
                                    producer_name='resnest')
     _, ratio, interpolation = preprocessing(net.spec, size)
+    mean, std = statistics(net)
     onnx.helper.set_model_props(model, {
         'model': net.spec.name, 'image_size': str(size), 'interpolation': interpolation,
-        'crop_ratio': str(ratio), 'mean': str(MEAN), 'std': str(STD), 'layout': 'RGB, NCHW'})
+        'crop_ratio': str(ratio), 'mean': str(mean), 'std': str(std), 'layout': 'RGB, NCHW'})
     return model
 
 
@@ -118,6 +121,24 @@ class OnnxNet:
     def metadata(self):
         """What export_onnx wrote beside the weights: a dict of strings."""
         return self._session.get_modelmeta().custom_metadata_map
+
+    @property
+    def statistics(self):
+        """``(mean, std)`` that the file's images are normalized by, ImageNet's where it names none.
+
+        Raises InputError where its metadata hold something else.
+        """
+        found = []
+        for name, default in zip(('mean', 'std'), statistics(None)):
+            numbers = re.fullmatch(r'\(([\d., e-]{5,200})\)', self.metadata.get(name, str(default)))
+            try:
+                values = tuple(map(float, numbers[1].split(',')))
+            except (TypeError, ValueError):
+                values = ()
+            if len(values) != 3 or not all(0 <= each <= 1 for each in values) or name == 'std' and 0 in values:
+                raise InputError(f'{self.path}: its metadata hold no {name} of pixels; export it again')
+            found.append(values)
+        return tuple(found)
 
     def __call__(self, x):
         """Logits of an NDArray, an NDArray."""

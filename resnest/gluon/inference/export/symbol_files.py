@@ -3,7 +3,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data import normalization
+from resnest.gluon.data import normalization, statistics
 
 from ..optimized.network import load
 from ..optimized.optimization import optimize
@@ -31,7 +31,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits; those that
     were there before stay then.
     """
-    normalize = normalization()
+    normalize = normalization(*statistics(net))
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
     example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))
     made = optimize(net, example, precision, batches, calibration_mode, native)

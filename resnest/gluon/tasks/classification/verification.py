@@ -178,7 +178,7 @@ def gluon_engine(network, precision, device, size, batch_size, calibration=None,
 
 def onnx_engine(net, classes):
     """The same from an :class:`.OnnxNet`. Raises InputError for a file of other classes."""
-    normalize = normalization()
+    normalize = normalization(*net.statistics)
     if net.classes != classes:
         raise InputError(f'{net.path}: it knows {net.classes} classes, the data have {classes}; export the right '
                          'weights, or use --num-classes')
