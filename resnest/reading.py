@@ -2,6 +2,7 @@
 
 Every text that the package reads comes through here: manifests, recipes, specs, class names, summaries.
 """
+import hashlib
 import json
 import math
 import os
@@ -15,8 +16,8 @@ import yaml
 
 from resnest.errors import InputError
 
-__all__ = ['CONTROL', 'LARGEST', 'ZIP_ERRORS', 'format_yaml', 'one_line', 'open_plain', 'parse_json', 'parse_yaml',
-           'read_bytes', 'read_json', 'read_text', 'read_yaml']
+__all__ = ['CONTROL', 'LARGEST', 'ZIP_ERRORS', 'file_digest', 'format_yaml', 'one_line', 'open_plain', 'parse_json',
+           'parse_yaml', 'read_bytes', 'read_json', 'read_text', 'read_yaml']
 
 # What zipfile raises for archives that are damaged, encrypted or of a newer kind, besides OSError (EINVAL).
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
@@ -48,6 +49,15 @@ def open_plain(path):
         opened.close()
         raise InputError(f'{one_line(path)}: no plain file; give one')
     return opened
+
+
+def file_digest(path):
+    """The SHA-256 of a plain file's bytes, in hexadecimal digits; raises InputError for what is none."""
+    found = hashlib.sha256()
+    with open_plain(path) as opened:
+        while block := opened.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
 
 
 def read_bytes(path, most=LARGEST):

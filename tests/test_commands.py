@@ -31,8 +31,8 @@ def trained(squares, tmp_path_factory):
 @pytest.mark.slow
 def test_train_writes_everything(trained):
     assert {path.name for path in trained.iterdir()} == {
-        '.lock', 'best.params', 'checkpoint-0002-000000.npz', 'checkpoint-0003-000000.npz', 'config.yaml', 'curves.png',
-        'log.jsonl', 'summary.json', 'tensorboard'}
+        '.lock', 'best.json', 'best.params', 'checkpoint-0002-000000.npz', 'checkpoint-0003-000000.npz', 'config.yaml',
+        'curves.png', 'log.jsonl', 'summary.json', 'tensorboard'}
     summary = read_json(trained / 'summary.json')
     assert summary['seen'] == 37
     assert summary['config']['label_smoothing'] == 0.1

@@ -96,6 +96,25 @@ def test_the_best_weights_are_those_of_the_best_figure(whole, tmp_path):
     assert 'sha256' not in str(rows(tmp_path)) + (whole[0] / 'summary.json').read_text()
 
 
+def test_the_best_weights_are_described(whole, tmp_path):
+    """By what the task tells, of just these weights; what a run that was killed had no time to write, it writes next.
+    Killed between the two files, it leaves the description of weights that were there before: their hash tells."""
+    here(tmp_path, *SELDOM, '--stop', 2, 5)
+    written = (tmp_path / 'best.json').read_bytes()
+    told = json.loads(written)
+    assert told.pop('sha256') == hashlib.sha256((tmp_path / 'best.params').read_bytes()).hexdigest()
+    best = min(rows(tmp_path), key=lambda row: row['error'])
+    assert told.pop('figures') == {name: best[name] for name in ('epoch', 'error', 'seen')}
+    assert told.pop('versions')['mxnet'] == '1.9.1'
+    assert told == {'task': 'regression', 'digits': [0, 9]}
+    (tmp_path / 'best.json').write_text('of others')
+    assert here(tmp_path, *SELDOM, '--resume', 'auto', '--stop', 2, 2).returncode == 75
+    assert (tmp_path / 'best.json').read_bytes() == written
+    (tmp_path / 'best.json').unlink()
+    assert here(tmp_path, *SELDOM, '--resume', 'auto').returncode == 0
+    assert (tmp_path / 'best.json').read_bytes() == (whole[0] / 'best.json').read_bytes()
+
+
 def test_a_figure_that_is_no_number_is_never_the_best(tmp_path):
     result = here(tmp_path, '--empty', 2, '--num-epochs', 3)
     assert result.returncode == 0, result.stderr

@@ -107,6 +107,9 @@ def main(arguments=None):
             empty = self.evaluations <= options.empty
             return {'error': np.float32('nan' if empty else counts['error'] / counts['seen'])}
 
+        def describe(self):
+            return {'task': 'regression', 'digits': [0, 9]}
+
     def work(job):
         mx.random.seed(config.seed)
         mx.random.seed(config.seed)

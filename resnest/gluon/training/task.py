@@ -115,3 +115,10 @@ class Task:
         All ranks call it, and so it may do together what is no sum, such as gathering detections on one of them.
         """
         raise NotImplementedError
+
+    def describe(self):
+        """What is needed to use the weights, a dict for JSON that is written to best.json; nothing is where it is None.
+
+        The trainer adds the ``figures`` of the best epoch, the ``versions`` and the ``sha256`` of best.params.
+        """
+        return None

@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.reading import one_line, read_json, read_text
+from resnest.reading import CONTROL, one_line, read_json, read_text
 
-__all__ = ['class_names', 'imagenet_classes']
+__all__ = ['class_names', 'imagenet_classes', 'label_names', 'label_words']
 
 FILE = Path(__file__).with_name('imagenet_classes.txt')
 
@@ -53,3 +53,21 @@ def class_names(count, source=None):
         raise InputError(f'{told}: {len(names)} names, but the network has {count} classes')
     known = imagenet_classes()
     return [known.get(name.strip(), one_line(' '.join(name.split()))) for name in names]
+
+
+def label_names(names, count):
+    """The names of a data set for ``count`` labels, those that it does not name by their numbers; None for no names.
+
+    None, too, where classes could not be told apart by them.
+    """
+    if not names or len(names) > count:
+        return None
+    whole = [*names, *(str(number) for number in range(len(names), count))]
+    return whole if len(set(whole)) == count and not any(map(CONTROL.search, whole)) and all(whole) else None
+
+
+def label_words(words, count):
+    """The readable names in the same way, empty where there is none; None for no words."""
+    if not words or not any(words) or len(words) > count:
+        return None
+    return [one_line(word) for word in words] + [''] * (count - len(words))

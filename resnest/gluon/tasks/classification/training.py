@@ -18,6 +18,7 @@ from resnest.gluon.data import (
 )
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, find_variant, get_model, load_pretrained, override
+from resnest.gluon.models.weights.description import Description, changed_options, to_mapping
 from resnest.gluon.nn import set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
@@ -25,6 +26,7 @@ from resnest.gluon.training.methods.schedule import dropblock_probability
 from . import mixup
 from .evaluation import COUNTS, evaluate
 from .losses import SmoothedCrossEntropy
+from .names import label_names, label_words
 
 __all__ = ['Classification', 'train']
 
@@ -103,7 +105,7 @@ class _OnShards(Classification):
         super().__init__(network, twin, config, device)
         self._job, self._train, self._val = job, train, val
         size, ratio, interpolation = preprocessing(network.spec, config.input_size, config.crop_ratio)
-        self._crop = Evaluation(size, ratio, interpolation)
+        self._crop, self._interpolation = Evaluation(size, ratio, interpolation), interpolation
         self._augment = training_transform(config.augment, self._crop.size, interpolation, evaluation=self._crop)
         self._local_steps = config.sharding == 'local' and min(job.gather(len(train) // config.batch_size, 'steps'))
 
@@ -117,6 +119,15 @@ class _OnShards(Classification):
                                        start)
         return Loader(self._train, self._augment, indices, config.num_classes, config.num_workers, config.seed, epoch,
                       config.skip_bad)
+
+    def describe(self):
+        train, crop = self._train, self._crop
+        classes = self.config.num_classes
+        spec = override(self.network.spec, {'crop_size': crop.size, 'crop_ratio': crop.ratio,
+                                            'interpolation': self._interpolation})
+        return to_mapping(Description(
+            spec.name, classes, changed_options(spec), label_names(train.classes, classes),
+            label_words(getattr(train, 'words', None), classes), getattr(train, 'decoding', None)))
 
     def validation(self):
         indices = evaluation_batches(len(self._val), self.config.batch_size, self._job.rank, self._job.size)

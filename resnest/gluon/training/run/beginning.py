@@ -2,6 +2,7 @@
 from pathlib import Path
 
 from resnest.errors import InputError, SharedError
+from resnest.reading import file_digest
 
 from .. import recipe
 from . import checkpoint
@@ -85,7 +86,7 @@ def resume(task, config, job, step, averages, now, say):
 def _is_best(path, best):
     """Whether ``path`` holds the weights whose figures ``best`` are; earlier versions told no hash of them."""
     try:
-        return path.is_file() and (best is None or best.get('sha256') in (None, checkpoint.file_digest(path)))
+        return path.is_file() and (best is None or best.get('sha256') in (None, file_digest(path)))
     except (InputError, OSError):
         return False
 

@@ -14,7 +14,7 @@ from resnest.reading import one_line, open_plain, parse_json
 
 from .arrays import Damaged, check_arrays, read_arrays, write_arrays
 
-__all__ = ['digest', 'file_digest', 'found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
+__all__ = ['digest', 'found', 'load', 'newest', 'prune', 'read', 'save', 'save_parameters']
 
 HASH, STATE = 'sha256', 'state'
 NAME = re.compile(r'checkpoint-([0-9]{1,9})-([0-9]{1,9})\.npz')
@@ -124,15 +124,6 @@ def prune(last, keep, damaged=()):
         if path not in kept:
             with contextlib.suppress(OSError):
                 path.unlink()
-
-
-def file_digest(path):
-    """The SHA-256 of a file's bytes, in hexadecimal digits."""
-    found = hashlib.sha256()
-    with open_plain(path) as opened:
-        while block := opened.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
 
 
 def digest(arrays):

@@ -1,6 +1,7 @@
 """The training loop of any task: epochs of equal steps on every rank, evaluation, checkpoints."""
 import contextlib
 import itertools
+import json
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from resnest.errors import SharedError
 from resnest.files import replace_file
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.nn import use_native
+from resnest.reading import file_digest
 
 from .. import recipe
 from ..methods.averaging import AveragedWeights
@@ -76,6 +78,7 @@ class _Run:
 
     def go(self, stop):
         """Train until the end, or until ``stop`` is asked for; returns the exit code."""
+        self._describe()        # that of an earlier part of the run may not have been written any more
         if self.epoch >= self.config.num_epochs:
             self._say(f'{self.folder}: already trained for all of {self.config.num_epochs} epochs')
             if not (self.folder / 'summary.json').exists():
@@ -179,8 +182,19 @@ class _Run:
         better = self.task.figures.better(row[best], self.best and self.best[best])
         path = self.folder / 'best.params'
         if better and self._try(path.name, lambda: checkpoint.save_parameters(path, twin)):
-            self.best = {'epoch': epoch, **row, **({} if self.job.rank else {'sha256': checkpoint.file_digest(path)})}
+            self.best = {'epoch': epoch, **row, **({} if self.job.rank else {'sha256': file_digest(path)})}
+            self._describe()
         return row
+
+    def _describe(self):
+        """Write what the task tells of its weights to best.json; the weights first, since their hash is in it."""
+        path, told = self.folder / 'best.params', self.task.describe()
+        if told is None or self.job.rank or not self.best:
+            return
+        figures = {name: value for name, value in self.best.items() if name != 'sha256'}
+        told = {**told, 'figures': figures, 'versions': recipe.versions(), 'sha256': file_digest(path)}
+        self._try('best.json', lambda: replace_file(path.with_suffix('.json'), json.dumps(
+            told, indent=1, ensure_ascii=False) + '\n'))
 
     def _save(self):
         """Write a checkpoint and remove the old ones; a collective of all ranks."""
