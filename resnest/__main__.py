@@ -1,8 +1,8 @@
 """The command ``resnest NAME …``, which ``python -m resnest NAME …`` is too."""
-import difflib
 import importlib
 import sys
 
+from resnest import __version__
 from resnest.errors import InputError, run_command
 
 __all__ = ['COMMANDS', 'run']
@@ -30,7 +30,7 @@ def usage():
     width = max(map(len, COMMANDS))
     return '\n'.join(['usage: resnest COMMAND [options]', '', 'ResNeSt for MXNet Gluon', '', 'commands:',
                       *(f'  {name:{width}}  {text}' for name, (_, text) in COMMANDS.items()), '',
-                      'resnest COMMAND --help tells the options of a command'])
+                      'resnest COMMAND --help tells the options of a command, resnest --version the version'])
 
 
 def main():
@@ -38,10 +38,14 @@ def main():
     if not words or words[0] in ('-h', '--help', 'help'):
         print(usage())
         return 0 if words else 2
+    if words[0] == '--version':
+        print(f'resnest {__version__}')
+        return 0
     name = words[0]
     if name not in COMMANDS:
-        nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0)[0]
-        raise InputError(f'there is no command {name[:60]!r}; did you mean {nearest!r}? resnest --help lists all')
+        from resnest.reading import did_you_mean, one_line  # not before: env works where yaml is missing
+        raise InputError(f"there is no command '{one_line(name, 60)}'{did_you_mean(name, COMMANDS)} "
+                         'resnest --help lists all')
     sys.argv = [f'resnest {name}', *words[1:]]      # what --help calls the command
     return importlib.import_module(f'resnest.commands.{COMMANDS[name][0]}').main()
 

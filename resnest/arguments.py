@@ -1,13 +1,12 @@
 """What the commands take: numbers with their limits, paths, and one line about what does not fit."""
 import argparse
-import difflib
 import math
 import re
 import sys
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.reading import CONTROL, one_line
+from resnest.reading import CONTROL, nearest, not_among, one_line
 
 __all__ = ['LARGEST_SEED', 'Parser', 'number', 'path_text', 'plain_path', 'plain_text', 'whole']
 
@@ -36,13 +35,16 @@ class Parser(argparse.ArgumentParser):
                 self.error(f'argument {word[:-3]}: expected one argument')
         return super().parse_known_args(words, namespace)
 
+    def _check_value(self, action, value):
+        if action.choices is not None and value not in action.choices:
+            raise argparse.ArgumentError(action, not_among(value, action.choices))
+
     def error(self, message):
         unknown = re.match(r'unrecognized arguments: (--?[^\s=]+)', message)
         if unknown:
             name = one_line(unknown.group(1), 60)
             known = [string for action in self._actions for string in action.option_strings]
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
-            raise InputError(f'there is no option {name}; did you mean {nearest}? --help lists all')
+            raise InputError(f'there is no option {name}; did you mean {nearest(name, known)}? --help lists all')
         own = re.fullmatch(r'argument ([^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
         raise InputError(one_line(f'{own.group(1)} {own.group(2)}' if own else f'{message}; --help lists the options'))
 

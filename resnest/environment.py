@@ -1,4 +1,4 @@
-"""What ``python -m resnest env`` prints: versions, threads, devices, Horovod's build, what is missing.
+"""What ``resnest env`` prints: versions, threads, devices, Horovod's build, what is missing.
 
 Each line is found out on its own, so that a broken or missing part shows as such and no more.
 """

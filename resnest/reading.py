@@ -1,7 +1,9 @@
 """Files that somebody else wrote, read with care: plain files of a bounded size, and JSON and YAML of a bounded shape.
 
-Every text that the package reads comes through here: manifests, recipes, specs, class names, summaries.
+Every text that the package reads comes through here: manifests, recipes, specs, class names, summaries. So does what is
+said about an unknown word in one of them or on a command line: how it may be shown, and which one was meant.
 """
+import difflib
 import hashlib
 import json
 import math
@@ -16,8 +18,8 @@ import yaml
 
 from resnest.errors import InputError
 
-__all__ = ['CONTROL', 'LARGEST', 'ZIP_ERRORS', 'file_digest', 'format_yaml', 'one_line', 'open_plain', 'parse_json',
-           'parse_yaml', 'read_bytes', 'read_json', 'read_text', 'read_yaml']
+__all__ = ['CONTROL', 'LARGEST', 'ZIP_ERRORS', 'did_you_mean', 'file_digest', 'format_yaml', 'nearest', 'not_among',
+           'one_line', 'open_plain', 'parse_json', 'parse_yaml', 'read_bytes', 'read_json', 'read_text', 'read_yaml']
 
 # What zipfile raises for archives that are damaged, encrypted or of a newer kind, besides OSError (EINVAL).
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, IndexError,
@@ -33,6 +35,27 @@ def one_line(value, most=200):
     text = value if isinstance(value, str) else str(value)
     text = ''.join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
     return text if len(text) <= most else f'{text[:most - 1]}…'
+
+
+def nearest(name, known):
+    """The one of the known names that is most like ``name``; the first one where none is like it at all."""
+    known = list(known)
+    return (difflib.get_close_matches(one_line(name, 60), known, n=1, cutoff=0) or known)[0]
+
+
+def did_you_mean(name, known):
+    """The end of a message about an unknown name: ``"; did you mean 'layer2'?"``."""
+    return f"; did you mean '{nearest(name, known)}'?"
+
+
+def not_among(value, choices):
+    """What is wrong with a value that is none of a few: all of them, and the nearest one where it was probably meant.
+
+    For example ``"must be one of onnx, symbol, got onx; did you mean 'onnx'?"``.
+    """
+    shown = one_line(value, 60) or 'nothing'
+    like = difflib.get_close_matches(shown.lower(), choices, n=1)
+    return f"must be one of {', '.join(choices)}, got {shown}" + (f"; did you mean '{like[0]}'?" if like else '')
 
 
 def open_plain(path):

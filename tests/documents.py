@@ -7,6 +7,7 @@ a line ``<!-- parsed only: why -->`` above their fence, and for those of ``horov
 one program. A command finds what :meth:`World.furnish` puts there.
 """
 import argparse
+import importlib
 import os
 import re
 import runpy
@@ -19,6 +20,7 @@ from unittest import mock
 
 import numpy as np
 
+from resnest.__main__ import COMMANDS
 from resnest.gluon import get_model
 from resnest.gluon.data import write_shards
 from resnest.gluon.tasks.classification.names import imagenet_classes
@@ -29,7 +31,7 @@ from .data.preparing import ilsvrc
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 FENCE = re.compile(r'(?:^<!-- *(?P<mark>[^\n]*?) *-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```',
                    re.MULTILINE | re.DOTALL)
-SLOW = re.compile(r'train\.py|benchmark\.py|ablation\.py|scaling\.py')
+SLOW = re.compile(r'(train|benchmark|ablation)\.py|resnest (train|benchmark|ablation)|--measure')
 
 
 class Block(NamedTuple):
@@ -69,26 +71,36 @@ class _Parsed(Exception):
 
 
 def parse(words):
-    """Have the script that a command starts parse its options; raises InputError where they are wrong."""
-    place = next((n for n, word in enumerate(words) if word.endswith('.py')), None)
+    """Have the script, or the ``resnest NAME``, that a command starts parse its options.
+
+    Raises InputError where they are wrong.
+    """
+    place = next((n for n, word in enumerate(words) if word.endswith('.py') or
+                  (Path(word).name == 'resnest' and n + 1 < len(words))), None)
     if place is None:
         return
     path = Path(words[place])
-    found = [path] if (ROOT / path).is_file() else sorted((ROOT / 'scripts').rglob(path.name))
-    assert found, f'{path}: no such script'
+    if path.name == 'resnest':
+        place += 1
+        name = words[place]
+        assert name in COMMANDS, f'{name}: no such command'
+        main = importlib.import_module(f'resnest.commands.{COMMANDS[name][0]}').main
+    else:
+        found = [path] if (ROOT / path).is_file() else sorted((ROOT / 'scripts').rglob(path.name))
+        assert found, f'{path}: no such script'
+        main = runpy.run_path(str(ROOT / found[0]))['main']
     original = argparse.ArgumentParser.parse_args
 
     def parse_args(self, *args, **kwargs):
         original(self, *args, **kwargs)
         raise _Parsed
 
-    main = runpy.run_path(str(ROOT / found[0]))['main']
     with mock.patch.object(argparse.ArgumentParser, 'parse_args', parse_args):
         try:
             main([word.replace('…', 'x') for word in words[place + 1:]])
         except _Parsed:
             return
-    raise AssertionError(f'{path} parses nothing')
+    raise AssertionError(f'{words[place]} parses nothing')
 
 
 class World:
@@ -108,8 +120,9 @@ class World:
         shards = [(ilsvrc.picture(rng), n % 1000) for n in range(48)]
         write_shards(folder / 'rec', {'train': shards[:32], 'val': shards[32:]}, list(imagenet_classes()), 2)
         (folder / 'bin').mkdir()
-        (folder / 'bin/python').write_text(PYTHON.format(python=sys.executable, folder=str(folder)))
-        (folder / 'bin/python').chmod(0o755)
+        for name in ('python', 'resnest'):
+            (folder / 'bin' / name).write_text(PROGRAM.format(python=sys.executable, folder=str(folder)))
+            (folder / 'bin' / name).chmod(0o755)
 
     def weights(self, model, classes=1000):
         """A file of random weights, in the place of the published or trained ones."""
@@ -133,14 +146,16 @@ class World:
                 shutil.copytree(self.folder / 'digits/rec', folder / 'runs' / run / 'rec')
 
 
-# Stands for `python` in the commands, so that the published weights are World's.
-PYTHON = '''#!{python}
+# Stands for `python` and `resnest` in the commands, so that the published weights are World's.
+PROGRAM = '''#!{python}
 import os, runpy, sys
 from pathlib import Path
-if not (len(sys.argv) > 1 and sys.argv[1].endswith('.py')):
-    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
-sys.argv.pop(0)
+if sys.argv[0].endswith('/python'):
+    if not (len(sys.argv) > 1 and sys.argv[1].endswith('.py')):
+        os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+    sys.argv.pop(0)
 import resnest.gluon
+from resnest.__main__ import run
 resnest.gluon.models.weights.store.model_file = lambda spec, root: Path({folder!r}, spec.name + '-1000.params')
-runpy.run_path(sys.argv[0], run_name='__main__')
+runpy.run_path(sys.argv[0], run_name='__main__') if sys.argv[0].endswith('.py') else run()
 '''

@@ -39,7 +39,7 @@ def check_output(text, output):
 
 @pytest.mark.parametrize('block', BASH, ids=str)
 def test_options_are_known(block):
-    """Each command's script is there and parses its options; each target of make is there."""
+    """Each command or script is there and parses its options; each target of make is there."""
     assert block.mark == '' or block.mark.startswith(('slow', 'parsed only: ')), block.mark
     for words in commands(block.text):
         if words[0] == 'make':
@@ -57,7 +57,7 @@ def test_commands_run(block, world, tmp_path):
     if not HOROVODRUN.exists():     # no C++ compiler: the rest of the line works alone
         text = re.sub(r'horovodrun (-\w+ \S+ )*', '', text)
     world.furnish(tmp_path, text)
-    if '--resume' not in text and re.search(r'(classify|verify|export)\.py', text):
+    if '--resume' not in text and re.search(r'(classify|verify|export)\.py|resnest (classify|verify|export)', text):
         world.weights('resnest50')
     path = f'{world.folder / "bin"}:{os.path.dirname(HOROVODRUN)}:{os.environ["PATH"]}'
     result = command('bash', '-euc', text, cwd=tmp_path, timeout=550, PATH=path,
@@ -103,6 +103,11 @@ def test_the_rules(tmp_path):
             parse(['horovodrun', '-np', '2', 'python', 'verify.py', *words])
     with pytest.raises(AssertionError, match='no such script'):
         parse(['python', 'scripts/gluon/no.py'])
+    parse(['horovodrun', '-np', '2', '.venv/bin/resnest', 'train', '--config', 'resnest50', '--rec-train', 'nowhere'])
+    with pytest.raises(InputError, match='--crop-size'):
+        parse(['resnest', 'verify', '--data-dir', 'a', '--crop-siz', '3'])
+    with pytest.raises(AssertionError, match='no such command'):
+        parse(['resnest', 'no'])
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)

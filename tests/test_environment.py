@@ -1,4 +1,4 @@
-"""The report of ``python -m resnest env``, and the set-up files that must agree with each other."""
+"""The report of ``resnest env``, and the set-up files that must agree with each other."""
 import os
 import re
 import shutil

@@ -1,6 +1,6 @@
-"""Train the rows of an ablation (configs/ablation*.yaml), then table and draw them.
+"""Train the rows of an ablation, then table and draw them.
 
-Rows that are finished are not trained again. Options of train.py for all rows come last, after --.
+Rows that are finished are not trained again. Options of resnest train for all rows come last, after --.
 """
 import sys
 from pathlib import Path
@@ -11,7 +11,8 @@ from resnest.errors import InputError
 
 def main(arguments=None):
     parser = Parser(description=__doc__, usage='%(prog)s SPEC [options] [-- TRAIN_OPTION ...]')
-    parser.add_argument('spec', type=plain_path, help='YAML file of the rows')
+    parser.add_argument('spec', type=plain_path, help="YAML file of the rows, or one of the package's: "
+                        'ablation, ablation_digits, ablation_splits')
     parser.add_argument('--only', nargs='+', metavar='ROW', help='names of the rows to train; all unless given')
     parser.add_argument('--out', type=plain_path,
                         help='folder of the results (default: runs/ and the name of the spec)')
@@ -31,7 +32,7 @@ def main(arguments=None):
     from resnest.gluon.training import add_options
     from resnest.gluon.training.fields import fields_of
 
-    train_options = Parser(prog='train.py')
+    train_options = Parser(prog='resnest train')
     add_options(train_options, ClassificationConfig)
     given = vars(train_options.parse_args(words[place + 1:]))
     if given['config'] or given['print_config']:

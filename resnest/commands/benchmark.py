@@ -11,7 +11,7 @@ def main(arguments=None):
     parser.add_argument('what', nargs='?', default='network', choices=['network', 'data'],
                         help='what to time')
     parser.add_argument('--model', type=plain_text, nargs='+', default=['resnest50'],
-                        help='networks; python -m resnest models lists them')
+                        help='networks; resnest models lists them')
     parser.add_argument('--all', action='store_true', help='every network')
     parser.add_argument('--precision', nargs='+', default=['float32'], choices=['float32', 'bfloat16', 'int8'],
                         help='what our network computes in')

@@ -11,7 +11,7 @@ def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
     parser.add_argument('--model', type=plain_text, default='resnest50',
-                        help='network; python -m resnest models lists them')
+                        help='network; resnest models lists them')
     parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless given')
     parser.add_argument('--classes', type=path_text, help='class names: a file with a name on each line, or the '
                         "manifest.json of the shards; ImageNet's for 1000 classes unless given, numbers for others")

@@ -9,7 +9,7 @@ from resnest.files import require_writable
 def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('--model', type=plain_text, default='resnest50',
-                        help='network; python -m resnest models lists them')
+                        help='network; resnest models lists them')
     parser.add_argument('--resume', type=path_text, help='.params file to export; the published weights unless given')
     parser.add_argument('--format', default='onnx', choices=['onnx', 'symbol'],
                         help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params')

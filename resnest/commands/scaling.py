@@ -16,7 +16,7 @@ def main(arguments=None):
     here.add_argument('--measure', type=whole(1, 1024), nargs='*', default=[1, 2, 4], metavar='N',
                       help='numbers of ranks to measure, one thread each; none: forecast only')
     here.add_argument('--model', type=plain_text, default='resnest14',
-                      help='network; python -m resnest models lists them')
+                      help='network; resnest models lists them')
     here.add_argument('--image-size', type=whole(1, 1 << 14), default=64, help='image side in pixels')
     here.add_argument('--batch-size', type=whole(1, 1 << 16), default=16, help='images of a step on each rank')
     here.add_argument('--steps', type=whole(1), default=5, help='steps that are timed together')

@@ -8,7 +8,7 @@ from resnest.files import replace_file, require_writable
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
-    parser.add_argument('--model', type=plain_text, help="network; python -m resnest models lists them; the exported "
+    parser.add_argument('--model', type=plain_text, help="network; resnest models lists them; the exported "
                         "file's unless given (default: resnest50)")
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--rec-dir', type=path_text, help='a folder of shards, a .rec file or a pattern')

@@ -1,4 +1,4 @@
-"""Horovod, and one process where there is none: the only file that imports it, but for ``python -m resnest env``."""
+"""Horovod, and one process where there is none: the only file that imports it, but for ``resnest env``."""
 import contextlib
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Train a ResNeSt on RecordIO shards, in one process or in several: horovodrun -np N python train.py ..."""
+"""Train a ResNeSt on RecordIO shards, in one process or in several: horovodrun -np N resnest train …"""
 from resnest.commands.train import main
 from resnest.errors import run_command
 

@@ -158,10 +158,35 @@ def test_wrong_files_name_file_and_key(file, text, wanted):
 
 
 def test_missing_file_and_folder(tmp_path):
-    with pytest.raises(InputError, match=r'no\.yaml: No such file'):
+    with pytest.raises(InputError, match=r'no\.yaml: no such file'):
         parse('--config', tmp_path / 'no.yaml')
     with pytest.raises(InputError, match='Is a directory'):
         parse('--config', tmp_path)
+
+
+def test_recipes_of_the_package_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wanted = yaml.safe_load((ROOT / 'configs/resnest101.yaml').read_text())
+    assert {**vars(parse('--config', 'resnest101')), **wanted} == vars(parse('--config', 'resnest101')) != vars(parse())
+    (tmp_path / 'resnest200').mkdir()
+    assert parse('--config', 'resnest200').model == 'resnest200'
+    (tmp_path / 'resnest101').write_text('model: resnest26')        # a file that is there wins
+    assert parse('--config', 'resnest101').model == 'resnest26'
+    for name in ('resnet50', 'configs/resnest50.yaml', '~/resnest50.yml'):
+        with pytest.raises(InputError, match=r"no such file, and not in the package; did you mean 'resnest50'\?.* "
+                                             r'ablation, .* resnest269, resnest50$'):
+            parse('--config', name)
+
+
+@pytest.mark.parametrize('words, wanted', [
+    (['--augment', 'autoagument'], "--augment must be one of standard, autoaugment, randaugment, none, got "
+                                   "autoagument; did you mean 'autoaugment'?"),
+    (['--mixup-mode', 'Batch'], "got Batch; did you mean 'batch'?"), (['--dtype', 'x'], 'float32, float16, got x'),
+    (['--freeze', 'layr1'], "'layr1'; did you mean 'layer1'?"), (['--batchsize', '3'], 'did you mean --batch-size?')])
+def test_mistyped_words_are_told_the_nearest(words, wanted):
+    with pytest.raises(InputError) as error:
+        parse(*words)
+    assert wanted in str(error.value)
 
 
 @pytest.mark.parametrize('name, value', [
@@ -248,7 +273,8 @@ def test_options_that_the_documentation_names_exist():
     (('--config', ''), '--config must be a path'), (('--config', '/dev/zero'), '/dev/zero: no plain file'),
     (('--freeze', 'stam'), "--freeze has no choice 'stam'; did you mean 'stem'?"),
     (('--model-options', 'radix=2020-01-01'), "radix of a network is a whole number, got '2020-01-01'"),
-    (('--dtype', 'x\ny'), r"--dtype: invalid choice: 'x\ny'"), (('positional',), 'unrecognized arguments')])
+    (('--dtype', 'x\ny'), r"--dtype must be one of float32, float16, got x\ny"),
+    (('positional',), 'unrecognized arguments')])
 def test_command_lines_are_refused_in_one_line(tmp_path, words, wanted):
     result = script_here('gluon/train.py', '--print-config', *words, cwd=tmp_path)
     assert_refused(result, wanted)

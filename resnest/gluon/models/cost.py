@@ -57,7 +57,7 @@ def table(pattern='*'):
     from .zoo import list_models
     names = list_models(pattern)
     if not names:
-        raise InputError(f"no model fits '{pattern}'; python -m resnest models lists all")
+        raise InputError(f"no model fits '{pattern}'; resnest models lists all")
     rows = [('model', 'params (M)', 'GMACs at 224', 'crop (px)', 'GMACs at crop', 'published top-1 (%)')]
     for name in names:
         spec = VARIANTS[name]

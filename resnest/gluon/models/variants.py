@@ -1,13 +1,12 @@
 """The table of variants: each row is a network, its weights and its preprocessing (Zhang et al., 2020, tables 3, 4)."""
-import difflib
 import typing
 from dataclasses import dataclass, fields, replace
 from typing import Optional
 
 from resnest.errors import InputError
-from resnest.reading import one_line
+from resnest.reading import did_you_mean, one_line
 
-__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'nearest', 'option_names', 'override']
+__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'option_names', 'override']
 
 # The largest values: far above what anyone trains, and small enough to make the network in a moment.
 LIMITS = {'radix': (0, 64), 'cardinality': (1, 1024), 'bottleneck_width': (1, 4096), 'stem_width': (1, 4096),
@@ -154,14 +153,9 @@ VARIANTS.update({spec.name: spec for spec in (
 def find_variant(name):
     """The row of a name; raises InputError, with the nearest name, where there is none."""
     if not isinstance(name, str) or name not in VARIANTS:
-        raise InputError(f"there is no model '{one_line(name)}'; did you mean '{nearest(name, VARIANTS)}'? "
-                         '(python -m resnest models lists all)')
+        raise InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, VARIANTS)} "
+                         '(resnest models lists all)')
     return VARIANTS[name]
-
-
-def nearest(name, known):
-    """The one of the known names that is most like ``name``."""
-    return difflib.get_close_matches(one_line(name), known, n=1, cutoff=0)[0]
 
 
 def override(spec, values):
@@ -173,5 +167,5 @@ def override(spec, values):
     own = option_names()
     for name in values:
         if name not in own:
-            raise InputError(f"a network has no '{one_line(name)}'; did you mean '{nearest(name, own)}'?")
+            raise InputError(f"a network has no '{one_line(name)}'{did_you_mean(name, own)}")
     return replace(spec, **values)

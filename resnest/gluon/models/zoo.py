@@ -6,11 +6,11 @@ import os
 from mxnet.gluon import ParameterDict
 
 from resnest.errors import InputError
-from resnest.reading import one_line
+from resnest.reading import did_you_mean, one_line
 
 from .features import Features
 from .resnet import ResNet
-from .variants import VARIANTS, find_variant, nearest, option_names, override
+from .variants import VARIANTS, find_variant, option_names, override
 from .weights.store import ROOT, load_pretrained, purge
 
 __all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
@@ -61,7 +61,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
     spec = override(find_variant(name), {key: kwargs.pop(key) for key in own if key in kwargs})
     unknown = next((key for key in kwargs if key not in NETWORK), None)
     if unknown is not None:
-        raise InputError(f"a network has no '{one_line(unknown)}'; did you mean '{nearest(unknown, own + NETWORK)}'?")
+        raise InputError(f"a network has no '{one_line(unknown)}'{did_you_mean(unknown, own + NETWORK)}")
     if not (pretrained is None or isinstance(pretrained, (bool, str, os.PathLike))):
         raise InputError('pretrained must be True, False or the path of a .params file, got '
                          f'{one_line(repr(pretrained))}')

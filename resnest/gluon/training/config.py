@@ -21,7 +21,7 @@ class TrainConfig:
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
-    model: Optional[str] = option(None, 'network; python -m resnest models lists them', group='network')
+    model: Optional[str] = option(None, 'network; resnest models lists them', group='network')
     model_options: Optional[dict] = option(None, "what differs from the model's row of the table: radix=0 "
                                            'blocks=[1,1,1,1]; get_model wants the same to load the weights',
                                            group='network')
@@ -105,7 +105,7 @@ class TrainConfig:
 
     @classmethod
     def add_older_options(cls, parser):
-        """Add to an argument parser what command lines of before may still have."""
+        """Add to an argument parser, or a group of one, what command lines of before may still have."""
 
     @property
     def warmup(self):

@@ -1,12 +1,11 @@
 """The fields of a recipe: what each is called, what it may hold, and what is wrong with a value."""
 import dataclasses
-import difflib
 import math
 import os
 import re
 import typing
 
-from resnest.reading import CONTROL, one_line
+from resnest.reading import CONTROL, did_you_mean, not_among, one_line
 
 __all__ = ['GROUPS', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'settled', 'switch']
 
@@ -94,7 +93,7 @@ def problem(field, value):
         wanted = KINDS[list] if items is str else f"a list of {f'{length} ' if length else ''}numbers"
         return f'must be {wanted}, got {one_line(repr(value), 60)}'
     if limits['choices']:
-        return next((f"has no choice '{one_line(each, 60)}'; did you mean '{_nearest(each, limits['choices'])}'?"
+        return next((f"has no choice '{one_line(each, 60)}'{did_you_mean(each, limits['choices'])}"
                      for each in value if each not in limits['choices']), None)
     return next(filter(None, (_alone(items, limits, each) for each in value)), None)
 
@@ -105,7 +104,7 @@ def _alone(kind, limits, value):
     if type(value) is not kind:
         return f'must be {KINDS[kind]}, got {one_line(repr(value), 60)}'
     if limits['choices'] and value not in limits['choices']:
-        return f"must be one of {', '.join(limits['choices'])}, got {told}"
+        return not_among(value, limits['choices'])
     if kind is str and (not 0 < len(value) < LONGEST or CONTROL.search(value) or NO_TEXT.search(value)):
         return f'must be a text without control characters, got {told}'
     if kind is str and value.startswith('~'):
@@ -123,7 +122,3 @@ def _alone(kind, limits, value):
     if limits['below'] is not None and not value < limits['below']:
         return f"must be below {limits['below']}, got {told}"
     return None
-
-
-def _nearest(value, choices):
-    return difflib.get_close_matches(one_line(value, 60), choices, 1, 0)[0]

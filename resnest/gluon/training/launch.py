@@ -16,7 +16,7 @@ def parse(kind, description, arguments=None):
 
     Raises InputError for a recipe that cannot be, and for options that there are not.
     """
-    parser = Parser(description=description, formatter_class=argparse.HelpFormatter)
+    parser = Parser(description=description, usage='%(prog)s [options]', formatter_class=argparse.HelpFormatter)
     add_options(parser, kind)
     options = parser.parse_args(arguments)
     return from_options(options, kind), options.print_config

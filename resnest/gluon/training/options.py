@@ -1,16 +1,19 @@
 """A recipe from the command line and from YAML files: ``--config FILE`` first, then the options that are given."""
 import argparse
-import difflib
+import os
+from pathlib import Path
 
+import resnest
 from resnest.arguments import number, plain_path, whole
 from resnest.errors import InputError
-from resnest.reading import one_line, parse_yaml, read_yaml
+from resnest.reading import did_you_mean, one_line, parse_yaml, read_yaml
 
 from .fields import GROUPS, field_type, fields_of, option_of, problem, settled
 
 __all__ = ['add_options', 'check_values', 'from_options', 'make', 'read_mapping']
 
 DERIVED = 'derived'     # what config.yaml of a run tells besides the fields
+CONFIGS = Path(resnest.__file__).with_name('configs')
 TYPES = {int: whole(), float: number(), str: str}
 METAVARS = {int: 'N', float: 'X'}
 
@@ -47,13 +50,14 @@ def add_options(parser, recipe):
 
     An option bears its field's name (``--field-name``) and those that it had before.
     """
-    parser.add_argument('--config', metavar='FILE', type=plain_path, help='YAML file with field names as keys '
-                        '(configs/); options on the command line override it')
+    parser.add_argument('--config', metavar='FILE', type=plain_path, help="recipe: a YAML file, or one of the "
+                        "package's, such as resnest50; options on the command line override it")
     parser.add_argument('--print-config', action='store_true', help='print the whole recipe as YAML and stop')
     fields = fields_of(recipe)
     groups = {group: parser.add_argument_group(group) for group in GROUPS
               if any(field.metadata['group'] == group for field in fields.values())}
-    for name, field in fields.items():
+    own = recipe.__annotations__        # of the task, before those of any task
+    for name, field in sorted(fields.items(), key=lambda item: item[0] not in own):
         group, (kind, optional) = groups[field.metadata['group']], field_type(field)
         text = field.metadata['help']
         strings = [option_of(name), *field.metadata['names']]
@@ -75,7 +79,7 @@ def add_options(parser, recipe):
             settings['help'] = text if optional else f'{text} (default: {field.default})'
             group.add_argument(*strings, type=TYPES[kind], choices=choices, metavar=None if choices else word,
                                 **settings, **field.metadata['settings'])
-    recipe.add_older_options(parser)
+    recipe.add_older_options(parser.add_argument_group('of older commands'))
 
 
 def from_options(options, recipe):
@@ -90,13 +94,27 @@ def from_options(options, recipe):
 
 
 def read_mapping(path):
-    """The mapping that a YAML file holds; raises InputError that names the file where there is none."""
-    found = read_yaml(path)
+    """The mapping that a YAML file holds: a path, or the name of one of the package's, such as ``'resnest50'``.
+
+    Raises InputError that names the file where there is none.
+    """
+    found = read_yaml(_file_of(path))
     if found is None:
         return {}
     if not isinstance(found, dict):
         raise InputError(f'{one_line(path)}: must hold lines of the form "name: value"')
     return found
+
+
+def _file_of(path):
+    """The file that a path names; where there is none, the package's of that name."""
+    own = {found.stem: found for found in sorted(CONFIGS.glob('*.yaml'))}
+    if str(path) in own and not os.path.isfile(path):
+        return own[str(path)]
+    if not os.path.lexists(path):
+        raise InputError(f"{one_line(path)}: no such file, and not in the package{did_you_mean(Path(path).stem, own)} "
+                         f"It has {', '.join(own)}")
+    return path
 
 
 def make(values, where, recipe):
@@ -125,7 +143,6 @@ def check_values(values, where, recipe):
             if found:
                 raise InputError(f'{where}: {name} {found}')
         elif name != DERIVED:
-            name = one_line(name, 60)
-            nearest = difflib.get_close_matches(name.replace('-', '_'), fields, n=1, cutoff=0)[0]
-            raise InputError(f"{where}: there is no option '{name}'; did you mean '{nearest}'?")
+            like = did_you_mean(one_line(name, 60).replace('-', '_'), fields)
+            raise InputError(f"{where}: there is no option '{one_line(name, 60)}'{like}")
     return checked

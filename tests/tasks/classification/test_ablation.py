@@ -138,7 +138,7 @@ def test_rows_that_fail_and_rows_that_are_finished(spec, train, tmp_path):
     code, said, rows = train(path, given={'lr': 0.5})
     assert code == 1
     assert 'out/a/summary.json is of another recipe: --lr' in rows[0].failure
-    with pytest.raises(InputError, match="no row 'D'; the rows are 'A', 'B', 'C'"):
+    with pytest.raises(InputError, match=r"no row 'D'; did you mean 'C'\? The rows are 'A', 'B', 'C'"):
         train(path, only=['D'])
 
 

@@ -142,7 +142,7 @@ def test_damage_is_told_and_changes_nothing(tiny, tmp_path, damage):
     path.write_bytes(data)
     other = make(tiny)
     before = values(other[0], other[2])
-    with pytest.raises(InputError, match=r'checkpoint-0001-000000\.npz: not a checkpoint of train.py, or a dam'):
+    with pytest.raises(InputError, match=r'checkpoint-0001-000000\.npz: not a checkpoint, or a dam'):
         restore(data, path.name, *other, JOB)
     for name, value in values(other[0], other[2]).items():
         np.testing.assert_array_equal(value, before[name])
@@ -185,7 +185,7 @@ def resaved(folder, arrays=None, state=None, text=None):
 def test_a_state_that_is_nonsense(tmp_path, state):
     (key,) = state
     data = resaved(tmp_path, state=state)
-    with pytest.raises(InputError, match=rf'^a: not a checkpoint of train.py.*\(its state has no sensible {key}\)'):
+    with pytest.raises(InputError, match=rf'^a: not a checkpoint.*\(its state has no sensible {key}\)'):
         checkpoint.load(data, 'a')
     (tmp_path / 'checkpoint-0001-000002.npz').write_bytes(data)
     checkpoint.save(tmp_path, 1, 1, {}, STATE)

@@ -18,7 +18,7 @@ class ClassificationConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
-    model: str = option('resnest50', 'network; python -m resnest models lists them', group='network')
+    model: str = option('resnest50', 'network; resnest models lists them', group='network')
     rec_train: Optional[str] = option(None, 'training data: a folder of shards, a .rec file or a pattern',
                                       resume='free', group='data')
     rec_val: Optional[str] = option(None, 'validation data, in the same forms', resume='free', group='data')
@@ -52,9 +52,9 @@ class ClassificationConfig(TrainConfig):
                             default=argparse.SUPPRESS, help='the same as --augment autoaugment')
         for string, text in NO_EFFECT.items():
             parser.add_argument(string, action='store_true', dest='ignored',
-                                help=f'of older commands, always so: {text}')
+                                help=f'always so: {text}')
         parser.add_argument('--rec-train-idx', '--rec-val-idx', dest='ignored', metavar='FILE',
-                            help='of older commands, not needed: the .idx beside the .rec is taken')
+                            help='not needed: the .idx beside the .rec is taken')
 
     def mixes(self, epoch):
         """Whether mixup is on in an epoch, counted from 0."""

@@ -52,7 +52,7 @@ def load(data, name):
         state = parse_json(_text(arrays.pop(STATE)), 'state', nan=True)
         _check_state(state, ())
     except (Damaged, InputError) as error:
-        raise InputError(f'{one_line(name)}: not a checkpoint of train.py, or a damaged one ({error}); use an older '
+        raise InputError(f'{one_line(name)}: not a checkpoint, or a damaged one ({error}); use an older '
                          f'one') from None
     return arrays, state
 
@@ -106,7 +106,7 @@ def _whole(path):
             _, state = load(data, path)
             _check_state(state, ESSENTIAL)
         except (Damaged, OSError) as error:
-            raise InputError(f'{one_line(path)}: not a checkpoint of train.py, or a damaged one '
+            raise InputError(f'{one_line(path)}: not a checkpoint, or a damaged one '
                              f'({one_line(error)}); use an older one') from None
     return data, state
 

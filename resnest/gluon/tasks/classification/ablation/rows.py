@@ -1,6 +1,6 @@
 """Ablations: runs that differ in a few options each, trained one after another and set beside each other.
 
-A spec is a YAML file: ``common`` has options of train.py for every row; each of ``rows`` has a ``name``, the
+A spec is a YAML file: ``common`` has options of ``resnest train`` for every row; each of ``rows`` has a ``name``, the
 ``options`` that it adds (``model_options`` one by one), and ``published``, a top-1 (%), where there is one.
 """
 import json
@@ -20,7 +20,7 @@ from resnest.gluon.training import recipe
 from resnest.gluon.training.fields import option_of
 from resnest.gluon.training.options import check_values, read_mapping
 from resnest.gluon.training.run.interrupt import EXIT_AGAIN, sole_run
-from resnest.reading import one_line, read_json
+from resnest.reading import did_you_mean, one_line, read_json
 
 from ..config import ClassificationConfig
 from .chart import draw_rows
@@ -99,8 +99,10 @@ def chosen(rows, only):
     """The rows with these names; raises InputError where there is none of a name."""
     for name in only:
         if name not in [row.name for row in rows]:
-            names = ', '.join(f"'{row.name}'" for row in rows)
-            raise InputError(one_line(f"--only: there is no row '{one_line(name, 60)}'; the rows are {names}", 1000))
+            names = [row.name for row in rows]
+            shown = ', '.join(f"'{each}'" for each in names)
+            raise InputError(one_line(f"--only: there is no row '{one_line(name, 60)}'{did_you_mean(name, names)} "
+                                      f'The rows are {shown}', 1000))
     return [row for row in rows if row.name in only]
 
 
@@ -108,8 +110,8 @@ def train_rows(rows, only, out, command, say=print):
     """Train the rows ``only`` that are not finished, each as a process, and set all rows beside each other.
 
     Writes into ``out`` a recipe, a log and a folder for each row, and after each row ``ablation.json``, ``ablation.md``
-    and ``ablation.png``. ``command`` is a list that starts train.py; ``say`` takes what is to be shown. A row that
-    fails is told, and the others go on. Returns the exit code: 0, 1 where rows failed, 75 after SIGTERM.
+    and ``ablation.png``. ``command`` is a list that starts ``resnest train``; ``say`` takes what is to be shown. A row
+    that fails is told, and the others go on. Returns the exit code: 0, 1 where rows failed, 75 after SIGTERM.
     """
     with sole_run(out, '--out'), _Training() as training:
         for row in rows:
