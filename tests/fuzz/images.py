@@ -14,6 +14,7 @@ from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, Loader, find_pictures, read_picture, training_transform
+from resnest.gluon.data.images.rules import DECODINGS
 from resnest.gluon.data.preparing.reencoding import BadImage, check, shrink
 
 from .mutations import damaged_bytes, hostile_file
@@ -143,7 +144,8 @@ def damaged_png(rng, data):
 class Records:
     """A picture, and a good one."""
 
-    def __init__(self, data):
+    def __init__(self, data, decoding):
+        self.decoding = decoding
         self.encoded = data, GOOD
 
     def __len__(self):
@@ -183,15 +185,16 @@ def case(rng, folder):
 def _read_everywhere(rng, folder, data):
     evaluation = Evaluation(int(rng.choice([2, 8, 30])))
     augment = str(rng.choice(['standard', 'autoaugment', 'randaugment']))
-    refused = [_refused(check, data), _refused(shrink, data, 12, 90)]
+    decoding = str(rng.choice(DECODINGS))
+    refused = [_refused(check, data), _refused(shrink, data, 12, 90, decoding)]
     (folder / 'a.jpg').write_bytes(data)
     loose = _refused(read_picture, folder / 'a.jpg', evaluation)
     for transform in (evaluation, training_transform(augment, 8)):
         seed = int(rng.integers(1000))
         workers = int(rng.choice([0, 2]))
-        loader = Loader(Records(data), transform, [[0, 1]], 1, workers, seed=seed)
+        loader = Loader(Records(data, decoding), transform, [[0, 1]], 1, workers, seed=seed)
         refused.append(_refused(list, loader))
-        skipping = Loader(Records(data), transform, [[0, 1]], 1, workers, seed=seed, skip_bad=True)
+        skipping = Loader(Records(data, decoding), transform, [[0, 1]], 1, workers, seed=seed, skip_bad=True)
         (images, labels), = skipping
         assert (len(images), len(skipping.skipped)) == (2, bool(refused[-1])), 'not skipped'
     assert refused[0] or not any(refused[2:]), f'accepted by the check, not by training: {refused}'

@@ -40,9 +40,10 @@ class Loader:
     Parameters
     ----------
     records : RecordSet or FolderSet
-        What has ``len``, ``records[index] -> (encoded image, label)``, and ``where(index)`` for messages.
+        What has ``len``, ``records[index] -> (encoded image, label)``, ``where(index)`` for messages, and ``decoding``,
+        the rule by which :mod:`.images.decoding` reads its images.
     transform : callable
-        ``transform(image, rng)``, see :mod:`.images.transforms`; ``rng`` is None for one whose ``draws`` is False.
+        ``transform(picture, rng)``, see :mod:`.images.transforms`; ``rng`` is None for one whose ``draws`` is False.
     batches : sequence of int arrays
         Sample indices of each batch.
     classes : int
@@ -91,8 +92,8 @@ class Loader:
         rng = generator(AUGMENTATION, self.seed, self.epoch, drawn_for) if draws else None
         try:
             data, label = self.records[index]
-            with opened(data, index) as image:
-                pixels = self.transform(image, rng)
+            with opened(data, index, self.records.decoding) as picture:
+                pixels = self.transform(picture, rng)
         except BadImage as error:
             named = BadImage(self.records.where(index), error.reason)       # made only for the message
             advice = '' if self.skip_bad else ', or train with --skip-bad'

@@ -55,6 +55,8 @@ def calibration_batches(records, transform, count=128, batch_size=32, workers=2)
 class Pictures:
     """The images of a folder, at any depth, with the interface of the shards; nobody asks for their labels."""
 
+    decoding = 'upright'
+
     def __init__(self, folder):
         self._paths = find_pictures([folder])
 

@@ -52,6 +52,8 @@ TRANSFORMS = {'evaluation': Evaluation(8), **{name: training_transform(name, 8) 
 
 
 class Records:
+    decoding = 'upright'
+
     def __init__(self, *encoded):
         self._encoded = encoded
 
@@ -73,7 +75,7 @@ def test_a_bad_image_is_named_at_every_door(name, tmp_path):
         read_picture(tmp_path / 'a.png', Evaluation(8))
     assert str(caught.value).startswith(f'{tmp_path / "a.png"}: not a readable image (')
     assert isinstance(caught.value.__cause__, cause)
-    for work in (lambda: check(data, 'x'), lambda: shrink(data, 8, 90, 'x')):
+    for work in (lambda: check(data, 'x'), lambda: shrink(data, 8, 90, 'upright', 'x')):
         with pytest.raises(BadImage, match=r'^x: not a readable image \(.+\)$'):
             work()
     for transform in TRANSFORMS.values():
@@ -108,13 +110,14 @@ def test_what_the_block_raises_is_the_images_fault():
     for error, told in ((zlib.error('x'), 'zlib.error: x'),
                         (KeyError(3), 'KeyError: 3'), (EOFError(), 'EOFError'), (OSError('cut\nshort'), r'cut\\nshort'),
                         (RecursionError('deep'), 'RecursionError: deep'), (OverflowError('2'), 'OverflowError: 2')):
-        with pytest.raises(BadImage, match=rf'^a: not a readable image \({told}\)$') as caught, opened(good, 'a'):
+        told = rf'^a: not a readable image \({told}\)$'
+        with pytest.raises(BadImage, match=told) as caught, opened(good, 'a', 'upright'):
             raise error
         assert caught.value.__cause__ is error
         again = pickle.loads(pickle.dumps(caught.value))
         assert (str(again), again.reason) == (str(caught.value), caught.value.reason)
     for error in (InputError('crop ratio'), KeyboardInterrupt(), MemoryError()):
-        with pytest.raises(type(error)) as caught, opened(good, 'a.png'):
+        with pytest.raises(type(error)) as caught, opened(good, 'a.png', 'upright'):
             raise error
         assert caught.value is error
 
@@ -134,7 +137,7 @@ def test_short_memory_is_no_fault_of_a_good_image(tmp_path, monkeypatch):
         read_picture(tmp_path / 'a.png', short)
     monkeypatch.setattr(Image.Image, 'convert', short)
     monkeypatch.setattr(ImageFile.ImageFile, 'load', short)
-    for work in (check, lambda data: shrink(data, 8, 90)):
+    for work in (check, lambda data: shrink(data, 8, 90, 'upright')):
         with pytest.raises(MemoryError):
             work(good)
         with pytest.raises(BadImage, match='not enough memory for it'):
@@ -168,20 +171,21 @@ def test_fractions_give_the_pixels_of_eight_bits(name, most):
     data = encoded((small / np.float32(255) * most).astype('float32'), 'tiff')
     grey = encoded(small[..., None].repeat(3, axis=2))
     np.testing.assert_array_equal(pixels(data, name), pixels(grey, name))
-    assert shrink(data, 8, 90) == shrink(grey, 8, 90)
+    assert shrink(data, 8, 90, 'upright') == shrink(grey, 8, 90, 'upright')
 
 
 @pytest.mark.parametrize('kind', ['png', 'tiff'])
 def test_sixteen_bits_are_not_white_when_they_are_shrunk(kind):
     small = np.random.default_rng(0).integers(0, 256, (17, 24), dtype=np.uint8)
-    assert shrink(encoded(small.astype('uint16') * 257, kind), 8, 90) == shrink(encoded(small), 8, 90)
+    wide = encoded(small.astype('uint16') * 257, kind)
+    assert shrink(wide, 8, 90, 'upright') == shrink(encoded(small), 8, 90, 'upright')
 
 
 def test_truncated_images_are_refused_at_every_door_whatever_others_have_set(tmp_path, monkeypatch):
     monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)       # as importing gluoncv does
     data = encoded(np.random.default_rng(0).integers(0, 255, (99, 99, 3), dtype=np.uint8), 'jpeg')
     (tmp_path / 'a.jpg').write_bytes(data[:len(data) // 2])
-    for work in (lambda: check(data[:-99]), lambda: shrink(data[:-99], 8, 90),
+    for work in (lambda: check(data[:-99]), lambda: shrink(data[:-99], 8, 90, 'upright'),
                  lambda: read_picture(tmp_path / 'a.jpg', Evaluation(32))):
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         with pytest.raises(BadImage, match='truncated'):
@@ -191,9 +195,9 @@ def test_truncated_images_are_refused_at_every_door_whatever_others_have_set(tmp
 def test_a_jpeg_is_opened_undecoded_so_that_it_can_be_decoded_at_a_fraction():
     data = encoded(np.zeros((400, 640, 3), np.uint8), 'jpeg')
     for size, wanted in ((300, (640, 400)), (150, (320, 200)), (100, (160, 100)), (20, (80, 50))):
-        with opened(data, 'a.jpg') as image:
-            Evaluation(size, 1.0)(image)
-            assert image.size == wanted
+        with opened(data, 'a.jpg', 'upright') as picture:
+            Evaluation(size, 1.0)(picture)
+            assert picture.image.size == wanted
 
 
 @pytest.mark.parametrize('data', [
@@ -230,7 +234,7 @@ def test_a_transparent_colour_that_the_picture_cannot_have(name):
 
 
 def pixels(data, transform, seed=3):
-    with opened(data, 'x') as image:
+    with opened(data, 'x', 'upright') as image:
         return TRANSFORMS[transform](image, np.random.default_rng(seed))
 
 
@@ -252,6 +256,6 @@ def test_sixteen_bits_give_the_pixels_of_their_upper_eight(name, kind):
 def test_sixteen_bits_outside_of_their_range_are_clipped():
     """A TIFF of 32 bits can hold anything; it wrapped around."""
     data = encoded(np.array([[-5, 70_000], [65_535, 256]], np.int32), 'tiff')
-    with opened(data, 'x') as image:
+    with opened(data, 'x', 'upright') as image:
         found = Evaluation(2, 1.0)(image)
     assert found[..., 0].tolist() == [[0, 255], [255, 0]]

@@ -9,8 +9,12 @@ from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, find_pictures, read_picture
-from resnest.gluon.data.images.decoding import opened
-from resnest.gluon.data.images.pictures import upright
+from resnest.gluon.data.images.decoding import Picture, opened
+from resnest.gluon.data.images.rules import rule_of_classes
+from resnest.gluon.data.images.transforms import crop
+from resnest.gluon.tasks.classification.names import imagenet_classes
+
+from ...conftest import encoded
 
 # Smooth, so that JPEG keeps it: red grows to the right, green downwards.
 ROWS, COLUMNS = np.mgrid[0:40, 0:60]
@@ -20,10 +24,11 @@ GREY = (4 * COLUMNS).astype('uint8')
 STORED = {1: lambda p: p, 2: lambda p: p[:, ::-1], 3: lambda p: p[::-1, ::-1], 4: lambda p: p[::-1],
           5: lambda p: p.swapaxes(0, 1), 6: lambda p: p.swapaxes(0, 1)[::-1], 7: lambda p: p.swapaxes(0, 1)[::-1, ::-1],
           8: lambda p: p.swapaxes(0, 1)[:, ::-1]}
+UPRIGHT = {**STORED, 6: STORED[8], 8: STORED[6]}        # each of the others undoes itself
 
 
 def whole(image, rng=None):
-    return np.asarray(image.convert('RGB'))
+    return np.asarray(image.whole())
 
 
 def turned(orientation, kind):
@@ -45,9 +50,57 @@ def test_exif_orientation(orientation, kind, tmp_path):
 
 
 def test_the_pipeline_of_imagenet_does_not_turn():
-    image = Image.open(io.BytesIO(turned(6, 'PNG')))
-    assert Evaluation(40)(image)[0, :, 1].astype(int).std() > 20        # green still grows to the right
-    assert Evaluation(40)(upright(image))[0, :, 1].astype(int).std() < 3
+    for rule, wanted in (('stored', STORED[6](PIXELS)), ('upright', PIXELS)):
+        with opened(turned(6, 'PNG'), 'a', rule) as picture:
+            np.testing.assert_array_equal(whole(picture), wanted)
+            np.testing.assert_array_equal(Evaluation(40)(picture), Evaluation(40)(Image.fromarray(
+                np.ascontiguousarray(wanted))))
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'MPO'])
+@pytest.mark.parametrize('orientation', STORED)
+@pytest.mark.parametrize('size', [(641, 403), (400, 641), (37, 52)])
+def test_a_crop_of_a_turned_picture_is_that_of_the_picture_turned_as_a_whole(size, orientation, kind):
+    """The box is mapped and only the crop is turned, so that a large JPEG is decoded at a fraction of its size."""
+    rng = np.random.default_rng(orientation)
+    noise = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)).resize(size, Image.BICUBIC)
+    exif, buffer = Image.Exif(), io.BytesIO()
+    exif[0x0112] = orientation
+    noise.save(buffer, kind, exif=exif, quality=95)
+    with Image.open(io.BytesIO(buffer.getvalue())) as image:
+        turned_whole = Image.fromarray(np.ascontiguousarray(UPRIGHT[orientation](whole(Picture(image)))))
+    for side in (300, 33):
+        with opened(buffer.getvalue(), 'a', 'upright') as picture:
+            found, wanted = Evaluation(side, 1.0, 'bicubic')(picture), Evaluation(side, 1.0, 'bicubic')(turned_whole)
+            assert picture.size == turned_whole.size
+        if picture.image.size == size:
+            assert np.abs(found.astype(int) - wanted).max() <= 1
+    assert (picture.image.size == size) == (min(size) < 66)
+    # At a fraction: against the picture that is decoded so, turned as a whole.
+    box = np.array([3, 5, 340, 380]) * min(size) / 403
+    with opened(buffer.getvalue(), 'a', 'upright') as picture, Image.open(io.BytesIO(buffer.getvalue())) as image:
+        found = np.asarray(crop(picture, box, 33, Image.BILINEAR))
+        image.draft('RGB', (picture.image.size[0] - 1, picture.image.size[1] - 1))
+        assert image.size == picture.image.size
+        small = Image.fromarray(np.ascontiguousarray(UPRIGHT[orientation](whole(Picture(image)))))
+        wanted = np.asarray(crop(small, box * (np.array(small.size) / turned_whole.size)[[0, 1, 0, 1]], 33,
+                                 Image.BILINEAR))
+    assert np.abs(found.astype(int) - wanted).max() <= 1
+
+
+def test_a_picture_without_exif_costs_no_search_for_it(monkeypatch):
+    monkeypatch.setattr(Image.Image, 'getexif', lambda self: pytest.fail('asked for EXIF'))
+    for kind in ('JPEG', 'PNG', 'WEBP'):
+        with opened(encoded(PIXELS, kind), 'a', 'upright') as picture:
+            assert picture.size == (60, 40)
+
+
+def test_imagenet_is_known_by_its_classes(tmp_path):
+    """Its published figures were measured on pictures as they are stored; all else are people's own."""
+    wnids = list(imagenet_classes())
+    assert rule_of_classes(wnids) == 'stored'
+    for names in (wnids[:999], ['a', 'b'], [*wnids, 'z'], wnids[::-1], ['\udcff']):
+        assert rule_of_classes(names) == 'upright'
 
 
 def test_a_damaged_exif_block_is_passed_over(tmp_path):
@@ -150,11 +203,11 @@ def test_a_damaged_chunk_behind_the_pixels_is_not_taken_for_damaged_exif():
     short = b'\0\0\0\0gAMA' + zlib.crc32(b'gAMA').to_bytes(4, 'big')
     data = buffer.getvalue()
     end = data.index(b'IEND') - 4
-    with opened(data, 'a.png') as image:
-        np.testing.assert_array_equal(np.asarray(upright(image)), PIXELS)
+    with opened(data, 'a.png', 'upright') as picture:
+        np.testing.assert_array_equal(whole(picture), PIXELS)
     with pytest.raises(InputError, match=r'a\.png: not a readable image \(struct\.error'), \
-            opened(data[:end] + short + data[end:], 'a.png') as image:
-        upright(image)
+            opened(data[:end] + short + data[end:], 'a.png', 'upright'):
+        pytest.fail('it was opened')
 
 
 @pytest.mark.timeout(20)

@@ -97,7 +97,7 @@ def test_png_and_cmyk_keep_their_bytes_and_decode_to_rgb(official, tmp_path):
     kinds = {(Image.open(io.BytesIO(image)).format, Image.open(io.BytesIO(image)).mode) for image in images}
     assert kinds == {('JPEG', 'CMYK'), ('JPEG', 'RGB'), ('PNG', 'RGB')}
     for image in images:
-        with opened(image, '') as each:
+        with opened(image, '', 'stored') as each:
             assert Evaluation(8)(each).shape == (8, 8, 3)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from resnest.errors import InputError
 from resnest.reading import one_line
 
+from .rules import rule_of_classes
 from .samples import Samples, Source, refuse_class_name
 
 __all__ = ['IMAGE_SUFFIXES', 'class_names', 'image_folder', 'images_below', 'list_classes', 'list_split']
@@ -29,7 +30,8 @@ def image_folder(root):
     classes, found = [], {}
     for split in splits:
         classes, found[split] = list_split(root, split)
-    return Source('image folder', classes, found, modified=max(samples.modified for samples in found.values()))
+    return Source('image folder', classes, found, modified=max(samples.modified for samples in found.values()),
+                  decoding=rule_of_classes(classes))
 
 
 def list_split(root, split):

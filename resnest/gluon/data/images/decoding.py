@@ -1,10 +1,12 @@
 """From encoded bytes to an image of Pillow's: the one place that knows what can go wrong on the way.
 
-Preparing, training, verifying, calibrating and classifying open their images here; the pixels themselves are decoded
-when they are first needed, in :func:`.transforms.crop`, at a fraction of the size where the crop is small.
+Preparing, training, verifying, calibrating, classifying and explaining open their images here, and get the same pixels
+from them: RGB of 8 bits, the first frame, over white where it is transparent, more bits than eight by their range.
+Whether a picture is turned by its EXIF orientation is the rule of its data set (:mod:`.rules`).
 """
+import contextlib
 import io
-from contextlib import contextmanager
+import math
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -12,11 +14,18 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from resnest.errors import InputError
 from resnest.reading import one_line, read_bytes
 
-__all__ = ['BadImage', 'eight_bits', 'opened', 'picture_bytes']
+from .turning import orientation_of, stored_box, stored_size, turn
+
+__all__ = ['BadImage', 'Picture', 'opened', 'picture_bytes']
 
 LARGEST_FILE = 1 << 29      # bytes; what a record of a shard can hold
 DRAWN_BY_PROGRAMS = ('EPS', 'WMF')      # Pillow hands their bytes to Ghostscript, or to Windows
+SCALED_BY_DECODER = ('JPEG', 'MPO')     # MPO: what phones write, several JPEGs of which the first is the picture
+MOST_THUMBNAILS = 8         # smaller versions of a TIFF's page that may lie behind it
 MOST_PIXELS_A_BYTE = 64     # of a format that Pillow decodes in Python; a run of QOI has 62
+TRANSPARENT = ('RGBA', 'LA', 'PA', 'RGBa', 'La')
+NEW_SUBFILE_TYPE = 254      # tag of TIFF; its lowest bit marks a smaller version of another page
+HEIF_BRANDS = (b'hei', b'hev', b'mif', b'msf')      # as a file's brand begins
 # What these say is meant for readers; other exceptions say little without their name.
 SPEAKING = (OSError, SyntaxError, Image.DecompressionBombError)
 
@@ -35,13 +44,45 @@ class BadImage(InputError):
         return f'{self.args[0]}: not a readable image ({self.reason})'
 
 
-@contextmanager
-def opened(data, where):
-    """The image of encoded bytes, for the block of a ``with``; anything that fails in there is the image's fault.
+class Picture:
+    """A PIL image as its viewer sees it, or as it is stored: ``size`` is that, in pixels, and so are its boxes.
 
-    The image is not decoded yet when the block begins, so that it may ask a JPEG for a fraction of its size. Decoding
-    starts with the first operation on the pixels, and some of it (the transparency of a palette, say) later still: the
-    block must hold all work up to the array.
+    A JPEG is not decoded before pixels are asked for, and then at a fraction of its size where that is enough.
+    """
+
+    def __init__(self, image, decoding='stored'):
+        if image.format not in SCALED_BY_DECODER:
+            image.load()        # which turns a TIFF by itself; the EXIF of a PNG may follow its pixels
+        self.image = image
+        self._orientation = orientation_of(image) if decoding == 'upright' else 1
+        self.size = stored_size(image.size, self._orientation)
+
+    def whole(self):
+        """All of it, as an RGB image."""
+        self.image.load()
+        return turn(_rgb(self.image), self._orientation)
+
+    def resampled(self, box, size, interpolation):
+        """``box`` (left, top, right, bottom) of it, resampled to an RGB image of ``size`` × ``size``.
+
+        A JPEG whose box is at least twice as large is decoded at a half, a quarter or an eighth of its size.
+        """
+        image, box = self.image, stored_box(box, self.size, self._orientation)
+        width, height = image.size
+        least = min(box[2] - box[0], box[3] - box[1])
+        if image.format in SCALED_BY_DECODER and least >= 2 * size:
+            image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
+            x, y = image.size[0] / width, image.size[1] / height
+            box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+        return turn(_rgb(image).resize((size, size), interpolation, box), self._orientation)
+
+
+@contextlib.contextmanager
+def opened(data, where, decoding):
+    """The :class:`Picture` of encoded bytes, for the block of a ``with``; what fails in there is the image's fault.
+
+    Decoding may start with the first operation on the pixels: the block must hold all work up to the array.
+    ``decoding`` is a rule of :data:`.DECODINGS`.
 
     Raises BadImage that names ``where`` for any exception in the block but an InputError: on damaged bytes Pillow's
     decoders raise whatever these lead them to, struct.error, IndexError and TypeError among them. The exception stays
@@ -54,13 +95,13 @@ def opened(data, where):
         image = Image.open(io.BytesIO(data))
         plausible = _is_plausible(image, len(data))
         _refuse(image, len(data), where, plausible)
-        yield image
+        yield Picture(image, decoding)
     except InputError:
         raise
     except Exception as error:
         if plausible and isinstance(error, MemoryError):
             raise
-        raise BadImage(where, _reason(error) if len(data) else 'it is empty') from error
+        raise BadImage(where, _reason(error, data) if len(data) else 'it is empty') from error
 
 
 def _is_plausible(image, size):
@@ -73,11 +114,26 @@ def _refuse(image, size, where, plausible):
     if not plausible and any(tile[0] in Image.DECODERS for tile in image.tile):
         # At a microsecond a pixel, and some decoders go on where the bytes end.
         raise BadImage(where, f'{image.format} of {image.width} x {image.height} pixels in {size} bytes')
+    if image.format == 'TIFF' and _has_pages(image):
+        raise BadImage(where, 'a TIFF of several pages: save the one that is meant as a file of its own')
 
 
-def _reason(error):
-    if isinstance(error, UnidentifiedImageError):
-        return 'cannot identify its format'     # Pillow's message tells the place of a buffer in memory
+def _has_pages(image):
+    """Whether a TIFF has another page than its first one; smaller versions of that, which cameras add, are none."""
+    with contextlib.suppress(EOFError):
+        for number in range(1, MOST_THUMBNAILS + 1):
+            image.seek(number)
+            if not int(image.tag_v2.get(NEW_SUBFILE_TYPE, 0)) & 1:
+                return True
+    image.seek(0)
+    return False
+
+
+def _reason(error, data):
+    if isinstance(error, UnidentifiedImageError):       # Pillow's message tells the place of a buffer in memory
+        found = _foreign_format(bytes(data[:1024]))
+        return f'{found}, which is not decoded here: convert it to JPEG or PNG' if found else \
+            'cannot identify its format'
     if isinstance(error, MemoryError):
         return 'not enough memory for it'
     text = str(error).split(' <')[0]
@@ -93,7 +149,27 @@ def picture_bytes(path):
     return read_bytes(path, LARGEST_FILE)
 
 
-def eight_bits(image):
+def _foreign_format(head):
+    """The name of a format that pictures often have and Pillow does not decode, by its first bytes; or None."""
+    if head[4:8] == b'ftyp':
+        return 'AVIF' if head[8:12] in (b'avif', b'avis') else 'HEIC' if head[8:11] in HEIF_BRANDS else None
+    if head.startswith((b'\xff\x0a', b'\0\0\0\x0cJXL ')):
+        return 'JPEG XL'
+    return 'SVG' if b'<svg' in head.lower() else None
+
+
+def _rgb(image):
+    """A PIL image as RGB of 8 bits, over white where it is transparent."""
+    if image.mode[0] in 'IF':
+        image = _eight_bits(image)
+    if image.mode in TRANSPARENT or 'transparency' in image.info:
+        image = image.convert('LA') if image.mode == 'La' else image
+        image = image.convert('RGBA')
+        image = Image.alpha_composite(Image.new('RGBA', image.size, 'white'), image)
+    return image if image.mode == 'RGB' else image.convert('RGB')
+
+
+def _eight_bits(image):
     """An image of 16 bits a pixel, which Pillow would clip to white, or of fractions, as grey of 8 bits.
 
     Fractions are a share of 1, or of 255 where one of them is above 1.

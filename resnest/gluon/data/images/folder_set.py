@@ -2,6 +2,7 @@
 from contextlib import AbstractContextManager
 
 from .class_folders import list_split
+from .rules import rule_of_classes
 
 __all__ = ['FolderSet']
 
@@ -9,12 +10,14 @@ __all__ = ['FolderSet']
 class FolderSet(AbstractContextManager):
     """``records[i]`` is ``(encoded image: bytes, label: int)``, by the rules of :mod:`.class_folders`.
 
-    ``root`` holds one folder per class, or a folder ``split`` that does. Raises InputError for what those rules
-    refuse, and for an image that cannot be read.
+    ``classes`` are the names of the class folders, ``decoding`` is the rule by which the images are read
+    (:mod:`.decoding`). ``root`` holds one folder per class, or a folder ``split`` that does. Raises InputError for
+    what those rules refuse, and for an image that cannot be read.
     """
 
     def __init__(self, root, split):
         self.classes, self._samples = list_split(root, split)
+        self.decoding = rule_of_classes(self.classes)
 
     def __len__(self):
         return len(self._samples)

@@ -106,9 +106,10 @@ class Samples:
 class Source:
     """What is to be prepared: ``splits`` maps ``'train'`` and ``'val'`` to :class:`Samples`, ``classes`` are the
     names in the order of the labels, ``words`` the readable ones (or empty), ``modified`` the time (ns) of the last
-    change of the files."""
+    change of the files, ``decoding`` the rule of :mod:`.rules`."""
     kind: str
     classes: list
     splits: dict
     words: list = field(default_factory=list)
     modified: int = 0
+    decoding: str = 'stored'

@@ -1,6 +1,7 @@
 """From an encoded image to a uint8 array: the evaluation crop, and the training augmentation.
 
-A transform takes ``(image: PIL.Image, rng: numpy Generator)`` and returns a uint8 array ``(size, size, 3)``.
+A transform takes ``(image, rng: numpy Generator)`` and returns a uint8 array ``(size, size, 3)``; the image is a
+:class:`.Picture`, which follows the rule of its data set, or a PIL image, whose EXIF orientation is left alone.
 Normalization is the network's first operator, on the device (:func:`with_normalization`).
 """
 import math
@@ -14,7 +15,7 @@ from resnest.errors import InputError
 
 from .auto_augment import AutoAugment, RandAugment
 from .colour import jitter_and_light
-from .decoding import eight_bits
+from .decoding import Picture
 
 __all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'interpolation_for', 'normalization', 'preprocessing',
            'statistics', 'training_transform', 'with_normalization']
@@ -75,7 +76,7 @@ def training_transform(name, size, interpolation='bilinear', evaluation=None):
 
 
 class Evaluation:
-    """Resize the short edge to ``size / ratio`` and take the central ``size`` × ``size``."""
+    """Resize the short edge to ``size / ratio``, rounded up, and take the central ``size`` × ``size``."""
 
     draws = False       # nothing at random: ``rng`` may be None
 
@@ -90,7 +91,7 @@ class Evaluation:
 
     def __call__(self, image, rng=None):
         width, height = image.size
-        short = max(self.size, int(self.size / self.ratio))
+        short = math.ceil(round(self.size / self.ratio, 6))     # 224 / 0.7 is a little more than 320
         scale = short / min(width, height)
         new_width, new_height = max(short, int(width * scale)), max(short, int(height * scale))
         left, top = (new_width - self.size) // 2, (new_height - self.size) // 2
@@ -124,22 +125,9 @@ class Training:
 
 
 def crop(image, box, size, interpolation):
-    """``box`` of an image, resampled to ``size`` × ``size`` RGB.
-
-    A JPEG whose box is at least twice as large is decoded at a half, a quarter or an eighth of its size.
-    """
-    width, height = image.size
-    least = min(box[2] - box[0], box[3] - box[1])
-    if image.format == 'JPEG' and least >= 2 * size:
-        image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
-        x, y = image.size[0] / width, image.size[1] / height
-        box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-    if image.mode[0] in 'IF':
-        image = eight_bits(image)
-    if image.mode != 'RGB':
-        image = image.convert('RGB')
-    image = image.resize((size, size), interpolation, box)
-    image.info = {}     # a transparent colour would be converted with the pixels, and can be anything
+    """``box`` of a :class:`.Picture` or a PIL image, resampled to ``size`` × ``size`` RGB."""
+    image = (image if isinstance(image, Picture) else Picture(image)).resampled(box, size, interpolation)
+    image.info = {}     # nothing of it is asked for any more, and damaged metadata can be anything
     return image
 
 

@@ -130,7 +130,13 @@ class Journal:
                         for item in entry['skipped']))
 
     def _refuse_others(self, path, found, wanted):
-        for name, theirs, ours in _differences({key: found.get(key) for key in wanted}, wanted):
+        found = {key: found.get(key) for key in wanted}
+        if found['decoding'] is None:       # an earlier version: its rule is of no moment where bytes are the original
+            if (found.get('options') or {}).get('resize'):
+                raise InputError(f'{path}: was begun by an earlier version, whose --resize made other pixels of some '
+                                 f'pictures; delete {self.folder}, or choose another --target-dir')
+            found['decoding'] = wanted['decoding']
+        for name, theirs, ours in _differences(found, wanted):
             raise InputError(f'{path}: was begun with {name} {one_line(theirs, 80)}, now it is {one_line(ours, 80)}; '
                              f'delete {self.folder}, choose another --target-dir, or go on as it was begun')
 

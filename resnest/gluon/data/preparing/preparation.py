@@ -137,7 +137,7 @@ class _Plan:
         if options.resize is None:
             del chosen['quality']
         files = {split: one_line(samples.path.name) for split, samples in source.splits.items()}
-        self.facts = {'seed': seed, 'order': ORDER_VERSION, 'options': chosen, 'source': {
+        self.facts = {'seed': seed, 'order': ORDER_VERSION, 'decoding': source.decoding, 'options': chosen, 'source': {
             'kind': source.kind, 'files': files,
             'images': {split: len(samples) for split, samples in source.splits.items()},
             'bytes': {split: samples.bytes() for split, samples in source.splits.items()},
@@ -196,7 +196,7 @@ class _Plan:
             image = original = samples.read(index)
             try:
                 if options.resize:
-                    image = shrink(original, options.resize, options.quality)
+                    image = shrink(original, options.resize, options.quality, self.source.decoding)
                 elif options.check_images or options.skip_bad:
                     check(original)
             except BadImage as error:

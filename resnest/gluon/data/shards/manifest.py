@@ -7,9 +7,10 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import one_line, read_json
 
+from ..images.rules import DECODINGS, rule_of_classes
 from .format import walk
 
-__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'read_manifest']
+__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'manifest_rule', 'read_manifest']
 
 MANIFEST = 'manifest.json'
 LARGEST_COUNT = 1 << 62
@@ -19,7 +20,7 @@ NAMES = (r'{}-.*', r'{}', r'{}_.*', r'(.*[^A-Za-z])?{}')
 
 
 def find_shards(source, split, partial):
-    """The shards of a source, in order, and the class names that its manifest tells (or None).
+    """The shards of a source, in order, the class names that its manifest tells (or None), and the rule of decoding.
 
     A shard is ``(path, number of records)``, the number that the manifest tells (or None). With ``partial``, those that
     the manifest lists need not be there. Raises InputError.
@@ -45,7 +46,7 @@ def find_shards(source, split, partial):
                          f'prepare_digits.py')
     if not partial:
         _check_complete(files)
-    return [(file, None) for file in files], None
+    return [(file, None) for file in files], None, 'stored'
 
 
 def has_shards(folder, split):
@@ -95,8 +96,14 @@ def _described(files):
     for path in files:
         if path in entries:
             _check_size(path, entries[path])
+    rules = {folder: manifest_rule(manifest) if manifest else 'stored' for folder, manifest in manifests.items()}
+    if len(set(rules.values())) > 1:
+        one, other = (next(folder for folder in rules if rules[folder] == rule) for rule in DECODINGS)
+        raise InputError(f'{one_line(one)}: its images are turned upright by EXIF, those of {one_line(other)} are not '
+                         f'(decoding in {MANIFEST}); prepare them alike')
+    first = files[0].parent
     return ([(path, entries[path]['records'] if path in entries else None) for path in files],
-            manifests[files[0].parent].get('classes'))
+            manifests[first].get('classes'), rules[first])
 
 
 def _listed(folder, manifest, split, partial):
@@ -113,7 +120,7 @@ def _listed(folder, manifest, split, partial):
             found.append((path, shard['records']))
         elif not partial or os.path.lexists(path):
             raise InputError(f'{one_line(path)}: missing, but {MANIFEST} lists it; copy it, or prepare the data again')
-    return found, manifest['classes']
+    return found, manifest['classes'], manifest_rule(manifest)
 
 
 def _check_size(path, shard):
@@ -141,7 +148,7 @@ def read_manifest(folder):
 
     ``classes`` is a list of names; ``splits`` has, for each split, the number of ``records`` and its ``shards``: each
     the name of a ``file`` in this folder, its number of ``records`` and ``bytes``, and its ``sha256``. ``skipped``,
-    which need not be there, lists what was left out of which ``shard``.
+    which need not be there, lists what was left out of which ``shard``, and ``decoding`` is :func:`manifest_rule`'s.
     """
     path = folder / MANIFEST
     if not os.path.lexists(path):
@@ -156,6 +163,21 @@ def read_manifest(folder):
     if wrong:
         raise InputError(f'{one_line(path)}: not a manifest ({one_line(wrong)}); prepare the data again')
     return manifest
+
+
+def manifest_rule(manifest):
+    """The rule by which the images that a manifest lists are decoded, one of :data:`.DECODINGS`.
+
+    Manifests and journals that were written before there were rules do not tell it: people's own pictures are turned
+    upright where their bytes are the original ones. Re-encoding used to drop the EXIF with its orientation.
+    """
+    told = manifest.get('decoding')
+    if told is not None:
+        return told
+    source, options = (found if isinstance(found, dict) else {}
+                       for found in (manifest.get('source'), manifest.get('options')))
+    original = source.get('kind') == 'image folder' and options.get('resize') is None
+    return rule_of_classes(manifest.get('classes', ())) if original else 'stored'
 
 
 def _wrong(manifest):
@@ -177,6 +199,8 @@ def _wrong(manifest):
         return 'classes must be a list of names'
     if not all(item['shard'] in names for item in manifest.get('skipped', ())):
         return 'skipped tells of a shard that is not there'
+    if manifest.get('decoding') not in (None, *DECODINGS):
+        return f'decoding must be {" or ".join(DECODINGS)}'
     return None
 
 

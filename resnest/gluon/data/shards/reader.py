@@ -38,14 +38,15 @@ class RecordSet(AbstractContextManager):
         ``(i, n)`` takes every n-th shard that is there from the i-th on: the share of one of n ranks of a
         machine, which may hold only some of the shards.
 
-    ``classes`` are the class names of the manifest, None without one. Raises InputError for what is missing,
-    empty, truncated or damaged; the message names the file and the record. Opening a set reads its indices and the
+    ``classes`` are the class names of the manifest, None without one; ``decoding`` is the rule by which the images are
+    read (:mod:`..images.decoding`), that of the manifest, ``'stored'`` without one. Raises InputError for what is
+    missing, empty, truncated or damaged; the message names the file and the record. Opening a set reads its indices and the
     heads of the last records; a record that does not end where the index has the next one start is refused when it is
     read.
     """
 
     def __init__(self, source, split, part=None):
-        found, self.classes = find_shards(source, split, partial=part is not None)
+        found, self.classes, self.decoding = find_shards(source, split, partial=part is not None)
         if part and not found[part[0]::part[1]]:
             raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} ranks; prepare the data '
                              f'with more (--num-shards), or use --sharding global')
