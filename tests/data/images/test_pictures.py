@@ -71,7 +71,7 @@ def test_a_crop_of_a_turned_picture_is_that_of_the_picture_turned_as_a_whole(siz
         turned_whole = Image.fromarray(np.ascontiguousarray(UPRIGHT[orientation](whole(Picture(image)))))
     for side in (300, 33):
         with opened(buffer.getvalue(), 'a', 'upright') as picture:
-            found, wanted = Evaluation(side, 1.0, 'bicubic')(picture), Evaluation(side, 1.0, 'bicubic')(turned_whole)
+            found, wanted = Evaluation(side, 1.0)(picture), Evaluation(side, 1.0)(turned_whole)
             assert picture.size == turned_whole.size
         if picture.image.size == size:
             assert np.abs(found.astype(int) - wanted).max() <= 1

@@ -40,9 +40,9 @@ class RecordSet(AbstractContextManager):
 
     ``classes`` are the class names of the manifest, None without one; ``decoding`` is the rule by which the images are
     read (:mod:`..images.decoding`), that of the manifest, ``'stored'`` without one. Raises InputError for what is
-    missing, empty, truncated or damaged; the message names the file and the record. Opening a set reads its indices and the
-    heads of the last records; a record that does not end where the index has the next one start is refused when it is
-    read.
+    missing, empty, truncated or damaged; the message names the file and the record. Opening a set reads its indices and
+    the heads of the last records; a record that does not end where the index has the next one start is refused when it
+    is read.
     """
 
     def __init__(self, source, split, part=None):
