@@ -7,13 +7,14 @@ def main(arguments=None):
     parser.add_argument('source', metavar='SRC', type=path_text,
                         help='.pth, .safetensors or .params file, told apart by its content')
     parser.add_argument('target', metavar='DST', type=path_text, help='file to write')
-    parser.add_argument('--model', type=plain_text, required=True,
-                        help="the network, by our name or timm's (resnest50, resnest50d)")
+    parser.add_argument('--model', type=plain_text,
+                        help="the network, by our name or timm's (resnest50, resnest50d); described weights tell it "
+                        'themselves')
     parser.add_argument('--to', choices=('params', 'safetensors'),
                         help="format to write: Gluon's, or safetensors with timm's names; by DST's ending unless given")
     options = parser.parse_args(arguments)
 
-    from resnest.gluon.models.weights.conversion import convert
+    from resnest.gluon.models.weights.conversion import convert, described
 
     count, classes = convert(options.source, options.target, options.model, options.to)
-    print(f'{options.target}: {options.model}, {count} arrays, {classes} classes')
+    print(f'{options.target}: {described(options.target).model}, {count} arrays, {classes} classes')

@@ -11,6 +11,7 @@ from resnest.reading import did_you_mean, one_line
 from .features import Features
 from .resnet import ResNet
 from .variants import VARIANTS, find_variant, option_names, override
+from .weights.choosing import choose
 from .weights.store import ROOT, load_pretrained, purge
 
 __all__ = ['get_model', 'list_models', 'purge', *VARIANTS]
@@ -34,11 +35,13 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
     Parameters
     ----------
     name : str
-        One of :func:`list_models`.
+        One of :func:`list_models`, or the path of a ``.params`` file that is described (``'runs/x/best.params'``).
     pretrained : bool or str
         True loads the published ImageNet weights, a path those of a ``.params`` file. Otherwise the network comes
         without values: call ``initialize`` or ``load_parameters``. With ``pretrained=True`` and another number of
-        ``classes`` than 1000 the classifier is new, whereas a file must fit.
+        ``classes`` than 1000 the classifier is new, whereas a file must fit. Weights that are described (by the
+        ``best.json`` beside them) say themselves what differs from the row, and for how many classes they are; their
+        :class:`.Description` is then ``net.description``.
     root : str or Path
         The folder of the published weights, which are downloaded where they are missing. The default gives way to
         the environment variables ``RESNEST_HOME`` and ``MXNET_HOME`` (``$MXNET_HOME/models``).
@@ -55,8 +58,10 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
         network (``sha1``, ``top1``, …) is None in ``net.spec`` where it is not true of the one that was made.
 
     Raises InputError for an unknown name of a network or a parameter (with the nearest one), for a value of another
-    type or out of range, for a file that is not there, and for weights that do not fit.
+    type or out of range, for a file that is not there, and for weights that do not fit, or say so themselves.
     """
+    chosen = choose(name, pretrained, kwargs)
+    name, pretrained, kwargs = chosen.model, chosen.pretrained, dict(chosen.values)
     own = option_names()
     spec = override(find_variant(name), {key: kwargs.pop(key) for key in own if key in kwargs})
     unknown = next((key for key in kwargs if key not in NETWORK), None)
@@ -73,6 +78,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, features_only=False, 
         net = Features(net, out_indices)
     if pretrained:
         load_pretrained(net, spec, pretrained, root, ctx)
+        net.description = chosen.description
     return net
 
 

@@ -169,7 +169,7 @@ def test_files_there_and_back(small, tmp_path, kind):
         np.testing.assert_array_equal(found[name].asnumpy(), array.asnumpy())
     convert(small / f'a.{kind}', tmp_path / 'b', 'resnest14d.gluon_in1k', to='safetensors')
     assert (tmp_path / 'b').read_bytes() == (small / 'a.safetensors').read_bytes()
-    assert {path.name for path in tmp_path.iterdir()} == {'b.params', 'b'}
+    assert {path.name for path in tmp_path.iterdir()} == {'b.params', 'b.json', 'b'}
 
 
 @pytest.mark.parametrize('change, wanted', [

@@ -1,8 +1,10 @@
 """ONNX: a network written as a file that onnxruntime is known to run with the same logits, and such a file run.
 
 The file takes what the network takes: ``data``, float32 RGB ``(N, 3, H, W)``, divided by 255, less the network's mean
-and divided by its standard deviation (both are in the file's metadata). It gives ``logits`` ``(N, classes)``.
+and divided by its standard deviation (both are in the file's metadata, and so are the names of the classes). It gives
+``logits`` ``(N, classes)``.
 """
+import json
 import re
 
 import mxnet as mx
@@ -11,6 +13,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replacing
 from resnest.gluon.data import preprocessing, statistics
+from resnest.gluon.models.weights.description import METADATA, describe, from_text, to_text
 from resnest.gluon.mxnet_private import onnx_graph_maker
 from resnest.reading import one_line
 from resnest.runtime import import_extra, set_threads
@@ -75,10 +78,20 @@ def _convert(net, path, size, onnx):
                                    producer_name='resnest')
     _, ratio, interpolation = preprocessing(net.spec, size)
     mean, std = statistics(net)
-    onnx.helper.set_model_props(model, {
-        'model': net.spec.name, 'image_size': str(size), 'interpolation': interpolation,
-        'crop_ratio': str(ratio), 'mean': str(mean), 'std': str(std), 'layout': 'RGB, NCHW'})
+    told = {'model': net.spec.name, 'image_size': str(size), 'interpolation': interpolation,
+            'crop_ratio': str(ratio), 'mean': str(mean), 'std': str(std), 'layout': 'RGB, NCHW'}
+    if description := describe_at(net, size):
+        told.update({name: json.dumps(value, ensure_ascii=False) for name, value in
+                     (('names', description.names), ('words', description.words)) if value})
+        told[METADATA] = to_text(description)
+    onnx.helper.set_model_props(model, told)
     return model
+
+
+def describe_at(net, size):
+    """What the weights of ``net`` are of, for images of ``size`` px."""
+    _, _, interpolation = preprocessing(net.spec, size)
+    return describe(net, crop_size=size, interpolation=interpolation)
 
 
 def _tidy(graph, classes, onnx):
@@ -121,6 +134,13 @@ class OnnxNet:
     def metadata(self):
         """What export_onnx wrote beside the weights: a dict of strings."""
         return self._session.get_modelmeta().custom_metadata_map
+
+    @property
+    def description(self):
+        """The same as a :class:`resnest.gluon.models.weights.description.Description`; None for files of earlier
+        versions. Raises InputError for a damaged one."""
+        text = self.metadata.get(METADATA)
+        return text and from_text(text, f'{self.path} (metadata)')
 
     @property
     def statistics(self):

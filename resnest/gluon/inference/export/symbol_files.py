@@ -7,6 +7,7 @@ from resnest.gluon.data import normalization, statistics
 
 from ..optimized.network import load
 from ..optimized.optimization import optimize
+from .onnx_files import describe_at
 
 __all__ = ['export_symbol']
 
@@ -35,6 +36,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
     example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))
     made = optimize(net, example, precision, batches, calibration_mode, native)
+    made.description = describe_at(net, size)
 
     def check(new):
         if not np.array_equal(load(new)(example).asnumpy(), made(example).asnumpy()):

@@ -13,6 +13,7 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replace_file, require_replaceable, save_arrays
+from resnest.gluon.models.weights.description import from_mapping
 from resnest.gluon.models.weights.params_file import BFLOAT16, LARGEST, read_arrays
 from resnest.gluon.nn import native
 from resnest.reading import one_line, open_plain, parse_json, read_json, read_text
@@ -135,7 +136,7 @@ def _read_about(path):
     if dtype not in ('float32', 'uint8') or len(shape) != 4 \
             or any(type(side) is not int or side < 1 for side in shape) or math.prod(shape) > MOST_VALUES:
         raise InputError(f'{path}: damaged: no network takes {one_line(shape)} of {one_line(dtype)}; export it again')
-    return about
+    return {**about, 'description': from_mapping(about.get('description'), path)}
 
 
 def _digest(path):

@@ -4,6 +4,7 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
+from resnest.gluon.models.weights.description import to_mapping
 
 from ..passes.graph import INPUT
 from .exported import last_line, read, write
@@ -22,13 +23,16 @@ class OptimizedNet:
         Of the example; another batch size, height and width will do.
     ``native``
         Whether it needs the native operators.
+    ``description``
+        What the weights are of, a :class:`resnest.gluon.models.weights.description.Description`, or None.
     """
 
-    def __init__(self, symbol, args, aux, precision, shape, dtype, native=False, report=None):
+    def __init__(self, symbol, args, aux, precision, shape, dtype, native=False, report=None, description=None):
         self.symbol, self.args, self.aux = symbol, args, aux
         self.precision = precision
         self.shape, self.dtype = tuple(shape), np.dtype(dtype).name
         self.native = native
+        self.description = description
         self.report = dict(report or {})
         self._block = _block(symbol, {**args, **aux}, self.dtype)
 
@@ -75,6 +79,8 @@ class OptimizedNet:
         """
         about = {'precision': self.precision, 'native_operators': self.native, 'input': INPUT, 'dtype': self.dtype,
                  'example_shape': self.shape, 'report': self.report}
+        if self.description:
+            about['description'] = to_mapping(self.description)
         write(prefix, self.symbol, self.args, self.aux, about, check)
 
 
@@ -86,7 +92,7 @@ def load(prefix):
     """
     symbol, args, aux, about = read(prefix)
     return OptimizedNet(symbol, args, aux, about['precision'], about['example_shape'], about['dtype'],
-                        about['native_operators'], about['report'])
+                        about['native_operators'], about['report'], about.get('description'))
 
 
 def _block(symbol, values, dtype):

@@ -3,6 +3,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.gluon.models.weights.description import describe
 from resnest.gluon.nn import native as native_operators
 
 from ..int8.quantization import quantize
@@ -70,7 +71,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         symbol = symbol.get_backend_symbol(BACKEND)
     native = bool(native_operators.needed(symbol.tojson()))
     report['native_operators'] = native
-    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, native, report)
+    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, native, report, describe(net))
     made.report['largest_difference'] = _difference(made(example).asnumpy(), wanted)
     if batches:
         made.report.update(_agreement(net, made, batches))

@@ -5,6 +5,7 @@ Gluon's ``gamma`` and ``beta``, ``conv2.bn0`` is ``conv2.bn``, and ``num_batches
 layouts are the same: the channels of a split-attention convolution are radix-major, those of its second dense
 layer cardinal-major.
 """
+import dataclasses
 import os
 from pathlib import Path
 
@@ -17,12 +18,21 @@ from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line, open_plain
 
 from ..zoo import get_model
+from .description import (
+    METADATA,
+    Description,
+    from_text,
+    read_description,
+    require_free,
+    to_text,
+    write_description,
+)
 from .parameters import read_parameters
 from .params_file import MAGIC
-from .tensor_files import read_tensors, safetensors_bytes
+from .tensor_files import read_metadata, read_tensors, safetensors_bytes
 from .torch_files import without_bfloat16
 
-__all__ = ['TIMM', 'convert', 'to_gluon', 'to_pytorch']
+__all__ = ['TIMM', 'convert', 'described', 'to_gluon', 'to_pytorch']
 
 # timm's name → ours
 TIMM = {'resnest14d': 'resnest14', 'resnest26d': 'resnest26', 'resnest50d': 'resnest50', 'resnest101e': 'resnest101',
@@ -32,8 +42,10 @@ FORMATS = ('params', 'safetensors')
 GLUON_MAGIC = MAGIC.to_bytes(8, 'little')
 
 
-def convert(source, target, model, to=None):
+def convert(source, target, model=None, to=None):
     """Convert a file of weights; returns ``(number of arrays, classes)``.
+
+    The target is described, by what the source tells of itself, or by the model's row.
 
     Parameters
     ----------
@@ -42,37 +54,61 @@ def convert(source, target, model, to=None):
     target : str or Path
         File to write; complete or not there at all.
     model : str
-        The network, by our name or timm's.
+        The network, by our name or timm's; what the source tells unless given.
     to : {'params', 'safetensors'}
         Format of the target: Gluon's, or safetensors with timm's names; by its ending unless given.
 
-    Raises InputError for a file that cannot be read, is not of this network, or has names left over; the
-    number of classes and of image channels may be any.
+    Raises InputError for a file that cannot be read, is not of this network, or has names left over, and where neither
+    ``model`` nor the source tells the network; the number of classes and of image channels may be any.
     """
     source, target = Path(os.path.expanduser(source)), Path(os.path.expanduser(target))
     to = to or target.suffix[1:]
     if to not in FORMATS:
         raise InputError(f'{one_line(target)}: the ending tells no format; use .params or .safetensors, or --to')
-    arrays = to_gluon(_read(source), model, source)
+    description, model = described(source), model and _our_name(model)
+    if description is None and model is None:
+        raise InputError(f'{one_line(source)}: does not tell which network it is of; give --model')
+    if description and model not in (None, description.model):
+        raise InputError(f'{one_line(source)}: weights of {description.model}, not of {one_line(model)}; leave out '
+                         '--model')
+    options = description.options if description else {}
+    arrays = to_gluon(_read(source), description.model if description else model, source, **options)
+    classes = arrays['fc.bias'].shape[0]
+    description = description or Description(model, classes)
     if to == 'params':
+        require_free(target)
         save_arrays(target, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
+        write_description(target, description)
     else:
-        replace_file(target, safetensors_bytes(to_pytorch(arrays)))
-    return len(arrays), arrays['fc.bias'].shape[0]
+        text = to_text(dataclasses.replace(description, sha256=None))
+        replace_file(target, safetensors_bytes(to_pytorch(arrays), **{METADATA: text}))
+    return len(arrays), classes
 
 
-def to_gluon(arrays, model, source='the weights'):
+def _our_name(model):
+    return TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
+
+
+def described(path):
+    """The description of a file in any of the three formats, None where it is bare."""
+    text = read_metadata(path).get(METADATA) if os.path.lexists(path) else None
+    return from_text(text, path) if text else read_description(path)
+
+
+def to_gluon(arrays, model, source='the weights', **options):
     """PyTorch's names, or Gluon's, to Gluon's: ``{name: float32 array}`` in the order of the network ``model``.
+
+    ``options`` are fields in which the network differs from the model's row.
 
     Raises InputError, which begins with ``source``, with a list of the names that are missing or left over and of
     the shapes that differ.
     """
-    model = TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
+    model = _our_name(model)
     weight, bias = arrays.get('conv1.0.weight'), arrays.get('fc.bias')
     if weight is None or weight.ndim != 4 or bias is None or bias.ndim != 1 or not len(bias) or not weight.shape[1]:
         raise InputError(f'{one_line(source)}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '
                          f'{_listed(list(arrays))}')
-    net = get_model(model, classes=len(bias), in_channels=weight.shape[1])
+    net = get_model(model, classes=len(bias), in_channels=weight.shape[1], **options)
     wanted = {name: param.shape for name, param in structural_parameters(net).items()}
     theirs = wanted if 'bn1.gamma' in arrays else {pytorch_name(name): shape for name, shape in wanted.items()}
     ignored = {f'{name.rpartition(".")[0]}.num_batches_tracked' for name in theirs if name.endswith('.running_mean')}

@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Optional
 
+from mxnet.gluon import nn
+
 from resnest.errors import InputError
 from resnest.files import replace_file
 from resnest.reading import CONTROL, file_digest, one_line, parse_json, read_text
 
 from ..variants import VARIANTS, VariantSpec, find_variant, option_names, override
 
-__all__ = ['Description', 'changed_options', 'description_file', 'from_mapping', 'from_text', 'read_description',
-           'to_mapping', 'write_description']
+__all__ = ['METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text', 'read_description',
+           'require_free', 'to_mapping', 'to_text', 'write_description']
 
 FORMAT = 'resnest-weights-1'
 FAMILY = 'resnest-weights-'     # how the format of any version begins
@@ -27,6 +29,7 @@ LARGEST = 16 << 20              # bytes; 21,841 classes with names and words com
 MOST_CLASSES = 10 ** 6
 LONGEST = 1000                  # characters of a name
 DECODINGS = ('upright', 'stored')
+METADATA = 'resnest'            # what the description is called among the texts of a safetensors or ONNX file
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,34 @@ def changed_options(spec):
     return json.loads(json.dumps({name: getattr(spec, name) for name in changed}))
 
 
+def describe(net, **values):
+    """The description of a network in memory, also of one behind a normalization; None where no row says what it is.
+
+    It is that of the weights that were loaded, with what ``net.spec``, and fields of it given as ``values``, differ in.
+    """
+    if isinstance(net, nn.HybridSequential):
+        net = next((each for each in net if hasattr(each, 'spec')), None)
+    spec, classifier, described = (getattr(net, name, None) for name in ('spec', 'fc', 'description'))
+    options = changed_options(override(spec, values)) if spec and classifier else None
+    if options is None:
+        return None
+    classes = classifier.weight.shape[0]
+    if described is None or described.classes != classes:
+        described = Description(spec.name, classes)
+    return dataclasses.replace(described, options=options, sha256=None)
+
+
 def to_mapping(description):
     """The values of JSON that :func:`from_mapping` takes; what is not known is left out."""
     known = {name: value for name, value in dataclasses.asdict(description).items() if value not in (None, {})}
     order = ('task', 'model', 'options', 'classes', 'names', 'words')
     return {'format': FORMAT, **{name: known[name] for name in order if name in known},
             **{name: value for name, value in known.items() if name not in order}}
+
+
+def to_text(description, **layout):
+    """The JSON that :func:`from_text` reads."""
+    return json.dumps(to_mapping(description), ensure_ascii=False, **layout)
 
 
 def from_mapping(value, where):
@@ -143,18 +168,14 @@ def from_text(text, where):
     return from_mapping(parse_json(text, where), where)
 
 
-def description_file(path):
-    """The file that describes the weights ``path``: ``best.json`` for ``best.params``."""
-    return Path(os.path.expanduser(path)).with_suffix('.json')
-
-
 def read_description(path):
     """The description of a ``.params`` file, from the file beside it; None where they are bare.
 
     Raises InputError, in one line that says what to do, for a description that is damaged, and for one that belongs to
     other weights: a run was killed between writing the two, or one of them was copied alone.
     """
-    path, beside = Path(os.path.expanduser(path)), description_file(path)
+    path = Path(os.path.expanduser(path))
+    beside = path.with_suffix('.json')
     if path == beside or not os.path.lexists(beside) or not os.path.lexists(path):
         return None
     remedy = (f'copy {path.name} and {beside.name} together again, or remove {beside.name} and say by options what the '
@@ -172,7 +193,20 @@ def read_description(path):
 def write_description(path, description):
     """Describe the file of weights ``path``, which is there, in the file beside it; replaces what describes another."""
     described = dataclasses.replace(description, sha256=file_digest(path))
-    replace_file(description_file(path), json.dumps(to_mapping(described), indent=1, ensure_ascii=False) + '\n')
+    replace_file(Path(path).with_suffix('.json'), to_text(described, indent=1) + '\n')
+
+
+def require_free(path):
+    """Raise InputError where what lies in the description's place beside ``path`` is somebody's own."""
+    beside = Path(path).with_suffix('.json')
+    if os.path.lexists(beside):
+        try:
+            known = from_text(read_text(beside, LARGEST), beside)
+        except InputError:
+            known = None
+        if known is None:
+            raise InputError(f'{one_line(beside)}: would be replaced by the description of {one_line(path)}, and it is '
+                             'none; move it away, or give the weights another name')
 
 
 def _check_names(what, names, count):

@@ -16,7 +16,7 @@ from resnest.reading import one_line, open_plain, parse_json
 from .params_file import BFLOAT16, LARGEST, MOST_SIDES
 from .torch_files import LEGACY, ZIP, read_legacy, read_zip, without_bfloat16
 
-__all__ = ['read_tensors', 'safetensors_bytes']
+__all__ = ['read_metadata', 'read_tensors', 'safetensors_bytes']
 
 SAFETENSORS = {'F64': '<f8', 'F32': '<f4', 'F16': '<f2', 'BF16': BFLOAT16, 'I64': '<i8', 'I32': '<i4', 'I16': '<i2',
                'I8': 'i1', 'U8': 'u1', 'BOOL': '?'}
@@ -53,10 +53,24 @@ def read_tensors(path):
     raise InputError(f'{one_line(path)}: neither a PyTorch file nor a safetensors file')
 
 
-def safetensors_bytes(arrays):
-    """The ``.safetensors`` file of float32 and int64 arrays."""
+def read_metadata(path):
+    """What a ``.safetensors`` file tells beside its tensors, a dict of texts; empty for a file that is no such file."""
+    with open_plain(path) as opened:
+        size, head = os.fstat(opened.fileno()).st_size, opened.read(9) or b''
+        if head[8:] != b'{':
+            return {}
+        opened.seek(0)
+        try:
+            found = _read_header(opened, size)[0].get('__metadata__')
+        except InputError as error:
+            raise InputError(f'{one_line(path)}: {error}') from None
+    return {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
+
+
+def safetensors_bytes(arrays, **metadata):
+    """The ``.safetensors`` file of float32 and int64 arrays, with texts beside them."""
     codes = {np.dtype('<f4'): 'F32', np.dtype('<i8'): 'I64'}
-    header, offset = {'__metadata__': {'format': 'pt'}}, 0
+    header, offset = {'__metadata__': {'format': 'pt', **metadata}}, 0
     for name, array in arrays.items():
         header[name] = {'dtype': codes[array.dtype], 'shape': array.shape,
                         'data_offsets': (offset, offset + array.nbytes)}
@@ -66,14 +80,19 @@ def safetensors_bytes(arrays):
     return b''.join([struct.pack('<Q', len(text)), text, *(array.tobytes() for array in arrays.values())])
 
 
-def _read_safetensors(opened, size):
+def _read_header(opened, size):
+    """``(header, its length in bytes)``."""
     length, = struct.unpack('<Q', opened.read(8))
     if not length <= min(LONGEST_HEADER, size - 8):
         raise InputError(f'truncated or damaged: a header of {length} bytes, the file has {size}')
     try:
-        header = parse_json(opened.read(length).decode(), 'truncated or damaged: the header')
+        return parse_json(opened.read(length).decode(), 'truncated or damaged: the header'), length
     except UnicodeDecodeError:
         raise InputError('damaged: the header is not UTF-8') from None
+
+
+def _read_safetensors(opened, size):
+    header, length = _read_header(opened, size)
     header.pop('__metadata__', None)
     for name, entry in header.items():
         if not _fits(entry):
