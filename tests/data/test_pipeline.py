@@ -23,7 +23,8 @@ from resnest.gluon.data import (
     with_normalization,
     write_shards,
 )
-from resnest.gluon.data.images.transforms import crop, random_crop_box
+from resnest.gluon.data.images.augmentation import random_crop_box
+from resnest.gluon.data.images.transforms import crop
 from resnest.gluon.models import VARIANTS, override
 
 from ..conftest import encoded

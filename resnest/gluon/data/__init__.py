@@ -1,4 +1,5 @@
 """Images in, batches out: RecordIO shards, transforms, sample order, loader."""
+from .images.augmentation import training_transform
 from .images.decoding import picture_bytes
 from .images.folder_set import FolderSet
 from .images.pictures import find_pictures, read_picture
@@ -8,7 +9,6 @@ from .images.transforms import (
     normalization,
     preprocessing,
     statistics,
-    training_transform,
     with_normalization,
 )
 from .loader import Loader

@@ -1,14 +1,11 @@
-"""AutoAugment's ImageNet policy (Cubuk et al., 2019, https://arxiv.org/abs/1805.09501, tables 6 and 9)
-and RandAugment (Cubuk et al., 2019, https://arxiv.org/abs/1909.13719, section 3), on Pillow images.
+"""AutoAugment's ImageNet policy (Cubuk et al., 2019, https://arxiv.org/abs/1805.09501, tables 6 and 9), on Pillow images.
 
 An operation takes ``(image, level)`` with the level as a share of its range in the paper, 0 to 1, and returns
 an image of the same size. The positions that a geometric one uncovers become grey.
 """
 from PIL import Image, ImageEnhance, ImageOps
 
-from resnest.errors import InputError
-
-__all__ = ['AutoAugment', 'OPERATIONS', 'RandAugment', 'POLICY', 'TRANSFORMS']
+__all__ = ['AutoAugment', 'GREY', 'OPERATIONS', 'POLICY', 'apply']
 
 GREY = (128, 128, 128)
 
@@ -28,7 +25,6 @@ def _enhance(kind):
 
 # name → (operation, whether the level gets a random sign)
 OPERATIONS = {
-    'Identity': (lambda image, level: image, False),
     'ShearX': (_affine(lambda level, w, h: (1, 0.3 * level, 0, 0, 1, 0)), True),
     'ShearY': (_affine(lambda level, w, h: (1, 0, 0, 0.3 * level, 1, 0)), True),
     'TranslateX': (_affine(lambda level, w, h: (1, 0, 150 / 331 * w * level, 0, 1, 0)), True),
@@ -62,10 +58,6 @@ POLICY = (
     (('Equalize', 0.8, 8), ('Equalize', 0.6, 3)),
 )
 
-# RandAugment's list, in the order of its section 3. There is no Invert among them.
-TRANSFORMS = ('Identity', 'AutoContrast', 'Equalize', 'Rotate', 'Solarize', 'Color', 'Posterize', 'Contrast',
-              'Brightness', 'Sharpness', 'ShearX', 'ShearY', 'TranslateX', 'TranslateY')
-
 
 def apply(image, name, level, rng):
     """One operation; geometric ones go either way with equal chance."""
@@ -80,37 +72,4 @@ class AutoAugment:
         for name, probability, magnitude in POLICY[rng.integers(len(POLICY))]:
             if rng.random() < probability:
                 image = apply(image, name, magnitude / 9, rng)
-        return image
-
-
-class RandAugment:
-    """``count`` operations, each any of the 14 with equal chance, at one magnitude: ``(image, rng) → image``.
-
-    The list is that of the Python code in the paper (:data:`TRANSFORMS`), not that of the authors' repository, which
-    has Invert, Cutout and SolarizeAdd in the place of Identity. ``magnitude`` M is on the paper's scale of 0 to 10, and
-    10 is the end of the range in AutoAugment's table 6:
-
-    - Rotate by 3 M degrees, ShearX and ShearY by 0.03 M, TranslateX and TranslateY by 15 M / 331 of the side, either
-      way with equal chance;
-    - Color, Contrast, Brightness and Sharpness by the factor 0.1 + 0.18 M, which is 1 (no change) at 5;
-    - Posterize to 8 - 0.4 M bits;
-    - Solarize inverts values from 25.6 M on, as table 6 and the authors' code have it: fewer, the larger M is. The
-      other way round, one image in eight would be as good as inverted at magnitude 9;
-    - AutoContrast, Equalize and Identity have no magnitude.
-
-    The defaults are the paper's for ResNet-50 (section 4.4). Raises InputError for a count below 1 and a magnitude
-    outside of its scale.
-    """
-
-    def __init__(self, count=2, magnitude=9):
-        if count < 1 or not 0 <= magnitude <= 10:
-            raise InputError(f'RandAugment takes 1 operation or more at a magnitude of 0 to 10, got {count} at '
-                             f'{magnitude}')
-        self.count = count
-        self.level = magnitude / 10
-
-    def __call__(self, image, rng):
-        for index in rng.integers(len(TRANSFORMS), size=self.count):
-            name = TRANSFORMS[index]
-            image = apply(image, name, 1 - self.level if name == 'Solarize' else self.level, rng)
         return image

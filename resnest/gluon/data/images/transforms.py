@@ -1,4 +1,4 @@
-"""From an encoded image to a uint8 array: the evaluation crop, and the training augmentation.
+"""From an encoded image to a uint8 array: the evaluation crop. The training images' is :mod:`.augmentation`'s.
 
 A transform takes ``(image, rng: numpy Generator)`` and returns a uint8 array ``(size, size, 3)``; the image is a
 :class:`.Picture`, which follows the rule of its data set, or a PIL image, whose EXIF orientation is left alone.
@@ -13,18 +13,14 @@ from PIL import Image
 
 from resnest.errors import InputError
 
-from .auto_augment import AutoAugment, RandAugment
-from .colour import jitter_and_light
 from .decoding import Picture
 
-__all__ = ['AUGMENTATIONS', 'Evaluation', 'Training', 'interpolation_for', 'normalization', 'preprocessing',
-           'statistics', 'training_transform', 'with_normalization']
+__all__ = ['Evaluation', 'interpolation_for', 'normalization', 'preprocessing', 'statistics', 'with_normalization']
 
 # Of the ImageNet training set, on a scale of 0 to 1 (RGB): for networks that name no others.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
-AUGMENTATIONS = ('standard', 'autoaugment', 'randaugment', 'none')
 
 
 def with_normalization(net, dtype='float32'):
@@ -67,14 +63,6 @@ def preprocessing(spec, size=None, ratio=None):
     return size, spec.crop_ratio if ratio is None else ratio, interpolation
 
 
-def training_transform(name, size, interpolation='bilinear', evaluation=None):
-    """The transform of an augmentation of :data:`AUGMENTATIONS`; ``'none'`` is the ``evaluation`` crop."""
-    if name == 'none':
-        return evaluation
-    policy = {'standard': None, 'autoaugment': AutoAugment(), 'randaugment': RandAugment()}[name]
-    return Training(size, interpolation, policy)
-
-
 class Evaluation:
     """Resize the short edge to ``size / ratio``, rounded up, and take the central ``size`` × ``size``."""
 
@@ -101,45 +89,8 @@ class Evaluation:
         return np.asarray(crop(image, box, self.size, self.filter))
 
 
-class Training:
-    """Random resized crop, mirror, policy, colour jitter 0.4 and PCA lighting 0.1 (sections 4.1 and 5.1).
-
-    The crop has 8 to 100 % of the area and an aspect of 3/4 to 4/3 (Szegedy et al., 2015). The policy works on
-    the crop, as Cubuk et al. do it.
-    """
-
-    def __init__(self, size, interpolation='bilinear', policy=None):
-        if size < 1:
-            raise InputError(f'the image size must be at least 1 px, got {size}')
-        self.size = size
-        self.filter = FILTERS[interpolation]
-        self.policy = policy
-
-    def __call__(self, image, rng):
-        image = crop(image, random_crop_box(*image.size, rng), self.size, self.filter)
-        if rng.random() < 0.5:
-            image = image.transpose(Image.FLIP_LEFT_RIGHT)
-        if self.policy:
-            image = self.policy(image, rng)
-        return np.asarray(jitter_and_light(image, rng))
-
-
 def crop(image, box, size, interpolation):
     """``box`` of a :class:`.Picture` or a PIL image, resampled to ``size`` × ``size`` RGB."""
     image = (image if isinstance(image, Picture) else Picture(image)).resampled(box, size, interpolation)
     image.info = {}     # nothing of it is asked for any more, and damaged metadata can be anything
     return image
-
-
-def random_crop_box(width, height, rng, scale=(0.08, 1.0), aspect=(3 / 4, 4 / 3)):
-    """``(left, top, right, bottom)`` of a random crop; the central square where ten draws do not fit."""
-    for _ in range(10):
-        area = width * height * rng.uniform(*scale)
-        ratio = math.exp(rng.uniform(math.log(aspect[0]), math.log(aspect[1])))
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(rng.integers(width - w + 1)), int(rng.integers(height - h + 1))
-            return left, top, left + w, top + h
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
