@@ -9,13 +9,15 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['AUGMENTATION', 'MIXUP', 'ORDER', 'PREPARING', 'SCENES', 'STEP', 'generator']
+__all__ = ['AUGMENTATION', 'BLEND', 'CUTMIX', 'MIXUP', 'ORDER', 'PREPARING', 'SCENES', 'STEP', 'generator']
 
 ORDER = 1           # of the samples of an epoch: epoch; with --sharding local, rank
 AUGMENTATION = 2    # of a sample: epoch, index of the sample
 MIXUP = 3           # share of a sample: epoch, index of the sample
 STEP = 4            # dropout and DropBlock in a step of training: number of the step, rank
 PREPARING = 5       # order of the samples in the shards: number of the split
+CUTMIX = 6          # box of a sample: epoch, index of the sample
+BLEND = 7           # whether a batch gets mixup or CutMix: epoch, index of its first sample
 SCENES = 16         # what a scene of digits shows: number of the split, number of the scene
 
 

@@ -194,7 +194,10 @@ def test_mistyped_words_are_told_the_nearest(words, wanted):
     ('label_smoothing', 1.0), ('dropblock_prob', -0.1), ('num_workers', -1), ('warmup_epochs', 271.0),
     ('crop_ratio', 0.0), ('crop_ratio', 1.1), ('mixup_alpha', 0.0), ('mixup_mode', 'each'), ('mixup_off_epoch', 271),
     ('accumulate', 0), ('ema_decay', 1.0), ('clip_gradient', 0.0), ('dtype', 'bfloat16'), ('keep', 0),
-    ('augment', 'auto'), ('cycle_ms', 0.0), ('skip_nonfinite', -1)])
+    ('hflip', 1.1), ('scale', [0.0, 1.0]), ('ratio', [1.0]), ('color_jitter', -0.1), ('std', [0.1, 0.1, 0.0]),
+    ('mean', [0.5]), ('interpolation', 'lanczos'), ('random_erasing', 1.1), ('drop_path', 1.0), ('cutmix_alpha', 0.0),
+    ('randaugment_count', 0), ('randaugment_magnitude', 31), ('augment', 'auto'), ('cycle_ms', 0.0),
+    ('skip_nonfinite', -1)])
 def test_values_out_of_range_name_the_option(name, value):
     with pytest.raises(InputError, match='--' + name.replace('_', '-')):
         Config(**{name: value})
@@ -203,7 +206,12 @@ def test_values_out_of_range_name_the_option(name, value):
 @pytest.mark.parametrize('values, wanted', [
     ({'deterministic': True, 'fusion_mb': 64.0}, '--deterministic .* --fusion-mb'),
     ({'dtype': 'float16', 'no_cuda': True}, '--dtype float16 needs a GPU; leave out --no-cuda'),
-    ({'mixup_off_epoch': 4, 'num_epochs': 3}, '--mixup-off-epoch 4 is more than --num-epochs 3')])
+    ({'mixup_off_epoch': 4, 'num_epochs': 3}, '--mixup-off-epoch 4 is more than --num-epochs 3'),
+    ({'scale': (0.5, 0.2)}, '--scale 0.5 0.2: the smaller number comes first'),
+    ({'mixup_alpha': 1.0}, '--mixup-alpha does nothing without --mixup; add that'),
+    ({'cutmix_alpha': 0.2, 'mixup': True}, '--cutmix-alpha does nothing without --cutmix; add that'),
+    ({'randaugment_magnitude': 12}, '--randaugment-magnitude does nothing without --augment randaugment;'),
+    ({'hflip': 0.0, 'augment': 'none'}, '--hflip does nothing without an --augment that is not none; ')])
 def test_contradictions(values, wanted):
     with pytest.raises(InputError, match=wanted):
         Config(**values)

@@ -48,20 +48,27 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'label_smoothing': 0.3, 'dropblock_prob': 0.3, 'ema_decay': 0.3, 'momentum': 0.3, 'crop_ratio': 0.3,
          'num_classes': 5, 'input_size': 96, 'lr': 0.3, 'warmup_epochs': 2.0, 'clip_gradient': 2.0, 'fusion_mb': 3.0,
          'cycle_ms': 2.0, 'model_options': {'radix': 1}, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a',
-         'resume': 'a', 'resume_params': 'a', 'freeze': ['stem'], 'backbone_lr_factor': 0.3}
+         'resume': 'a', 'resume_params': 'a', 'freeze': ['stem'], 'backbone_lr_factor': 0.3,
+         'hflip': 0.3, 'scale': [0.3, 0.4], 'ratio': [1.0, 1.0], 'color_jitter': 0.3, 'random_erasing': 0.3,
+         'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5], 'drop_path': 0.3}
 FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps', 'keep',
         'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
         'fusion_mb', 'cycle_ms'}
-KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'resume': 'b'}
+KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'interpolation': 'bilinear',
+         'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}
+# What other options are of use with.
+WITH = {'mixup_alpha': {'mixup': True}, 'cutmix_alpha': {'cutmix': True},
+        **dict.fromkeys(('randaugment_count', 'randaugment_magnitude'), {'augment': 'randaugment'})}
 
 
 @pytest.mark.parametrize('name', FIELDS)
 def test_each_option_contradicts_or_is_free(name):
-    stored = json.loads(json.dumps(resolved(Config(**KNOWN), 2)))      # as a checkpoint keeps it
-    assert differences(Config(**KNOWN), stored, 2) == []
+    known = {**KNOWN, **WITH.get(name, {})}
+    stored = json.loads(json.dumps(resolved(Config(**known), 2)))      # as a checkpoint keeps it
+    assert differences(Config(**known), stored, 2) == []
     default = FIELDS[name].default
     value = OTHER[name] if name in OTHER else not default if isinstance(default, bool) else default + 1
-    found = differences(Config(**{**KNOWN, name: value}), stored, 2)
+    found = differences(Config(**{**known, name: value}), stored, 2)
     if name in FREE:
         assert found == []
     elif name in ('batch_size', 'accumulate'):

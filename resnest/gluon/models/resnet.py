@@ -4,7 +4,7 @@ from numbers import Integral, Real
 from mxnet.gluon import HybridBlock, nn
 
 from resnest.errors import InputError
-from resnest.gluon.nn import Bottleneck
+from resnest.gluon.nn import Bottleneck, path_probabilities
 from resnest.reading import one_line
 
 __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE']
@@ -38,6 +38,9 @@ class ResNet(HybridBlock):
         Start the last scale of each block at zero (section 5.1 of the paper).
     dropblock_prob : float
         Probability of the DropBlocks in the last two stages.
+    drop_path : float
+        Stochastic depth (Huang et al., 2016): probability that the last block's residual branch is left out for a
+        sample while training, which grows linearly over the blocks.
     norm_layer : type
     norm_kwargs : dict
         Called as ``norm_layer(in_channels=…, **norm_kwargs)``.
@@ -46,8 +49,8 @@ class ResNet(HybridBlock):
     """
 
     def __init__(self, spec, classes=1000, in_channels=3, dilation=1, last_gamma=False, dropblock_prob=0.0,
-                 norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
-        _check(classes, in_channels, dilation, last_gamma, dropblock_prob, norm_layer, norm_kwargs)
+                 drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+        _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path, norm_layer, norm_kwargs)
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         self.spec = spec
@@ -58,6 +61,7 @@ class ResNet(HybridBlock):
             self.bn1 = norm_layer(in_channels=channels, **norm_kwargs)
             self.relu = nn.Activation('relu')
             self.maxpool = nn.MaxPool2D(3, 2, padding=1)
+            paths = iter(path_probabilities(drop_path, sum(spec.blocks)))
             stages = zip((64, 128, 256, 512), spec.blocks, *DILATIONS[dilation], (0, 0, dropblock_prob, dropblock_prob))
             for number, (planes, blocks, strides, stage_dilation, prob) in enumerate(stages, 1):
                 block_args = dict(radix=spec.radix, cardinality=spec.cardinality, norm_layer=norm_layer,
@@ -67,12 +71,13 @@ class ResNet(HybridBlock):
                 # The first block still sees the dilation of the stage before it.
                 try:
                     stage.add(Bottleneck(planes, channels, strides, max(1, stage_dilation // 2), project=True,
-                                         avd=spec.avd and number > 1, **block_args))
+                                         avd=spec.avd and number > 1, drop_path=next(paths), **block_args))
                 except ValueError as error:
                     raise InputError(f'{spec.name}: {error}') from None
                 channels = planes * Bottleneck.expansion
                 for _ in range(blocks - 1):
-                    stage.add(Bottleneck(planes, channels, dilation=stage_dilation, **block_args))
+                    stage.add(Bottleneck(planes, channels, dilation=stage_dilation, drop_path=next(paths),
+                                         **block_args))
                 setattr(self, f'layer{number}', stage)
             self.avgpool = nn.GlobalAvgPool2D()
             self.flat = nn.Flatten()
@@ -88,7 +93,7 @@ class ResNet(HybridBlock):
         return self.fc(x)
 
 
-def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, norm_layer, norm_kwargs):
+def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path, norm_layer, norm_kwargs):
     for name, value in (('classes', classes), ('in_channels', in_channels)):
         if not _is_number(value, Integral) or not 1 <= value <= MOST_CLASSES:
             raise InputError(f'{name} must be a whole number of at least 1 and at most {MOST_CLASSES}, got '
@@ -97,8 +102,9 @@ def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, norm_laye
         raise InputError('dilation must be 1, 2 or 4 (output stride 32, 16 or 8), got ' + one_line(repr(dilation)))
     if not isinstance(last_gamma, bool):
         raise InputError(f'last_gamma must be True or False, got {one_line(repr(last_gamma))}')
-    if not _is_number(dropblock_prob, Real) or not 0 <= dropblock_prob < 1:
-        raise InputError(f'dropblock_prob must be in [0, 1), got {one_line(repr(dropblock_prob))}')
+    for name, value in (('dropblock_prob', dropblock_prob), ('drop_path', drop_path)):
+        if not _is_number(value, Real) or not 0 <= value < 1:
+            raise InputError(f'{name} must be in [0, 1), got {one_line(repr(value))}')
     if not callable(norm_layer) or not isinstance(norm_kwargs, (dict, type(None))):
         raise InputError('norm_layer must be a class of layers, norm_kwargs a dict of its parameters, got '
                          f'{one_line(repr(norm_layer))} and {one_line(repr(norm_kwargs))}')

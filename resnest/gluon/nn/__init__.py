@@ -1,7 +1,9 @@
 """The blocks of a ResNeSt."""
 from .bottleneck import Bottleneck
+from .drop_path import DropPath, path_probabilities
 from .dropblock import DropBlock, set_drop_probability
 from .native import use_native
 from .split_attention import SplitAttentionConv
 
-__all__ = ['Bottleneck', 'DropBlock', 'SplitAttentionConv', 'set_drop_probability', 'use_native']
+__all__ = ['Bottleneck', 'DropBlock', 'DropPath', 'SplitAttentionConv', 'path_probabilities', 'set_drop_probability',
+           'use_native']

@@ -1,6 +1,7 @@
 """The residual block: 1×1, split-attention 3×3, 1×1 (section 3.2), over the ResNet-D one (He et al., 2019)."""
 from mxnet.gluon import HybridBlock, nn
 
+from .drop_path import DropPath
 from .dropblock import DropBlock
 from .split_attention import SplitAttentionConv
 
@@ -32,12 +33,14 @@ class Bottleneck(HybridBlock):
         Whether the scale of the last normalization starts at zero (section 5.1).
     dropblock_prob : float
         Probability of the DropBlocks after the three convolutions; 0 for none.
+    drop_path : float
+        Probability that the residual branch is left out for a sample (:class:`.DropPath`); 0 for never.
     """
     expansion = 4
 
     def __init__(self, planes, in_channels, strides=1, dilation=1, project=False, radix=2, cardinality=1,
                  bottleneck_width=64, avd=False, avd_first=False, last_gamma=False, dropblock_prob=0.0,
-                 norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+                 drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         width = int(planes * bottleneck_width / 64) * cardinality
@@ -65,6 +68,7 @@ class Bottleneck(HybridBlock):
             self.relu3 = nn.Activation('relu')
             for name in ('dropblock1', 'dropblock2', 'dropblock3'):
                 setattr(self, name, DropBlock(dropblock_prob) if dropblock_prob > 0 else None)
+            self.drop_path = DropPath(drop_path) if drop_path > 0 else None
             self.downsample = None
             if project:
                 self.downsample = nn.HybridSequential()
@@ -82,7 +86,7 @@ class Bottleneck(HybridBlock):
         if self._radix == 0:
             out = self.relu2(self.bn2(out))
         out = _through(out, self.dropblock2, None if self._avd_first else self.avd)
-        out = _through(self.conv3(out), self.bn3, self.dropblock3)
+        out = _through(self.conv3(out), self.bn3, self.dropblock3, self.drop_path)
         return self.relu3(out + (x if self.downsample is None else self.downsample(x)))
 
 

@@ -1,9 +1,14 @@
-"""All 25 sub-policies of AutoAugment for ImageNet, as a whole, against formulas in NumPy."""
+"""AutoAugment for ImageNet against formulas in NumPy: each operation, and all 25 sub-policies as a whole."""
+import collections
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from resnest.gluon.data.images.auto_augment import POLICY, AutoAugment
+from resnest.gluon.data.images.auto_augment import OPERATIONS, POLICY, AutoAugment
+
+from .formulas import close, formula, picture
 
 # Table 9 of https://arxiv.org/abs/1805.09501, line by line.
 TABLE = '''
@@ -20,83 +25,31 @@ Equalize .8 8 Equalize .6 3
 SUB_POLICIES = [words.split() for line in TABLE.strip().splitlines() for words in line.split('|')]
 
 
-def picture(seed, low=20, high=220):
-    """Smooth, with colours of its own, 37 pixels wide and 28 high."""
-    small = np.random.default_rng(seed).integers(low, high, (6, 8, 3)).astype('uint8')
-    return np.asarray(Image.fromarray(small).resize((37, 28), Image.BICUBIC))
+# Table 6: the amounts at the magnitudes 0 to 9, by which a picture of 37 × 29 is changed.
+RANGES = {'ShearX': (0, 0.3), 'ShearY': (0, 0.3), 'TranslateX': (0, 150 / 331 * 37), 'TranslateY': (0, 150 / 331 * 29),
+          'Rotate': (0, 30), 'Solarize': (256, 0), 'Posterize': (8, 4), 'Contrast': (0.1, 1.9), 'Color': (0.1, 1.9),
+          'Brightness': (0.1, 1.9), 'Sharpness': (0.1, 1.9)}
+SIGNED = {'ShearX', 'ShearY', 'TranslateX', 'TranslateY', 'Rotate'}
 
 
-def uint8(values):
-    return np.asarray(values).clip(0, 255).astype('uint8')
+def amount(name, magnitude, sign=1):
+    if name not in RANGES:
+        return None
+    found = np.linspace(*RANGES[name], 10)[magnitude] * (sign if name in SIGNED else 1)
+    return round(found) if name in ('Posterize', 'Solarize') else found
 
 
-def equalized(channel):
-    """Each value to the share of values up to it (half of its own step counted), as the histogram steps."""
-    counts = np.bincount(channel.ravel(), minlength=256)
-    step = (counts.sum() - counts[channel.max()]) // 255
-    if not step:
-        return channel
-    return uint8((step // 2 + np.cumsum(counts) - counts) // step)[channel]
-
-
-def stretched(channel):
-    low, high = int(channel.min()), int(channel.max())
-    return uint8((channel.astype(float) - low) * 255 / (high - low) + 1e-9)
-
-
-def grey(x):
-    return np.floor(x @ [0.299, 0.587, 0.114] + 0.5)[..., None]
-
-
-def smoothed(x):
-    """The mean of 3 × 3 with a weight of 5 in the middle; the border stays."""
-    whole = x.copy()
-    for row in range(1, x.shape[0] - 1):
-        for column in range(1, x.shape[1] - 1):
-            window = x[row - 1:row + 2, column - 1:column + 2]
-            whole[row, column] = np.floor((window.sum(axis=(0, 1)) + 4 * x[row, column]) / 13 + 0.5)
-    return whole
-
-
-def sampled(x, row_at, column_at):
-    """Bilinear samples, rounded down, at ``(row_at, column_at)`` of each place, from the centre; grey outside."""
-    height, width = x.shape[:2]
-    found = np.full_like(x, 128)
-    middle_row, middle_column = (height - 1) / 2, (width - 1) / 2
-    for row in range(height):
-        for column in range(width):
-            down, right = row - middle_row, column - middle_column
-            r, c = row_at(down, right) + middle_row, column_at(down, right) + middle_column
-            if -0.5 <= r < height - 0.5 and -0.5 <= c < width - 0.5:
-                top, left = int(np.floor(r)), int(np.floor(c))
-                rows, columns = np.clip([top, top + 1], 0, height - 1), np.clip([left, left + 1], 0, width - 1)
-                weights = np.outer([1 - (r - top), r - top], [1 - (c - left), c - left])
-                found[row, column] = np.tensordot(weights, x[np.ix_(rows, columns)], 2) + 1e-9
-    return found
-
-
-def formula(name, pixels, magnitude, sign):
-    """The operation at a magnitude of 0 to 9, which table 6 spreads over its range."""
-    x, share = pixels.astype(float), magnitude / 9
-    factor = 0.1 + 1.8 * share
-    if name == 'Posterize':
-        return pixels & (0xff00 >> (8 - round(4 * share)) & 0xff)
-    if name in ('Solarize', 'Invert'):
-        return np.where(x < (0 if name == 'Invert' else round(256 - 256 * share)), x, 255 - x).astype('uint8')
-    if name in ('Equalize', 'AutoContrast'):
-        one = equalized if name == 'Equalize' else stretched
-        return np.stack([one(pixels[..., channel]) for channel in range(3)], axis=-1)
-    if name in ('Color', 'Contrast', 'Sharpness'):
-        other = {'Color': lambda: grey(x), 'Contrast': lambda: np.floor(grey(x).mean() + 0.5),
-                 'Sharpness': lambda: smoothed(x)}[name]()
-        return uint8(other + factor * (x - other))
-    if name == 'Rotate':
-        cos, sin = np.cos(np.deg2rad(30 * share * sign)), np.sin(np.deg2rad(30 * share * sign))
-        return uint8(sampled(x, lambda down, right: cos * down + sin * right,
-                             lambda down, right: cos * right - sin * down))
-    assert name == 'ShearX'
-    half = pixels.shape[0] / 2
-    return uint8(sampled(x, lambda down, right: down, lambda down, right: right + 0.3 * share * sign * (down + half)))
+@pytest.mark.parametrize('name', [*RANGES, 'AutoContrast', 'Equalize', 'Invert'])
+def test_each_operation_at_each_magnitude(name):
+    """Also those that the policy for ImageNet does not use."""
+    operation, signed = OPERATIONS[name]
+    assert signed == (name in SIGNED)
+    for magnitude in range(10):
+        for seed, sign in ((0, 1), (1, -1)) if signed else ((0, 1), (2, 1)):
+            pixels = picture(seed)
+            found = operation(Image.fromarray(pixels), sign * magnitude / 9)
+            assert close(found, formula(name, pixels, amount(name, magnitude, sign))), (magnitude, sign)
+    assert OPERATIONS.keys() == {*RANGES, 'AutoContrast', 'Equalize', 'Invert'}
 
 
 class Draws:
@@ -128,11 +81,32 @@ def test_sub_policy(index):
                 numbers.append(number)
                 if number < float(chance):
                     numbers += [0.2 if sign < 0 else 0.7] if name in ('Rotate', 'ShearX') else []
-                    expected = formula(name, expected, int(magnitude), sign)
+                    expected = formula(name, expected, amount(name, int(magnitude), sign))
             draws = Draws(index, *numbers)
-            found = np.asarray(AutoAugment()(Image.fromarray(pixels), draws))
+            found = AutoAugment()(Image.fromarray(pixels), draws)
             assert not draws.numbers
-            difference = np.abs(found.astype(int) - expected)
-            # A value that lies on a step may fall on either side of it, and Equalize makes steps of 1 larger.
-            assert (difference.max(axis=2) <= 1).mean() > 0.98, (index, wanted, sign)
-            assert difference.mean() < 0.06, (index, wanted, sign)
+            assert close(found, expected), (wanted, sign)
+
+
+@pytest.mark.parametrize('index', range(25))
+def test_the_operations_of_a_sub_policy_have_its_probabilities(index, monkeypatch):
+    """Each by its own chance, whether the other is done or not."""
+    class Chance(np.random.Generator):
+        def integers(self, count):
+            return index
+
+    done, count, rng = [], 2000, Chance(np.random.PCG64(index))
+    monkeypatch.setattr('resnest.gluon.data.images.auto_augment.apply',
+                        lambda image, name, level, rng: image + [(name, round(9 * level))])
+    for _ in range(count):
+        done.append(tuple(AutoAugment()([], rng)))
+    pair = [((name, magnitude), chance) for name, chance, magnitude in POLICY[index]]
+    wanted = collections.Counter()
+    for first, second in itertools.product((True, False), repeat=2):
+        chances = [chance if drawn else 1 - chance for drawn, (_, chance) in zip((first, second), pair)]
+        key = tuple(operation for drawn, (operation, _) in zip((first, second), pair) if drawn)
+        wanted[key] += count * np.prod(chances)
+    seen = collections.Counter(done)
+    assert seen.keys() <= wanted.keys()
+    for key, expected in wanted.items():
+        assert abs(seen[key] - expected) <= 4.5 * np.sqrt(expected), key

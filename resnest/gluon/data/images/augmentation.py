@@ -26,8 +26,8 @@ def training_transform(name, size, interpolation='bilinear', evaluation=None, ra
                        **settings):
     """The transform of ``'standard'``, ``'autoaugment'``, ``'randaugment'`` or ``'none'``, the ``evaluation`` crop.
 
-    ``randaugment`` are the parameters of :class:`RandAugment`, ``erasing`` is the
-    probability of :class:`Erasing`, which works on each of them, and ``settings`` are those of :class:`Training`.
+    ``randaugment`` are the parameters of :class:`RandAugment`, ``erasing`` is the probability of :class:`Erasing`,
+    which works on each of them, and ``settings`` are further parameters of :class:`Training`.
     """
     if name == 'none':
         transform = evaluation

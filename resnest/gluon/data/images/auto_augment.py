@@ -1,4 +1,4 @@
-"""AutoAugment's ImageNet policy (Cubuk et al., 2019, https://arxiv.org/abs/1805.09501, tables 6 and 9), on Pillow images.
+"""AutoAugment's ImageNet policy (Cubuk et al., 2019, https://arxiv.org/abs/1805.09501, tables 6 and 9) in Pillow.
 
 An operation takes ``(image, level)`` with the level as a share of its range in the paper, 0 to 1, and returns
 an image of the same size. The positions that a geometric one uncovers become grey.

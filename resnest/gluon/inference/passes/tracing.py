@@ -5,7 +5,7 @@ import mxnet as mx
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.nn import DropBlock, SplitAttentionConv
+from resnest.gluon.nn import DropBlock, DropPath, SplitAttentionConv
 
 from .graph import INPUT, from_symbol, to_symbol, walk
 
@@ -47,11 +47,11 @@ def trace(net, dtype='float32', native=False):
 
 @contextlib.contextmanager
 def _inference_form(net, native):
-    """``net`` without DropBlock and with or without the native operators, while the context lasts."""
+    """``net`` without DropBlock and DropPath, and with or without the native operators, while the context lasts."""
     blocks = []
     net.apply(blocks.append)
     settings = [(block, name, value) for block in blocks
-                for kind, name, value in ((DropBlock, 'prob', 0), (SplitAttentionConv, 'native', native))
+                for kind, name, value in (((DropBlock, DropPath), 'prob', 0), (SplitAttentionConv, 'native', native))
                 if isinstance(block, kind)]
     before = [getattr(block, name) for block, name, _ in settings]
     try:

@@ -3,13 +3,18 @@ import argparse
 from dataclasses import dataclass
 from typing import Optional
 
+from resnest.errors import InputError
 from resnest.gluon.training.config import TrainConfig
-from resnest.gluon.training.fields import option, switch
+from resnest.gluon.training.fields import fields_of, option, option_of, settled, switch
 
 __all__ = ['ClassificationConfig']
 
 # Of the original's command lines: what they ask for is always done, or found beside the data.
 NO_EFFECT = {'--no-wd': 'no weight decay on biases and normalizations', '--use-rec': 'data are RecordIO shards'}
+# Options that do nothing without another one.
+OF_USE_WITH = {'mixup_alpha': '--mixup', 'cutmix_alpha': '--cutmix',
+               **dict.fromkeys(('randaugment_count', 'randaugment_magnitude'), '--augment randaugment'),
+               **dict.fromkeys(('hflip', 'scale', 'ratio', 'color_jitter'), 'an --augment that is not none')}
 
 
 @dataclass
@@ -31,20 +36,58 @@ class ClassificationConfig(TrainConfig):
     augment: str = option('standard', 'training images: standard (random resized crop, mirror, colour), with '
                           'autoaugment or randaugment besides, or none (the validation crop)',
                           choices=('standard', 'autoaugment', 'randaugment', 'none'), group='images')
+    hflip: float = option(0.5, 'probability of the mirror image', least=0, most=1, group='images')
+    scale: list = option((0.08, 1.0), "least and largest area of the random crop, as a share of the image's",
+                         items=float, length=2, above=0, most=1, group='images')
+    ratio: list = option((0.75, 4 / 3), 'least and largest aspect of the random crop, width / height', items=float,
+                         length=2, above=0, group='images')
+    color_jitter: float = option(0.4, 'brightness, contrast and saturation change by up to this share each, '
+                                 'lighting by a quarter of it; 0 is neither', least=0, most=1, group='images')
+    randaugment_count: int = option(2, 'operations of --augment randaugment on each image', least=1, most=100,
+                                    group='images')
+    randaugment_magnitude: float = option(9.0, 'their magnitude', least=0, most=30, group='images')
+    random_erasing: float = option(0.0, 'probability that a rectangle of an image is filled with random values; 0.25 '
+                                   'is usual', least=0, most=1, group='images')
+    interpolation: Optional[str] = option(None, "how images are resized; the model's own unless given",
+                                          choices=('bilinear', 'bicubic'), resume='own', group='images')
+    mean: Optional[list] = option(None, "mean of the pixels (red, green, blue; 0 to 1) for normalization; the model's "
+                                  'own unless given', items=float, length=3, resume='own', group='images')
+    std: Optional[list] = option(None, "their standard deviation; the model's own unless given", items=float, length=3,
+                                 above=0, resume='own', group='images')
     mixup: bool = switch('mix each batch with its reverse (section 4.2)', group='regularization')
     mixup_alpha: float = option(0.2, 'shares are drawn from Beta(alpha, alpha)', above=0, group='regularization')
-    mixup_mode: str = option('sample', 'a share for each sample, as the paper has it, or one for the batch',
-                             choices=('sample', 'batch'), group='regularization')
-    mixup_off_epoch: int = option(0, 'epochs at the end without mixup', least=0, group='regularization')
+    cutmix: bool = switch('paste a box of each image into the one at its place in the reversed batch; with --mixup '
+                          'each batch draws one of the two', group='regularization')
+    cutmix_alpha: float = option(1.0, 'areas outside of the boxes are drawn from Beta(alpha, alpha)', above=0,
+                                 group='regularization')
+    mixup_mode: str = option('sample', 'a share, or a box, for each sample, as the paper of mixup has it, or one for '
+                             'the batch', choices=('sample', 'batch'), group='regularization')
+    mixup_off_epoch: int = option(0, 'epochs at the end without mixup and CutMix', least=0, group='regularization')
     label_smoothing: float = option(0.0, 'label smoothing; 0.1 where no value is given', least=0, below=1, nargs='?',
                                     const=0.1, group='regularization')
     last_gamma: bool = switch('start the last scale of each block at zero', group='network')
     dropblock_prob: float = option(0.0, 'DropBlock probability at the end of its linear ramp; the paper has 0.1',
                                    least=0, below=1, group='regularization')
+    drop_path: float = option(0.0, 'stochastic depth: probability that a sample leaves out the last block, which grows '
+                              'linearly over the blocks', least=0, below=1, group='regularization')
 
     def __post_init__(self):
         super().__post_init__()
         self.check_epochs('mixup_off_epoch')
+        self._check_use()
+        for name in ('scale', 'ratio'):
+            low, high = getattr(self, name)
+            if low > high:
+                raise InputError(f'{option_of(name)} {low:g} {high:g}: the smaller number comes first')
+
+    def _check_use(self):
+        """Raise InputError for an option that would do nothing."""
+        used = {'--augment randaugment': self.augment == 'randaugment', '--mixup': self.mixup, '--cutmix': self.cutmix,
+                'an --augment that is not none': self.augment != 'none'}
+        for name, field in fields_of(self).items():
+            needed = OF_USE_WITH.get(name)
+            if needed and not used[needed] and getattr(self, name) != settled(field, field.default):
+                raise InputError(f'{option_of(name)} does nothing without {needed}; add that, or leave it out')
 
     @classmethod
     def add_older_options(cls, parser):
@@ -57,5 +100,5 @@ class ClassificationConfig(TrainConfig):
                             help='not needed: the .idx beside the .rec is taken')
 
     def mixes(self, epoch):
-        """Whether mixup is on in an epoch, counted from 0."""
-        return self.mixup and epoch < self.num_epochs - self.mixup_off_epoch
+        """Whether images are mixed in an epoch, counted from 0."""
+        return (self.mixup or self.cutmix) and epoch < self.num_epochs - self.mixup_off_epoch

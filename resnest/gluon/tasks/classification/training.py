@@ -2,7 +2,6 @@
 import dataclasses
 
 import mxnet as mx
-import numpy as np
 
 from resnest.errors import InputError, SharedError
 from resnest.gluon.data import (
@@ -23,7 +22,7 @@ from resnest.gluon.nn import set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
 
-from . import mixup
+from .blending import blend
 from .evaluation import COUNTS, evaluate
 from .losses import SmoothedCrossEntropy
 from .names import label_names, label_words
@@ -34,7 +33,7 @@ CHART = 'top-1 accuracy'
 
 
 class Classification(Task):
-    """Classification by cross entropy, with mixup, label smoothing and DropBlock as the recipe ``config`` has them.
+    """Classification by cross entropy, with mixup, CutMix, label smoothing and so on as the recipe ``config`` has them.
 
     Derive from it and give the loaders ``batches`` and ``validation``, which yield images, uint8
     ``(n, size, size, 3)``, and labels ``(n,)``.
@@ -64,16 +63,11 @@ class Classification(Task):
     def prepare(self, indices, batch, epoch, device):
         images, labels = batch
         config = self.config
-        x = mx.nd.array(images, ctx=device, dtype='uint8')
         y = mx.nd.array(labels, ctx=device, dtype='float32')
-        if not config.mixup:
-            return (x,), (y,)
-        # Once traced with shares, always with shares: ones change nothing.
-        mixing = config.mixes(epoch)
-        shares = mixup.draw(config.seed, epoch, indices, config.mixup_alpha, config.mixup_mode) if mixing else \
-            np.ones(len(labels), dtype=np.float32)
-        shares = mx.nd.array(shares, ctx=device)
-        return (mixup.mix(x, shares) if mixing else x.astype('float32'),), (y, shares)
+        if not (config.mixup or config.cutmix):
+            return (mx.nd.array(images, ctx=device, dtype='uint8'),), (y,)
+        x, shares = blend(config, epoch, indices, images, device)
+        return (x,), (y, shares)
 
     def check(self, config):
         return recipe.check_batch(config)
@@ -104,9 +98,11 @@ class _OnShards(Classification):
     def __init__(self, network, twin, config, device, job, train, val):
         super().__init__(network, twin, config, device)
         self._job, self._train, self._val = job, train, val
-        size, ratio, interpolation = preprocessing(network.spec, config.input_size, config.crop_ratio)
-        self._crop, self._interpolation = Evaluation(size, ratio, interpolation), interpolation
-        self._augment = training_transform(config.augment, self._crop.size, interpolation, evaluation=self._crop)
+        self._crop = Evaluation(*preprocessing(network.spec))
+        self._augment = training_transform(
+            config.augment, config.input_size, config.interpolation, self._crop,
+            (config.randaugment_count, config.randaugment_magnitude), config.random_erasing,
+            hflip=config.hflip, scale=config.scale, ratio=config.ratio, jitter=config.color_jitter)
         self._local_steps = config.sharding == 'local' and min(job.gather(len(train) // config.batch_size, 'steps'))
 
     def batches(self, epoch, start=0):
@@ -121,10 +117,7 @@ class _OnShards(Classification):
                       config.skip_bad)
 
     def describe(self):
-        train, crop = self._train, self._crop
-        classes = self.config.num_classes
-        spec = override(self.network.spec, {'crop_size': crop.size, 'crop_ratio': crop.ratio,
-                                            'interpolation': self._interpolation})
+        train, classes, spec = self._train, self.config.num_classes, self.network.spec
         return to_mapping(Description(
             spec.name, classes, changed_options(spec), label_names(train.classes, classes),
             label_words(getattr(train, 'words', None), classes), getattr(train, 'decoding', None)))
@@ -148,8 +141,11 @@ def train(config, print_config=False):
 def _train(config, job, print_config):
     changes = config.model_options or {}
     spec = override(find_variant(config.model), changes)
-    config = dataclasses.replace(config, input_size=config.input_size or spec.crop_size,
-                                 crop_ratio=config.crop_ratio or spec.crop_ratio)
+    size, ratio, interpolation = preprocessing(spec, config.input_size, config.crop_ratio)
+    config = dataclasses.replace(config, input_size=size, crop_ratio=ratio, mean=config.mean or list(spec.mean),
+                                 std=config.std or list(spec.std), interpolation=config.interpolation or interpolation)
+    changes = {**changes, 'crop_size': size, 'crop_ratio': ratio, 'interpolation': config.interpolation,
+               'mean': config.mean, 'std': config.std}     # net.spec says how the weights want their images
 
     def show(steps=None):
         if job.rank == 0:
@@ -164,7 +160,8 @@ def _train(config, job, print_config):
     train_set, val_set, classes = open_pair(config.rec_train, config.rec_val, config.num_classes,
                                             (job.local_rank, job.local_size) if local else None)
     network, twin = (get_model(config.model, classes=classes, last_gamma=config.last_gamma,
-                               dropblock_prob=config.dropblock_prob, **changes) for _ in range(2))
+                               dropblock_prob=config.dropblock_prob, drop_path=config.drop_path, **changes)
+                     for _ in range(2))
     if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)
