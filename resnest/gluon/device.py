@@ -2,17 +2,21 @@
 import mxnet as mx
 
 from resnest import runtime
-from resnest.errors import InputError
+from resnest.errors import InputError, SharedError
 
 __all__ = ['choose_device']
 
 
-def choose_device(no_cuda=False, local_rank=0):
+def choose_device(no_cuda=False, local_rank=0, cuda=False):
     """The GPU of this process's local rank where there is one, otherwise the CPU.
 
-    Raises InputError for a GPU that mxnet has no kernels for, and for more local ranks than GPUs.
+    Raises InputError for a GPU that mxnet has no kernels for, for more local ranks than GPUs, and with ``cuda`` where
+    there is none.
     """
     gpus = 0 if no_cuda else mx.context.num_gpus()
+    if cuda and not gpus:
+        raise SharedError('--cuda: MXNet finds no GPU here; python -m resnest env tells what it has, and without the '
+                          'option the CPU is used')
     if not gpus:
         return mx.cpu()
     runtime.check_gpus()

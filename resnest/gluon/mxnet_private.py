@@ -13,8 +13,8 @@ from mxnet.symbol.register import _make_symbol_function
 
 __all__ = ['child_names', 'complete_gradients', 'expect_gradients', 'forget_trace', 'freeze_statistics', 'has_values',
            'load_value', 'make_optimizer_states', 'observe_outputs', 'onnx_graph_maker', 'optimizer_indices',
-           'optimizer_states', 'pending_average', 'register_operators', 'set_update_counts', 'structural_parameters',
-           'update_counts']
+           'optimizer_states', 'pending_average', 'rate_and_decay', 'register_operators', 'set_update_counts',
+           'structural_parameters', 'update_counts']
 
 
 def structural_parameters(net):
@@ -74,6 +74,11 @@ def _arrays(state):
     if isinstance(state, (list, tuple)):
         return [array for part in state for array in _arrays(part)]
     return [] if state is None else [state]
+
+
+def rate_and_decay(optimizer, index):
+    """``(learning rate, weight decay)`` of one parameter, by mxnet's number of it, with its own factors."""
+    return optimizer._get_lr(index), optimizer._get_wd(index)
 
 
 def update_counts(trainer):

@@ -60,7 +60,7 @@ def test_the_file_first_then_the_options(file):
     assert parse('--config', path) == Config(model='resnest101', lr=0.01, wd=1.0, mixup=True, no_cuda=True,
                                                   augment='none')
     config = parse('--config', path, '--model', 'resnest50', '--no-mixup', '--cuda', '--auto_aug', '--lr', 0.5)
-    assert config == Config(lr=0.5, wd=1.0, augment='autoaugment')
+    assert config == Config(lr=0.5, wd=1.0, augment='autoaugment', cuda=True)
     assert parse('--config', file('')) == Config()
 
 
@@ -121,10 +121,11 @@ def test_options_of_the_network_are_pairs(word):
 
 @pytest.mark.parametrize('name', [name for name, field in FIELDS.items() if field.type is bool])
 def test_each_switch_can_be_turned_off(file, name):
-    off = '--' + (name[3:] if name.startswith('no_') else f'no-{name}').replace('_', '-')
-    assert getattr(parse('--config', file(f'{name}: true')), name) is True
-    assert getattr(parse('--config', file(f'{name}: true'), off), name) is False
-    assert getattr(parse(off, '--' + name.replace('_', '-')), name) is True
+    off = {'no_cuda': '--cuda', 'cuda': '--no-cuda'}.get(name, f"--no-{name.replace('_', '-')}")
+    on = file(f'{name}: true\n' + 'resume: auto\n' * (name == 'eval_only'))
+    assert getattr(parse('--config', on), name) is True
+    assert getattr(parse('--config', on, off), name) is False
+    assert getattr(parse('--resume', 'auto', off, '--' + name.replace('_', '-')), name) is True
 
 
 @pytest.mark.parametrize('text, wanted', [
@@ -206,6 +207,17 @@ def test_values_out_of_range_name_the_option(name, value):
 @pytest.mark.parametrize('values, wanted', [
     ({'deterministic': True, 'fusion_mb': 64.0}, '--deterministic .* --fusion-mb'),
     ({'dtype': 'float16', 'no_cuda': True}, '--dtype float16 needs a GPU; leave out --no-cuda'),
+    ({'cuda': True, 'no_cuda': True}, '--cuda wants a GPU, --no-cuda none'),
+    ({'eval_only': True}, '--eval-only evaluates what --resume, --resume-params or --pretrained name'),
+    ({'milestones': [3]}, '--milestones is for --lr-schedule step, not cosine'),
+    ({'lr_decay': 0.5, 'lr_schedule': 'poly'}, '--lr-decay is for --lr-schedule step, not poly'),
+    ({'poly_power': 2.0}, '--poly-power is for --lr-schedule poly, not cosine'),
+    ({'min_lr': 1e-5, 'lr_schedule': 'constant'}, '--min-lr is for --lr-schedule cosine and poly, not constant'),
+    ({'min_lr': 0.06}, '--min-lr 0.06 is more than the learning rate, 0.05'),
+    ({'lr_schedule': 'step'}, '--lr-schedule step needs --milestones'),
+    *(({'lr_schedule': 'step', 'milestones': wrong, 'num_epochs': 90}, 'rising epochs before the last of 90')
+      for wrong in ([], [30, 30], [60, 30], [30, 90])),
+    ({'optimizer': 'adam', 'momentum': 0.8}, '--momentum is for --optimizer sgd, not adam'),
     ({'mixup_off_epoch': 4, 'num_epochs': 3}, '--mixup-off-epoch 4 is more than --num-epochs 3'),
     ({'scale': (0.5, 0.2)}, '--scale 0.5 0.2: the smaller number comes first'),
     ({'mixup_alpha': 1.0}, '--mixup-alpha does nothing without --mixup; add that'),
@@ -242,7 +254,7 @@ def test_print_config_shows_the_whole_recipe(squares, tmp_path):
     shown = yaml.safe_load(alone.stdout)
     assert shown.keys() == {*FIELDS, 'derived'}
     assert shown['derived'] == {'ranks': 1, 'images_per_rank': 16, 'global_batch_size': 16,
-                                'learning_rate': 0.00625, 'warmup_epochs': 5.0}
+                                'learning_rate': 0.00625, 'min_learning_rate': 0.0, 'warmup_epochs': 5.0}
     with_data = script('gluon/train.py', *words, '--print-config', '--rec-train', squares, '--rec-val', squares,
                        '--save-dir', tmp_path / 'new')
     shown = yaml.safe_load(with_data.stdout)

@@ -50,14 +50,18 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'cycle_ms': 2.0, 'model_options': {'radix': 1}, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a',
          'resume': 'a', 'resume_params': 'a', 'freeze': ['stem'], 'backbone_lr_factor': 0.3,
          'hflip': 0.3, 'scale': [0.3, 0.4], 'ratio': [1.0, 1.0], 'color_jitter': 0.3, 'random_erasing': 0.3,
-         'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5], 'drop_path': 0.3}
+         'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5], 'drop_path': 0.3,
+         'best': 'top5', 'optimizer': 'adam', 'lr_schedule': 'constant', 'min_lr': 0.02, 'milestones': [3],
+         'lr_decay': 0.3, 'poly_power': 0.3, 'wd': 0.3, 'time_limit': 3.0}
 FREE = {'rec_train', 'rec_val', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps', 'keep',
         'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
-        'fusion_mb', 'cycle_ms'}
-KNOWN = {'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'interpolation': 'bilinear',
+        'fusion_mb', 'cycle_ms', 'cuda', 'eval_only', 'time_limit', 'patience'}
+KNOWN = {'wd': 1e-4, 'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'interpolation': 'bilinear',
          'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}
 # What other options are of use with.
-WITH = {'mixup_alpha': {'mixup': True}, 'cutmix_alpha': {'cutmix': True},
+STEP = {'lr_schedule': 'step', 'milestones': [30]}
+WITH = {'optimizer': {'lr': 0.1}, 'milestones': STEP, 'lr_decay': STEP, 'poly_power': {'lr_schedule': 'poly'},
+        'mixup_alpha': {'mixup': True}, 'cutmix_alpha': {'cutmix': True},
         **dict.fromkeys(('randaugment_count', 'randaugment_magnitude'), {'augment': 'randaugment'})}
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from resnest.errors import InputError
 from resnest.gluon.training import Task
 from resnest.gluon.training.reporting.figures import Figure, Figures
 from resnest.gluon.training.run import checkpoint
@@ -104,7 +105,7 @@ def test_the_best_weights_are_described(whole, tmp_path):
     told = json.loads(written)
     assert told.pop('sha256') == hashlib.sha256((tmp_path / 'best.params').read_bytes()).hexdigest()
     best = min(rows(tmp_path), key=lambda row: row['error'])
-    assert told.pop('figures') == {name: best[name] for name in ('epoch', 'error', 'seen')}
+    assert told.pop('figures') == {name: best[name] for name in ('epoch', 'error', 'val_loss', 'seen')}
     assert told.pop('versions')['mxnet'] == '1.9.1'
     assert told == {'task': 'regression', 'digits': [0, 9]}
     (tmp_path / 'best.json').write_text('of others')
@@ -143,16 +144,20 @@ def test_two_ranks_compute_what_one_does(tmp_path):
 
 
 def test_less_may_be_better():
-    figures = Figures((Figure('error', 'error'),), best='error', more_is_better=False)
+    figures = Figures((Figure('error', 'error', best='lowest'), Figure('hits', 'hits', best='highest'),
+                       Figure('train_hits', 'hits/train')), best='error')
     assert figures.better(1, 2)
     assert not figures.better(2, 1)
-    assert Figures((), 'top1').better(2, 1)
+    assert figures.by(None) == figures
+    assert figures.by('hits').better(2, 1)
+    with pytest.raises(InputError, match='--best must be one of error, hits, got train_hits'):
+        figures.by('train_hits')
 
 
-@pytest.mark.parametrize('more', [True, False])
+@pytest.mark.parametrize('more', ['highest', 'lowest'])
 @pytest.mark.parametrize('none', [float('nan'), float('inf'), -float('inf')])
 def test_what_is_not_finite_gives_way(more, none):
-    better = Figures((), 'top1', more).better
+    better = Figures((Figure('top1', 'top1', best=more),), 'top1').better
     assert [better(1, other) for other in (None, none)] == [True, True]
     assert [better(none, other) for other in (None, 1, none)] == [False, False, False]
 

@@ -58,8 +58,9 @@ def main(arguments=None):
         """Least squares; the best network has the smallest mean absolute error."""
 
         figures = Figures((Figure('train_error', 'error/train', 'train', 'mean error', 'training'),
-                           Figure('error', 'error/validation', 'val', 'mean error', 'validation')),
-                          best='error', more_is_better=False, loss='squared error')
+                           Figure('error', 'error/validation', 'val', 'mean error', 'validation', best='lowest'),
+                           Figure('val_loss', 'loss/validation', None, 'loss', 'validation', best='lowest')),
+                          best='error', loss='squared error')
         sums = ('error',)
 
         def __init__(self, job):
@@ -94,18 +95,20 @@ def main(arguments=None):
             return {'train_error': np.float32(sums['error'] / seen)}
 
         def evaluate(self, net):
-            error = seen = bad = 0
+            error = squares = seen = bad = 0
             indices = evaluation_batches(297, 50, self.job.rank, self.job.size)
             for inputs, targets in Batches(validation, indices, 1 if options.stop_evaluating == self.epoch else None):
                 found = net(mx.nd.array(inputs)).asnumpy().ravel()
+                squares += float(np.square(found - targets).sum())
                 error, seen = error + float(np.abs(found - targets).sum()), seen + len(targets)
                 bad += int((~np.isfinite(found)).sum())
-            return {'seen': seen, 'nonfinite': bad, 'error': error}
+            return {'seen': seen, 'nonfinite': bad, 'error': error, 'squares': squares}
 
         def validation_figures(self, counts):
             self.evaluations += 1
             empty = self.evaluations <= options.empty
-            return {'error': np.float32('nan' if empty else counts['error'] / counts['seen'])}
+            return {'error': np.float32('nan' if empty else counts['error'] / counts['seen']),
+                    'val_loss': counts['squares'] / counts['seen']}
 
         def describe(self):
             return {'task': 'regression', 'digits': [0, 9]}

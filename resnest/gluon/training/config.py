@@ -13,6 +13,8 @@ from .fields import fields_of, option, option_of, problem, settled, switch
 __all__ = ['STAGES', 'TrainConfig']
 
 STAGES = ('stem', 'layer1', 'layer2', 'layer3', 'layer4')
+OPTIMIZERS = ('sgd', 'adam', 'adamw')
+SCHEDULES = ('cosine', 'step', 'poly', 'constant')
 
 
 @dataclass
@@ -42,13 +44,25 @@ class TrainConfig:
                              'stands for N ranks', least=1, resume='scaled', group='optimization')
     num_epochs: int = option(270, 'epochs', least=1, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
-                                 '--accumulate; 0.1 x batch size / 256 unless given', least=0, resume='scaled',
-                                 group='optimization')
+                                 '--accumulate; 0.1 x batch size / 256 unless given, for Adam 0.001 x batch size / '
+                                 '1024', least=0, resume='scaled', group='optimization')
+    optimizer: str = option('sgd', "sgd: Nesterov's gradient; adam; adamw: Adam with decay apart from the gradient",
+                            choices=OPTIMIZERS, group='optimization')
+    lr_schedule: str = option('cosine', 'after the warm-up: half a cosine; step: by --lr-decay after each of '
+                              '--milestones; poly: a power of what is left; or constant', choices=SCHEDULES,
+                              group='optimization')
+    min_lr: float = option(0.0, 'learning rate, as --lr, at the end of cosine and poly', least=0, resume='scaled',
+                           group='optimization')
+    milestones: Optional[list] = option(None, 'epochs after each of which step multiplies the rate by --lr-decay',
+                                        items=int, least=1, group='optimization')
+    lr_decay: float = option(0.1, 'factor of the learning rate at each of --milestones', above=0, below=1,
+                             group='optimization')
+    poly_power: float = option(0.9, 'power of poly', above=0, group='optimization')
     warmup_epochs: Optional[float] = option(None, 'epochs of linear warm-up from 0; 5, or all where there are fewer, '
                                             'unless given', least=0, resume='scaled', group='optimization')
     momentum: float = option(0.9, "Nesterov's momentum", least=0, below=1, group='optimization')
-    wd: float = option(1e-4, 'weight decay, on the weights of convolutions and dense layers', least=0,
-                       group='optimization')
+    wd: Optional[float] = option(None, 'weight decay, on the weights of convolutions and dense layers; 0.0001, for '
+                                 'adamw 0.05, unless given', least=0, resume='own', group='optimization')
     clip_gradient: Optional[float] = option(None, 'largest norm of the whole gradient; longer ones are scaled down',
                                             above=0, group='optimization')
     ema_decay: float = option(0.0, 'moving average of the weights, which is then what is evaluated and saved as '
@@ -59,7 +73,9 @@ class TrainConfig:
     deterministic: bool = switch("the same bits in each run on GPUs and on more than two ranks too (MXNet's "
                                  "deterministic operators, Horovod's tensor fusion off: slower)", resume='free',
                                  group='running')
-    no_cuda: bool = switch('use the CPU even where there is a GPU', resume='free', group='running')
+    cuda: bool = switch('refuse to run where there is no GPU; unless given, the CPU is used there', resume='free',
+                        against='no_cuda', group='running')
+    no_cuda: bool = switch('use the CPU even where there is a GPU', resume='free', against='cuda', group='running')
     num_workers: int = option(2, 'threads that decode images', '-j', least=0, most=1024, resume='free', group='running')
     fp16_compression: bool = switch('Horovod sends gradients as float16', group='running')
     fusion_mb: Optional[float] = option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
@@ -67,7 +83,15 @@ class TrainConfig:
     cycle_ms: Optional[float] = option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, unless given",
                                        above=0, most=1e6, resume='free', group='running')
     save_dir: str = option('params', 'folder of what the run writes', resume='free', group='output')
-    save_frequency: int = option(10, 'epochs between checkpoints', least=1, resume='free', group='output')
+    eval_only: bool = switch('print the figures of what --resume, --resume-params or --pretrained name, and stop',
+                             resume='free', group='running')
+    time_limit: Optional[float] = option(None, 'minutes after which the run ends as by SIGTERM, early enough to write '
+                                         'a checkpoint', above=0, most=1e6, resume='free', group='running')
+    best: Optional[str] = option(None, "figure by which best.params is chosen; the task's own unless given",
+                                 group='output')
+    patience: int = option(0, 'evaluations without a better one after which the run ends; 0 is never', least=0,
+                           resume='free', group='output')
+    save_frequency: int = option(1, 'epochs between checkpoints', least=1, resume='free', group='output')
     save_steps: int = option(0, 'steps between checkpoints within an epoch; 0 is none', least=0, resume='free',
                              group='output')
     keep: int = option(3, 'checkpoints that are kept: the last ones', least=1, resume='free', group='output')
@@ -85,6 +109,12 @@ class TrainConfig:
             if found:
                 raise InputError(f'{option_of(name)} {found}')
         self.check_epochs('warmup_epochs')
+        self._check_rates()
+        if self.cuda and self.no_cuda:
+            raise InputError('--cuda wants a GPU, --no-cuda none; leave one of them out')
+        if self.eval_only and not (self.resume or self.resume_params or self.pretrained):
+            raise InputError('--eval-only evaluates what --resume, --resume-params or --pretrained name; give one of '
+                             'them')
         if self.deterministic and self.fusion_mb:
             raise InputError('--deterministic turns tensor fusion off, --fusion-mb sets it; leave one of them out')
         if self.dtype == 'float16' and self.no_cuda:
@@ -96,6 +126,23 @@ class TrainConfig:
             raise InputError('--freeze keeps what was loaded; say by --pretrained or --resume-params what that is')
         if self.freeze == list(STAGES) and self.backbone_lr_factor != 1:
             raise InputError('--freeze of all stages leaves nothing to --backbone-lr-factor; leave one of them out')
+
+    def _check_rates(self):
+        """Raise InputError for options of a schedule or an optimizer that is another."""
+        for name, user in (('milestones', 'step'), ('lr_decay', 'step'), ('poly_power', 'poly')):
+            if getattr(self, name) != fields_of(self)[name].default and self.lr_schedule != user:
+                raise InputError(f'{option_of(name)} is for --lr-schedule {user}, not {self.lr_schedule}')
+        if self.min_lr and self.lr_schedule not in ('cosine', 'poly'):
+            raise InputError(f'--min-lr is for --lr-schedule cosine and poly, not {self.lr_schedule}')
+        if self.min_lr > self.share_lr:
+            raise InputError(f'--min-lr {self.min_lr:g} is more than the learning rate, {self.share_lr:g}')
+        if self.lr_schedule == 'step':
+            times = self.milestones or []
+            if not times or times != sorted(set(times)) or times[-1] >= self.num_epochs:
+                raise InputError(f'--lr-schedule step needs --milestones, rising epochs before the last of '
+                                 f'{self.num_epochs}, such as 30 60 90')
+        if self.optimizer != 'sgd' and self.momentum != fields_of(self)['momentum'].default:
+            raise InputError(f'--momentum is for --optimizer sgd, not {self.optimizer}')
 
     def check_epochs(self, name):
         """Raise InputError where the field ``name`` is more epochs than the run has."""
@@ -113,6 +160,21 @@ class TrainConfig:
         return min(5.0, self.num_epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
+    def share_lr(self):
+        """Learning rate of one batch of one rank.
+
+        That of Adam is what Liu et al. (2022, https://arxiv.org/abs/2201.03545, table 5) have for AdamW: 4e-3 for
+        batches of 4096.
+        """
+        usual = 0.1 / 256 if self.optimizer == 'sgd' else 0.001 / 1024
+        return usual * self.batch_size if self.lr is None else self.lr
+
+    @property
     def rank_lr(self):
         """Learning rate of one rank's share of a step, to be multiplied by the number of ranks."""
-        return self.accumulate * (0.1 * self.batch_size / 256 if self.lr is None else self.lr)
+        return self.accumulate * self.share_lr
+
+    @property
+    def decay(self):
+        """Weight decay; that of AdamW unless given as Liu et al. have it."""
+        return (0.05 if self.optimizer == 'adamw' else 1e-4) if self.wd is None else self.wd

@@ -44,9 +44,10 @@ def option(default, help, *names, least=None, most=None, above=None, below=None,
         'items': items, 'length': length, 'resume': resume, 'group': group, 'settings': settings})
 
 
-def switch(help, *names, resume='fixed', group='other'):
-    """A field that is on or off, and off unless given."""
-    return option(False, help, *names, resume=resume, group=group)
+def switch(help, *names, resume='fixed', group='other', against=None):
+    """A field that is on or off, and off unless given; ``against`` is another one, which it turns off."""
+    settings = {} if against is None else {'against': against}
+    return option(False, help, *names, resume=resume, group=group, **settings)
 
 
 def fields_of(config):

@@ -35,14 +35,19 @@ class Pairs(argparse.Action):
 
 
 class Switch(argparse.Action):
-    """``--name`` turns a field on and ``--no-name`` off (``--cuda`` for ``--no-cuda``): a file may have set it."""
+    """``--name`` turns a field on and ``--no-name`` off: a file may have set it.
 
-    def __init__(self, option_strings, dest, **settings):
-        self.off = '--' + (dest[3:] if dest.startswith('no_') else f'no_{dest}').replace('_', '-')
-        super().__init__([*option_strings, self.off], dest, nargs=0, **settings)
+    What is ``against`` another field is turned off by that one's option, as ``--cuda`` by ``--no-cuda``.
+    """
+
+    def __init__(self, option_strings, dest, against=None, **settings):
+        self.against, self.off = against, option_of(f'no_{dest}')
+        super().__init__([*option_strings, *([] if against else [self.off])], dest, nargs=0, **settings)
 
     def __call__(self, parser, namespace, values, option_string=None):
         setattr(namespace, self.dest, option_string != self.off)
+        if self.against:
+            setattr(namespace, self.against, False)
 
 
 def add_options(parser, recipe):
@@ -63,7 +68,7 @@ def add_options(parser, recipe):
         strings = [option_of(name), *field.metadata['names']]
         settings = {'dest': name, 'default': argparse.SUPPRESS, 'help': text}
         if kind is bool:
-            group.add_argument(*strings, action=Switch, **settings)
+            group.add_argument(*strings, action=Switch, **settings, **field.metadata['settings'])
         elif kind is dict:
             group.add_argument(*strings, nargs='+', action=Pairs, metavar='KEY=VALUE', **settings)
         elif kind is list:

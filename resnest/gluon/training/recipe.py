@@ -11,13 +11,14 @@ from resnest.runtime import installed
 from .fields import LARGEST, fields_of, option_of
 from .options import make
 
-__all__ = ['check_batch', 'check_device', 'differences', 'environment', 'resolved', 'restored', 'to_yaml', 'versions']
+__all__ = ['check_batch', 'check_device', 'check_warmup', 'differences', 'environment', 'resolved', 'restored',
+           'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 
 # Compared by what they come to on all ranks together.
-NUMBERS = {'global_batch_size': '--batch-size', 'learning_rate': '--lr', 'warmup_epochs': '--warmup-epochs',
-           'steps_per_epoch': '--rec-train'}
+NUMBERS = {'global_batch_size': '--batch-size', 'learning_rate': '--lr', 'min_learning_rate': '--min-lr',
+           'warmup_epochs': '--warmup-epochs', 'steps_per_epoch': '--rec-train'}
 
 
 def resolved(config, ranks=1, steps=None):
@@ -27,7 +28,8 @@ def resolved(config, ranks=1, steps=None):
     """
     derived = {'ranks': ranks, 'images_per_rank': config.batch_size * config.accumulate,
                'global_batch_size': config.batch_size * config.accumulate * ranks,
-               'learning_rate': config.rank_lr * ranks, 'warmup_epochs': float(config.warmup)}
+               'learning_rate': config.rank_lr * ranks,
+               'min_learning_rate': config.accumulate * config.min_lr * ranks, 'warmup_epochs': float(config.warmup)}
     if steps is not None:
         derived.update(steps_per_epoch=steps, steps=steps * config.num_epochs,
                        warmup_steps=round(steps * config.warmup))
@@ -56,7 +58,7 @@ def restored(kind, stored, where, ranks=1):
                                                 0 <= derived.get(name, 1) < LARGEST for name in NUMBERS) or \
             type(derived.get('global_batch_size')) is not int:
         raise SharedError(f"{one_line(where)}: what its recipe comes to ('derived') is damaged")
-    return before, derived
+    return before, {'min_learning_rate': 0.0, **derived}      # versions before had none
 
 
 def differences(config, stored, ranks=1, steps=None, where='the checkpoint'):
@@ -102,6 +104,14 @@ def check_batch(config):
         return (f'--batch-size {config.batch_size}: BatchNorm sees few images at a time; with {SMALL_BATCH} or more on '
                 f'each rank the accuracy is better')
     return None
+
+
+def check_warmup(config):
+    """A warning where the whole run is warm-up, or None."""
+    if config.warmup < config.num_epochs:
+        return None
+    return (f'the warm-up of {config.warmup:g} epochs fills the run: the learning rate only rises; use fewer '
+            f'--warmup-epochs, or more --num-epochs')
 
 
 def check_device(config, device):

@@ -1,7 +1,5 @@
 """What a task hands the trainer; the trainer gives it everything else."""
-import mxnet as mx
-
-from .methods.schedule import cosine_ramp
+from .methods.optimizer import make_optimizer
 
 __all__ = ['Task']
 
@@ -42,13 +40,8 @@ class Task:
         """A warning about a recipe, or None; raises InputError for a recipe that this task cannot be trained by."""
 
     def optimizer(self, config, rate):
-        """mxnet's optimizer for a learning rate: Nesterov's gradient, as the paper has it."""
-        return mx.optimizer.NAG(momentum=config.momentum, wd=config.wd, learning_rate=rate,
-                                multi_precision=config.dtype == 'float16')
-
-    def rate(self, step, steps, warmup):
-        """The factor of the learning rate at a step of the run (from 0), of ``steps``, ``warmup`` of them warm-up."""
-        return cosine_ramp(step, steps, warmup)
+        """mxnet's optimizer for a learning rate: the one that the recipe names."""
+        return make_optimizer(config, rate)
 
     def decay(self, param):
         """The factor of a parameter's weight decay: 1 for weights of convolutions and dense layers, otherwise 0."""

@@ -9,9 +9,10 @@ import sys
 import pytest
 from PIL import Image
 
-from resnest.errors import InputError, MissingPackage
+from resnest.errors import MissingPackage
 from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.training.reporting import monitor as module
+from resnest.gluon.training.reporting import tensorboard
 from resnest.gluon.training.reporting.figures import Figure, Figures
 from resnest.gluon.training.reporting.tensorboard import EventWriter
 
@@ -21,8 +22,9 @@ def Monitor(folder, figures=Classification.figures, **settings):
 
 
 def row(epoch, **extra):
-    return {'epoch': epoch, 'loss': 1 / epoch, 'lr': 0.1, 'train_top1': 50.0, 'images_per_second': 200.0,
-            'waiting': 0.02, 'top1': 40.0 + epoch, 'top5': 90.0, 'time': 1000.0 + epoch, **extra}
+    return {'epoch': epoch, 'loss': 1 / epoch, 'val_loss': 2 / epoch, 'lr': 0.1, 'train_top1': 50.0,
+            'images_per_second': 200.0, 'waiting': 0.02, 'top1': 40.0 + epoch, 'top5': 90.0,
+            'time': 1000.0 + epoch, **extra}
 
 
 def run(monitor, epochs, first=0, total=5):
@@ -57,7 +59,8 @@ def test_one_line_an_epoch_where_there_is_no_terminal(tmp_path, capsys):
     lines = [line for line in out.splitlines() if not line.startswith('note')]
     assert [line[:9] for line in lines] == ['epoch   1', 'epoch   2', 'epoch   3']
     assert err == ''
-    assert '  loss 0.5000  lr 0.1  train 50.00 %  val 42.00 %  200 images/s  waiting 2%  left 00:00' in lines[1]
+    assert lines[1] == ('epoch   2  loss 0.5000  val loss 1.0000  train 50.00 %  val 42.00 %  lr 0.1  200 images/s  '
+                        'waiting 2%  left 00:00')
     assert [each['epoch'] for each in log(tmp_path)] == [1, 2, 3]
 
 
@@ -76,23 +79,26 @@ def test_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
     """From the middle of an epoch: 6 of 10 steps are left in this epoch and 20 in the two to come."""
     clock = Clock()
     monkeypatch.setattr(module, 'time', clock)
-    monkeypatch.setenv('COLUMNS', '200')
+    monkeypatch.setattr(module.shutil, 'get_terminal_size', lambda: os.terminal_size((80, 24)))
     stream = io.StringIO()
     stream.isatty = lambda: True
     monkeypatch.setattr(sys, 'stderr', stream)
+    monkeypatch.setattr(sys.stdout, 'isatty', lambda: True)
     monitor = Monitor(tmp_path, seconds=100.0)
     monitor.begin(7, 10, 10, done=4)
     clock.now = 8.0
-    monitor.advance(2, images=64, waited=2.0, loss='1.500', lr='0.1')
+    monitor.advance(2, images=64, waited=2.0, loss='1.500')
     monitor._bar.refresh()
     shown = stream.getvalue().split('\r')[-1]
-    assert re.search(r'epoch 8/10: +60%.*6/10', shown)
+    assert re.search(r'^epoch 8/10  60%.*6/10', shown)
     # 2 steps took 8 s: 24 steps are left.
-    assert 'loss=1.500, lr=0.1, images/s=8, waiting=25%, left=01:36' in shown
+    assert shown.endswith(' 6/10, left 01:36  loss 1.500  8 images/s  waiting 25%')
     clock.now = 10.0
     monitor.advance(4)
     monitor.end(row(8))
-    assert 'left 00:33' in capsys.readouterr().out      # 20 steps at 10 s for 6
+    assert capsys.readouterr().out.splitlines() == [       # 20 steps at 10 s for 6
+        'epoch   8  loss 0.1250  val loss 0.2500  train 50.00 %  val 48.00 %  lr 0.1',
+        '           200 images/s  waiting 2%  left 00:33']
     assert monitor.seconds() == 110.0
 
 
@@ -100,7 +106,7 @@ def test_other_ranks_write_nothing(tmp_path, capsys):
     monitor = Monitor(tmp_path / 'new', active=False)
     run(monitor, 2)
     monitor.curves()
-    monitor.summary(top1=1.0)
+    monitor.summary({'top1': 1.0}, 2, 5)
     assert not (tmp_path / 'new').exists()
     assert capsys.readouterr() == ('', '')
 
@@ -111,9 +117,9 @@ def test_curves_and_summary(tmp_path):
     monitor.curves()
     with Image.open(tmp_path / 'new/curves.png') as image:
         assert min(image.size) > 300
-    monitor.summary(top1=43.0)
+    monitor.summary({'epoch': 3, 'top1': 43.0}, 5, 5, ranks=2)
     summary = json.loads((tmp_path / 'new/summary.json').read_text())
-    assert summary['top1'] == 43.0
+    assert (summary['top1'], summary['epochs'], summary['ranks']) == (43.0, 5, 2)
     assert summary['seconds'] >= 0
     assert not list((tmp_path / 'new').glob('*.part'))
 
@@ -123,7 +129,7 @@ def test_events_hold_each_epoch_once_after_a_resume(tmp_path):
     run(Monitor(tmp_path), 4)                       # killed; the checkpoint knows two epochs
     run(Monitor(tmp_path, rows=[row(1), row(2)]), 5, first=2)
     found = points(tmp_path / 'tensorboard')
-    assert len(found) == len({point[:2] for point in found}) == 5 * 7
+    assert len(found) == len({point[:2] for point in found}) == 5 * 8
     for epoch in range(1, 6):
         assert ('top1/validation', epoch, 40.0 + epoch, 1000.0 + epoch) in found
         assert ('loss/train', epoch, pytest.approx(1 / epoch), 1000.0 + epoch) in found
@@ -159,7 +165,7 @@ def test_training_goes_on_when_nothing_can_be_written(tmp_path, monkeypatch, cap
     with monkeypatch.context() as patch:
         patch.setattr(module, 'replace_file', full)
         run(monitor, 2, first=1)
-        monitor.summary(top1=1.0)
+        monitor.summary({'epoch': 1, 'top1': 1.0}, 2, 5)
     out = capsys.readouterr().out
     assert 'log.jsonl was not written: OSError: [Errno 28] No space left' in out
     assert 'summary.json was not written' in out
@@ -168,13 +174,28 @@ def test_training_goes_on_when_nothing_can_be_written(tmp_path, monkeypatch, cap
     assert [each['epoch'] for each in log(tmp_path)] == [1, 2, 3]
 
 
-def test_a_folder_that_cannot_be_written_is_told_at_once():
-    with pytest.raises(InputError, match='/dev/null/x: cannot be written to'):
-        Monitor('/dev/null/x')
+@pytest.mark.parametrize('best, epoch, wanted', [
+    ({'epoch': 3, 'top1': 43.21}, 5, '5 epochs in 01:40; best: top1 43.21 % after epoch 3, {}/best.params'),
+    ({'epoch': 1, 'top1': 4.0}, 4, 'stopped early after epoch 4 of 5: --patience'),
+    (None, 5, '5 epochs in 01:40; no evaluation found a top1, and there is no best.params')])
+def test_the_last_line(tmp_path, capsys, monkeypatch, best, epoch, wanted):
+    monkeypatch.setattr(module, 'time', Clock())
+    Monitor(tmp_path, seconds=100.0).summary(best, epoch, 5)
+    assert wanted.format(tmp_path) in capsys.readouterr().out.splitlines()
+    assert json.loads((tmp_path / 'summary.json').read_text())['seconds'] == 100
+
+
+def test_what_tensorboard_needs_is_named(tmp_path, monkeypatch):
+    def missing(*_):
+        raise MissingPackage('x')
+    monkeypatch.setattr(tensorboard, 'import_extra', missing)
+    with pytest.raises(MissingPackage, match=f'pip install tensorboardX tensorboard, then tensorboard --logdir '
+                                             f'{tmp_path}$'):
+        EventWriter(tmp_path / 'tensorboard', Classification.figures)
 
 
 def test_each_figure_has_its_digits(tmp_path, capsys):
-    figures = Figures((Figure('top1', 'top1', 'val', digits=4), Figure('top5', 'top5', 'five', unit='%', digits=0)),
-                      best='top1')
+    figures = Figures((Figure('top1', 'top1', 'val', digits=4, best='highest'),
+                       Figure('top5', 'top5', 'five', unit='%', digits=0)), best='top1')
     run(Monitor(tmp_path, figures), 1)
-    assert '  val 41.0000  five 90 %  200 images/s' in capsys.readouterr().out
+    assert '  val 41.0000  five 90 %  lr 0.1  200 images/s' in capsys.readouterr().out

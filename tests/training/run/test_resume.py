@@ -209,7 +209,7 @@ def test_the_end_of_a_run(undisturbed, tmp_path):
     assert_refused(little_run(undisturbed, *SHORT), undisturbed, 'holds an earlier run')
     (undisturbed / 'summary.json').unlink()         # as if killed before it
     again = little_run(undisturbed, *SHORT, '--resume', 'auto')
-    assert (again.returncode, 'already trained for all of 3 epochs' in again.stdout) == (0, True)
+    assert (again.returncode, 'already trained for all of its 3 epochs' in again.stdout) == (0, True)
     assert [path.name for path in checkpoint.found(undisturbed)] == [
         'checkpoint-0002-000006.npz', 'checkpoint-0002-000012.npz', 'checkpoint-0003-000000.npz']
     summary = json.loads((undisturbed / 'summary.json').read_text())

@@ -42,9 +42,6 @@ class Freely(Task):
     def optimizer(self, config, rate):
         return self._kind(learning_rate=rate)
 
-    def rate(self, step, steps, warmup):
-        return 1.0
-
     def decay(self, param):
         return 0.0
 
@@ -61,7 +58,8 @@ class Freely(Task):
 
 def make(kind=mx.optimizer.SGD, **settings):
     task = Freely(kind)
-    config = TrainConfig(model='pair', batch_size=2, lr=0.1, num_epochs=1, warmup_epochs=0, **settings)
+    config = TrainConfig(model='pair', batch_size=2, lr=0.1, num_epochs=1, warmup_epochs=0, lr_schedule='constant',
+                         **settings)
     return task, Step(task, config, JOB, mx.cpu(), total=10, warmup=0)
 
 

@@ -54,6 +54,8 @@ class ClassificationConfig(TrainConfig):
                                   'own unless given', items=float, length=3, resume='own', group='images')
     std: Optional[list] = option(None, "their standard deviation; the model's own unless given", items=float, length=3,
                                  above=0, resume='own', group='images')
+    best: str = option('top1', 'figure by which best.params is chosen', choices=('top1', 'top5', 'val_loss'),
+                       group='output')
     mixup: bool = switch('mix each batch with its reverse (section 4.2)', group='regularization')
     mixup_alpha: float = option(0.2, 'shares are drawn from Beta(alpha, alpha)', above=0, group='regularization')
     cutmix: bool = switch('paste a box of each image into the one at its place in the reversed batch; with --mixup '

@@ -1,12 +1,13 @@
-"""What logits come to: exact top-1 and top-5, as counts that can be added over ranks, and probabilities."""
+"""What logits come to: exact top-1, top-5 and loss, as sums that can be added over ranks, and probabilities."""
 import time
 
 import mxnet as mx
 import numpy as np
 
-__all__ = ['COUNTS', 'evaluate', 'count_correct', 'softmax']
+__all__ = ['COUNTS', 'SUMS', 'evaluate', 'count_correct', 'cross_entropy', 'softmax']
 
 COUNTS = ('correct1', 'correct5', 'seen', 'nonfinite')
+SUMS = (*COUNTS, 'loss')
 
 
 def count_correct(logits, labels, top=5):
@@ -31,6 +32,17 @@ def softmax(logits):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def cross_entropy(logits, labels):
+    """The loss of each sample, ``(N,)`` float64: minus the logarithm of its label's probability.
+
+    ``logits`` is ``(N, classes)``, ``labels`` ``(N,)``, both NumPy. There is no label smoothing in it, nor mixup, so
+    that runs with other recipes can be compared.
+    """
+    logits = logits.astype('float64')
+    highest = logits.max(axis=1)
+    return highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1)) - logits[np.arange(len(labels)), labels]
+
+
 def evaluate(net, loader, device, progress=None):
     """Run the network over a loader.
 
@@ -44,15 +56,18 @@ def evaluate(net, loader, device, progress=None):
         Called with the number of images after each batch.
 
     Returns a dict: the counts ``correct1``, ``correct5``, ``seen`` and ``nonfinite`` (images whose logits are not),
-    and ``images_per_second`` without the first batch of each size, None where there is no other.
+    ``loss``, the sum of :func:`cross_entropy` over the others, and ``images_per_second`` without the first batch of
+    each size, None where there is no other.
     """
     totals = np.zeros(4, dtype=np.int64)
+    loss = 0.0
     timed, seconds, known = 0, 0.0, set()
     last = time.perf_counter()
     for images, labels in loader:
         logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()
         finite = np.isfinite(logits).all(axis=1)
         totals += (*count_correct(logits, labels), len(labels), len(labels) - finite.sum())
+        loss += float(cross_entropy(logits[finite], labels[finite]).sum()) if finite.any() else 0.0
         now = time.perf_counter()
         if len(labels) in known:        # the first batch of a size traces or plans the graph
             timed, seconds = timed + len(labels), seconds + now - last
@@ -60,4 +75,5 @@ def evaluate(net, loader, device, progress=None):
         last = now
         if progress:
             progress(len(labels))
-    return {**dict(zip(COUNTS, totals.tolist())), 'images_per_second': timed / seconds if timed else None}
+    return {**dict(zip(COUNTS, totals.tolist())), 'loss': loss,
+            'images_per_second': timed / seconds if timed else None}

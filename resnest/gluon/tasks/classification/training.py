@@ -23,7 +23,7 @@ from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_firs
 from resnest.gluon.training.methods.schedule import dropblock_probability
 
 from .blending import blend
-from .evaluation import COUNTS, evaluate
+from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
 from .names import label_names, label_words
 
@@ -39,9 +39,10 @@ class Classification(Task):
     ``(n, size, size, 3)``, and labels ``(n,)``.
     """
 
-    figures = Figures((Figure('train_top1', 'top1/train', 'train', CHART, 'training', '%'),
-                       Figure('top1', 'top1/validation', 'val', CHART, 'validation', '%'),
-                       Figure('top5', 'top5/validation')), best='top1', loss='cross entropy')
+    figures = Figures((Figure('val_loss', 'loss/validation', 'val loss', 'loss', 'validation', digits=4, best='lowest'),
+                       Figure('train_top1', 'top1/train', 'train', CHART, 'training', '%'),
+                       Figure('top1', 'top1/validation', 'val', CHART, 'validation', '%', best='highest'),
+                       Figure('top5', 'top5/validation', unit='%', best='highest')), best='top1', loss='cross entropy')
     sums = ('right',)
 
     def __init__(self, network, twin, config, device):
@@ -86,10 +87,11 @@ class Classification(Task):
 
     def evaluate(self, net):
         found = evaluate(net, self.validation(), self.device)
-        return {name: found[name] for name in COUNTS}
+        return {name: found[name] for name in SUMS}
 
     def validation_figures(self, counts):
-        return {'top1': 100 * counts['correct1'] / counts['seen'], 'top5': 100 * counts['correct5'] / counts['seen']}
+        return {'top1': 100 * counts['correct1'] / counts['seen'], 'top5': 100 * counts['correct5'] / counts['seen'],
+                'val_loss': counts['loss'] / counts['seen']}
 
 
 class _OnShards(Classification):
@@ -165,7 +167,7 @@ def _train(config, job, print_config):
     if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)
-    device = choose_device(config.no_cuda, job.local_rank)
+    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
     task = _OnShards(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few records: say so before anything is made
     if print_config:

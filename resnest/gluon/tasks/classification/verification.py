@@ -22,7 +22,7 @@ from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.inference.optimized.optimization import optimize
 from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, find_variant, get_model, list_models
 
-from .evaluation import COUNTS, evaluate
+from .evaluation import COUNTS, SUMS, evaluate
 
 __all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle',
            'verify']
@@ -111,7 +111,7 @@ def _evaluate(net, loader, device, job, progress):
     with tqdm(total=sum(map(len, loader.batches)), unit='image', disable=not progress or job.rank or
               not sys.stderr.isatty()) as bar:
         found = evaluate(net, loader, device, bar.update)
-        *totals, rate = job.total([found[name] or 0 for name in (*COUNTS, 'images_per_second')], 'all')
+        *totals, rate = job.total([found[name] or 0 for name in (*SUMS, 'images_per_second')], 'all')
     return totals, rate
 
 
@@ -192,11 +192,11 @@ def result(totals, rate, what, **settings):
         raise SharedError(f"{what}: the network's output is not finite for {counts['nonfinite']} of {counts['seen']} "
                           f'images; these weights are of no use')
     return {'top1': 100 * counts['correct1'] / counts['seen'], 'top5': 100 * counts['correct5'] / counts['seen'],
-            **counts, 'images_per_second': rate or None, **settings}
+            'loss': totals[-1] / counts['seen'], **counts, 'images_per_second': rate or None, **settings}
 
 
 def result_line(found):
     """One line of text."""
     rate = f", {found['images_per_second']:.1f} images/s" if found['images_per_second'] else ''
-    return (f"{found['model']}: top-1 {found['top1']:.2f} %  top-5 {found['top5']:.2f} %  of {found['seen']} images"
-            f"{rate} ({found['engine']}, {found['precision']})")
+    return (f"{found['model']}: top-1 {found['top1']:.2f} %  top-5 {found['top5']:.2f} %  loss {found['loss']:.4f}  of "
+            f"{found['seen']} images{rate} ({found['engine']}, {found['precision']})")

@@ -2,6 +2,9 @@
 import math
 from typing import NamedTuple, Optional
 
+from resnest.errors import SharedError
+from resnest.reading import one_line
+
 __all__ = ['Figure', 'Figures']
 
 
@@ -13,15 +16,35 @@ class Figure(NamedTuple):
     chart: Optional[str] = None     # title of its chart in curves.png, 'loss' for that of the loss; None: not drawn
     legend: Optional[str] = None    # what its curve is called there
     unit: str = ''
-    digits: int = 2                 # after the point, on the line of an epoch
+    digits: int = 2                 # after the point
+    best: Optional[str] = None      # 'highest' or 'lowest', where best.params may be chosen by it
+
+    def format(self, name, value):
+        """``'val 75.12 %'``."""
+        return f'{name} {value:.{self.digits}f} {self.unit}'.rstrip()
 
 
 class Figures(NamedTuple):
     """Those of a task."""
     shown: tuple[Figure, ...]
-    best: str                       # key of the figure by which best.params is chosen
-    more_is_better: bool = True
+    best: str                       # key of the figure by which best.params is chosen unless --best names another
     loss: str = 'loss'              # what the loss is, for its chart
+
+    def by(self, key):
+        """The same, with another figure by which best.params is chosen; raises InputError where it cannot be."""
+        choices = [figure.key for figure in self.shown if figure.best]
+        if key is not None and key not in choices:
+            raise SharedError(f"--best must be one of {', '.join(choices)}, got {one_line(key, 60)}")
+        return self._replace(best=key or self.best)
+
+    @property
+    def more_is_better(self):
+        """Whether the highest value of the best figure is the best."""
+        return self.of(self.best).best != 'lowest'
+
+    def of(self, key):
+        """The figure of a key."""
+        return next(figure for figure in self.shown if figure.key == key)
 
     def better(self, one, other):
         """Whether the value ``one`` of the best figure is better than ``other``, or than none (None).

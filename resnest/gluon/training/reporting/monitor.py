@@ -1,19 +1,21 @@
 """What a run shows and writes: progress bar, ``log.jsonl``, TensorBoard events, ``curves.png``, ``summary.json``."""
 import json
-import os
+import shutil
 import sys
 import time
 from pathlib import Path
 
 from tqdm import tqdm
 
-from resnest.errors import InputError, MissingPackage
+from resnest.errors import MissingPackage
 from resnest.files import replace_file
 
 from .curves import draw_curves
 from .tensorboard import EventWriter
 
 __all__ = ['Monitor']
+
+BAR = '{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}'
 
 
 class Monitor:
@@ -35,8 +37,6 @@ class Monitor:
         self._training = 0.0        # seconds of these steps
         self._bar = self._events = None
         self._without = set()       # what cannot be drawn or written: told once
-        if active:
-            _check_writable(self.folder)
 
     def seconds(self):
         """Of the whole run, in seconds."""
@@ -45,13 +45,13 @@ class Monitor:
     def begin(self, epoch, epochs, steps, done=0):
         """A new epoch's progress, from its step ``done`` on: a bar on a terminal, nothing elsewhere."""
         if self.active:
-            self._bar = tqdm(total=steps, initial=done, desc=f'epoch {epoch + 1}/{epochs}', unit='step', leave=False,
+            self._bar = tqdm(total=steps, initial=done, desc=f'epoch {epoch + 1}/{epochs}', leave=False, bar_format=BAR,
                              dynamic_ncols=True, disable=not sys.stderr.isatty())
             self._left = (epochs - epoch) * steps - done
             self._last = time.perf_counter()
 
     def advance(self, steps, images=0, waited=0.0, **figures):
-        """Move on by ``steps`` and show the figures.
+        """Move on by ``steps`` and show the time left and the figures, as far as the terminal is wide.
 
         ``images`` (of all ranks) and ``waited`` (seconds without data) are those since the last call; they become
         images/s and the share of time spent waiting. The time left is that of all epochs to come.
@@ -63,10 +63,11 @@ class Monitor:
         self._trained += steps
         self._training += seconds
         self._left -= steps
+        shown = [f'left {tqdm.format_interval(self._time_left())}']
+        shown += [f'{name} {figure}' for name, figure in figures.items()]
         if images:
-            figures.update({'images/s': f'{images / seconds:.0f}', 'waiting': f'{min(1, waited / seconds):.0%}'})
-        figures['left'] = tqdm.format_interval(self._time_left())
-        self._bar.set_postfix(figures, refresh=False)
+            shown[2:2] = [f'{images / seconds:.0f} images/s', f'waiting {min(1, waited / seconds):.0%}']
+        self._bar.set_postfix_str('  '.join(shown), refresh=False)
         self._bar.update(steps)
 
     def _time_left(self):
@@ -84,12 +85,15 @@ class Monitor:
         self._bar.close()
         row.setdefault('time', round(time.time(), 3))
         self.rows.append(row)
-        left = f'  left {tqdm.format_interval(self._time_left())}' if self._left > 0 and self._trained else ''
-        own = ''.join(f'  {each.line} {row[each.key]:.{each.digits}f} {each.unit}'.rstrip()
-                      for each in self.figures.shown if each.line and each.key in row)
-        print(f"epoch {row['epoch']:3d}  loss {row['loss']:.4f}  lr {row['lr']:.4g}{own}"
-              f"  {row['images_per_second']:.0f} images/s  waiting {row['waiting']:.0%}" +
-              (f"  {row['skipped']} bad records skipped" if 'skipped' in row else '') + left, flush=True)
+        parts = [f"epoch {row['epoch']:3d}", f"loss {row['loss']:.4f}",
+                 *(each.format(each.line, row[each.key]) for each in self.figures.shown
+                   if each.line and each.key in row),
+                 f"lr {row['lr']:.4g}", f"{row['images_per_second']:.0f} images/s", f"waiting {row['waiting']:.0%}"]
+        if 'skipped' in row:
+            parts.append(f"{row['skipped']} bad records skipped")
+        if self._left > 0 and self._trained:
+            parts.append(f'left {tqdm.format_interval(self._time_left())}')
+        print(_wrapped(parts, shutil.get_terminal_size().columns if sys.stdout.isatty() else None), flush=True)
         self._try('log.jsonl', self._write_log)
         self._try('tensorboard/', self._write_events)
 
@@ -122,16 +126,31 @@ class Monitor:
         except Exception as error:
             print(f'warning: {self.folder / name} was not written: {type(error).__name__}: {error}', flush=True)
 
-    def summary(self, /, **facts):
-        """Write the result of the run."""
-        if self.active:
-            facts['seconds'] = round(self.seconds(), 1)
-            self._try('summary.json', lambda: replace_file(self.folder / 'summary.json',
-                                                           json.dumps(facts, indent=1) + '\n'))
+    def summary(self, best, epoch, epochs, /, **facts):
+        """Write the result of the run, and say in a line what it came to after ``epoch`` of its ``epochs``.
+
+        ``best`` are the figures of the best weights with their epoch, None where no evaluation had any.
+        """
+        if not self.active:
+            return
+        facts = {**(best or {}), **facts, 'epochs': epoch, 'seconds': round(self.seconds(), 1)}
+        self._try('summary.json', lambda: replace_file(self.folder / 'summary.json',
+                                                       json.dumps(facts, indent=1) + '\n'))
+        figure, took = self.figures.of(self.figures.best), f'in {tqdm.format_interval(self.seconds())}'
+        if epoch < epochs:
+            print(f'stopped early after epoch {epoch} of {epochs}: --patience')
+        if best is None:
+            print(f'{epoch} epochs {took}; no evaluation found a {figure.key}, and there is no best.params', flush=True)
+        else:
+            print(f"{epoch} epochs {took}; best: {figure.format(figure.key, best[figure.key])} after epoch "
+                  f"{best['epoch']}, {self.folder / 'best.params'}", flush=True)
 
 
-def _check_writable(folder):
-    """Raise InputError now rather than after the first epoch."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise InputError(f'{folder}: cannot be written to; use another --save-dir')
+def _wrapped(parts, columns):
+    """The parts on a line, or on several of ``columns`` characters, all but the first indented below it."""
+    lines = parts[:1]
+    for part in parts[1:]:
+        if columns and len(lines[-1]) + 2 + len(part) > columns:
+            lines.append(' ' * len(parts[0]))
+        lines[-1] += f'  {part}'
+    return '\n'.join(lines)

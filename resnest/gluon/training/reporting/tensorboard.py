@@ -2,6 +2,7 @@
 import contextlib
 from pathlib import Path
 
+from resnest.errors import MissingPackage
 from resnest.runtime import import_extra
 
 __all__ = ['EventWriter']
@@ -21,10 +22,14 @@ class EventWriter:
 
     def __init__(self, folder, figures):
         self._tags = {**TAGS, **{figure.key: figure.tag for figure in figures.shown}}
-        self._events = import_extra('tensorboardX.proto.event_pb2', 'demo')
-        self._summary = import_extra('tensorboardX.summary', 'demo')
-        writer = import_extra('tensorboardX.event_file_writer', 'demo').EventsWriter
         folder = Path(folder)
+        try:
+            self._events = import_extra('tensorboardX.proto.event_pb2', 'demo')
+            self._summary = import_extra('tensorboardX.summary', 'demo')
+            writer = import_extra('tensorboardX.event_file_writer', 'demo').EventsWriter
+        except MissingPackage:
+            raise MissingPackage(f'tensorboardX is not installed: pip install tensorboardX tensorboard, then '
+                                 f'tensorboard --logdir {folder.parent}') from None
         folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob('events.out.tfevents.*'):
             old.unlink()

@@ -50,7 +50,7 @@ def resume(task, config, job, step, averages, now, say):
         folder = Path(config.save_dir)
         if config.resume not in (None, 'auto'):
             path = Path(config.resume)
-            return checkpoint.read(path, folder)
+            return checkpoint.read(path, None if config.eval_only else folder)
         if config.resume is None and (checkpoint.found(folder) or any((folder / name).exists() for name in LEFT)):
             raise InputError(f'{folder}: holds an earlier run; go on with it by --resume auto, or use another '
                              f'--save-dir')
@@ -59,9 +59,13 @@ def resume(task, config, job, step, averages, now, say):
             raise InputError(f'{damaged[0]}: damaged, and there is no older checkpoint; remove it to start anew')
         return data
 
-    data = job.from_first(read, 'checkpoint')
+    data = None
+    if config.resume or not config.eval_only:
+        data = job.from_first(read, 'checkpoint')
     for each in damaged:
         say(f'warning: {each} is damaged; the one before it is used')
+    if data is None and config.resume and config.eval_only:
+        raise SharedError(f'{config.save_dir}: holds no checkpoint to evaluate')
     if data is None:
         return {'epoch': 0, 'step': 0, 'best': None, 'rows': [], 'seconds': 0.0, 'damaged': []}, None
     name = path or 'the checkpoint'
@@ -76,7 +80,8 @@ def resume(task, config, job, step, averages, now, say):
     state['step'] = min(state['step'] * before['global_batch_size'] // now['global_batch_size'], now['steps_per_epoch'])
     if job.total([job.rank == 0 and not _is_best(Path(config.save_dir, 'best.params'), state['best'])], 'no best')[0]:
         state['best'] = None        # of another folder or a later epoch: what is best here is still to be found
-    say(f"going on from {name}: epoch {state['epoch'] + 1}, step {state['step']}")
+    doing = 'evaluating' if config.eval_only else 'going on from'
+    say(f"{doing} {name}: epoch {state['epoch'] + 1}, step {state['step']}")
     if state['step'] and 'counters' not in state:
         say(f'note: {name} is of an earlier version, which drew the order of samples otherwise: the rest of this epoch '
             f'may repeat some of them and leave out others')

@@ -81,7 +81,7 @@ def newest(folder):
 
 
 def read(path, folder):
-    """The bytes of a checkpoint by name, to go on from in ``folder``.
+    """The bytes of a checkpoint by name, to go on from in ``folder``, or nowhere (None).
 
     Raises InputError where there is none, where it is damaged, and where the folder holds one that is further on:
     it would be taken for the newest afterwards.
@@ -89,7 +89,7 @@ def read(path, folder):
     if not path.exists():
         raise InputError(f'{one_line(path)}: no such checkpoint')
     data, state = _whole(path)
-    last = found(folder)[-1:]
+    last = found(folder)[-1:] if folder else []
     if last and _place(last[0]) > (state['epoch'], state['step']):
         raise InputError(f'{last[0]}: further on than {path}, and --resume auto would take it next time; use another '
                          f'--save-dir, or remove it')

@@ -10,7 +10,6 @@ import numpy as np
 
 from resnest.errors import SharedError
 from resnest.files import replace_file
-from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.nn import use_native
 from resnest.reading import file_digest
 
@@ -19,9 +18,10 @@ from ..methods.averaging import AveragedWeights
 from ..reporting.monitor import Monitor
 from . import checkpoint
 from .beginning import resume
-from .interrupt import EXIT_AGAIN, Stopped, StopRequest, sole_run
+from .interrupt import StopRequest, sole_run
 from .state import COUNTERS, collect
 from .step import Step
+from .validation import Validation, plain
 
 __all__ = ['fit']
 
@@ -37,24 +37,30 @@ def fit(task, config, job, device):
     job : distributed.Job
     device : Context
 
-    Returns the exit code: 0, or 75 where SIGTERM ended the run early. Raises InputError for a loss or an output that
-    is not finite, for a folder that holds another run, and for a checkpoint that does not fit.
+    With ``config.eval_only`` nothing is written: the weights that the run would go on from are evaluated.
+
+    Returns the exit code: 0, or that of :class:`.interrupt.StopRequest` where the run was asked to stop. Raises
+    InputError for a loss or an output that is not finite, for a folder that holds another run, and for a checkpoint
+    that does not fit.
     """
     recipe.check_device(config, device)
-    warning = task.check(config)
-    if warning and job.rank == 0:
-        print(f'warning: {warning}', flush=True)
+    task.figures = task.figures.by(config.best)
+    for warning in filter(None, (task.check(config), not config.eval_only and recipe.check_warmup(config))):
+        if job.rank == 0:
+            print(f'warning: {warning}', flush=True)
     with contextlib.ExitStack() as stack:
-        job.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
-        stop = stack.enter_context(StopRequest())
-        code = _Run(task, config, job, device).go(stop)
+        if not config.eval_only:
+            job.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
+        stop = stack.enter_context(StopRequest(config.time_limit))
+        run = _Run(task, config, job, device, stop)
+        code = run.show() if config.eval_only else run.go()
         job.finish()
     return code
 
 
 class _Run:
-    def __init__(self, task, config, job, device):
-        self.task, self.config, self.job = task, config, job
+    def __init__(self, task, config, job, device, stop):
+        self.task, self.config, self.job, self.stop = task, config, job, stop
         batches = len(task.batches(0, 0))
         self.steps = batches // config.accumulate
         if not self.steps:
@@ -63,10 +69,9 @@ class _Run:
         for each in (task.network, task.twin):
             each.cast(config.dtype)
             use_native(each)
-        self.evaluated = task.assemble(task.twin)
-        self.evaluated.hybridize(static_alloc=True)
         self.step = Step(task, config, job, device, self.steps * config.num_epochs, round(self.steps * config.warmup))
         self.averages = AveragedWeights(task.network, config.ema_decay) if config.ema_decay else None
+        self.validation = Validation(task, self.averages, job, stop)
         self.folder = Path(config.save_dir)
         self.recipe = recipe.resolved(config, job.size, self.steps)
         self.names = (*COUNTERS[:2], *task.sums, *COUNTERS[2:])
@@ -74,44 +79,64 @@ class _Run:
         self.counters = self.counters or dict.fromkeys(self.names, 0.0)
         self.epoch, self.done, self.best = state['epoch'], state['step'], state['best']
         self.damaged = state['damaged']
+        self.searched = 0 if self.best else self.epoch      # the epochs before that have no best one
         self.monitor = Monitor(self.folder, task.figures, job.rank == 0, state['rows'], state['seconds'])
 
-    def go(self, stop):
-        """Train until the end, or until ``stop`` is asked for; returns the exit code."""
+    def go(self):
+        """Train until the end, or until a stop is asked for; returns the exit code."""
         self._describe()        # that of an earlier part of the run may not have been written any more
-        if self.epoch >= self.config.num_epochs:
-            self._say(f'{self.folder}: already trained for all of {self.config.num_epochs} epochs')
+        over = self._is_over()
+        if over:
+            self._say(f'{self.folder}: already trained for all of its {self.epoch} epochs')
             if not (self.folder / 'summary.json').exists():
                 self._summarize()       # killed before it was written
             return 0
         self._try('config.yaml', lambda: replace_file(self.folder / 'config.yaml', recipe.to_yaml(self.recipe)))
-        while self.epoch < self.config.num_epochs:
-            row = self._train_epoch(stop)
+        while not over:
+            row = self._train_epoch()
             number = self.epoch + 1
-            last = number == self.config.num_epochs
-            evaluating = last or number % self.config.eval_frequency == 0
-            found = self._evaluate(number, stop) if row and evaluating else {}
+            evaluating = number == self.config.num_epochs or number % self.config.eval_frequency == 0
+            found = self._evaluate(number) if row and evaluating else {}
             if row is None or found is None:
                 self._save()
-                self._say(f'stopped on request after {self.done} steps of epoch {number}; --resume auto goes on')
-                return EXIT_AGAIN
+                self._say(f'stopped {self.stop.why} after {self.done} steps of epoch {number}; --resume auto goes on')
+                return self.stop.exit_code
             self.epoch, self.done, self.counters = number, 0, dict.fromkeys(self.names, 0.0)
             row.update(found)
             self.monitor.end(row)
             if evaluating:
                 self.monitor.curves()
-            if last or self.epoch % self.config.save_frequency == 0:
+            over = self._is_over()
+            if over or self.epoch % self.config.save_frequency == 0:
                 self._save()
         self._summarize()
         return 0
 
-    def _summarize(self):
-        best = {name: value for name, value in (self.best or {}).items() if name != 'sha256'}
-        self.monitor.summary(**{**best, 'model': self.config.model, 'epochs': self.config.num_epochs,
-                                'ranks': self.job.size, 'skipped_steps': self.step.skipped, 'config': self.recipe,
-                                'global_batch_size': self.recipe['derived']['global_batch_size']})
+    def show(self):
+        """Evaluate the weights as they are and print their figures; returns the exit code."""
+        row = self.validation(self.epoch)
+        if row is None:
+            return self.stop.exit_code
+        shown = [figure.format(figure.key, row[figure.key]) for figure in self.task.figures.shown if figure.key in row]
+        self._say('  '.join([*shown, f"of {row['seen']}"]))
+        return 0
 
-    def _train_epoch(self, stop):
+    def _is_over(self):
+        """Whether all epochs are trained, or as many evaluations as ``--patience`` has found none better; a collective
+        of all ranks."""
+        if self.epoch >= self.config.num_epochs or not self.config.patience:
+            return self.epoch >= self.config.num_epochs
+        since = self.best['epoch'] if self.best else self.searched
+        waited = sum(row['epoch'] > since and self.task.figures.best in row for row in self.monitor.rows)
+        return bool(self.job.total([self.job.rank == 0 and waited >= self.config.patience], 'patience')[0])
+
+    def _summarize(self):
+        best = self.best and {name: value for name, value in self.best.items() if name != 'sha256'}
+        self.monitor.summary(best, self.epoch, self.config.num_epochs, model=self.config.model, ranks=self.job.size,
+                             skipped_steps=self.step.skipped, config=self.recipe,
+                             global_batch_size=self.recipe['derived']['global_batch_size'])
+
+    def _train_epoch(self):
         """The rest of an epoch; returns its figures over all ranks, or None where a stop was asked for."""
         config, counters, epoch = self.config, self.counters, self.epoch
         self.task.begin(self.step.net, epoch)
@@ -125,7 +150,8 @@ class _Run:
         while self.done < self.steps:
             chunk = list(itertools.islice(source, config.accumulate))
             counters['waited'] += time.perf_counter() - asked
-            loss, counted, stopping = self.step(chunk, epoch, epoch * self.steps + self.done, stop.made)
+            loss, counted, stopping = self.step(chunk, epoch, epoch * self.steps + self.done,
+                                               self.stop.made)
             if loss is not None:
                 for name, value in counted.items():
                     sums[name] = sums[name] + value.as_in_context(sums[name].context)
@@ -142,8 +168,7 @@ class _Run:
                                 training=trained + time.perf_counter() - start)
                 images = (self.done - shown) * self.recipe['derived']['global_batch_size']
                 self.monitor.advance(self.done - shown, images, counters['waited'] - waited_then,
-                                     loss=f"{counters['loss'] / max(1, counters['seen']):.3f}",
-                                     lr=f'{self.step.trainer.learning_rate:.3g}')
+                                     loss=f"{counters['loss'] / max(1, counters['seen']):.3f}")
                 shown, waited_then = self.done, counters['waited']
             if stopping:
                 return None
@@ -153,35 +178,18 @@ class _Run:
         total = dict(zip(self.names, self.job.total([counters[name] for name in self.names], 'training')))
         seen, seconds = max(1, total['seen']), total['training']
         return {'epoch': epoch + 1, 'loss': total['loss'] / seen,
-                **_plain(self.task.training_figures({name: total[name] for name in self.task.sums}, seen)),
+                **plain(self.task.training_figures({name: total[name] for name in self.task.sums}, seen)),
                 'lr': self.step.learning_rate((epoch + 1) * self.steps - 1),
                 'images_per_second': seen / seconds * self.job.size,
                 'seconds': seconds / self.job.size, 'waiting': total['waited'] / seconds,
                 **({'skipped': int(total['skipped_records'])} if total['skipped_records'] else {})}
 
-    def _evaluate(self, epoch, stop):
-        """The figures of all ranks' weights after ``epoch`` (from 1), moving averages where there are; the best are
-        saved. None where a stop was asked for."""
-        twin, best = self.task.twin, self.task.figures.best
-        values = self.averages.arrays() if self.averages else \
-            {name: param.data() for name, param in structural_parameters(self.task.network).items()}
-        for name, param in structural_parameters(twin).items():
-            param.set_data(values[name].astype(param.dtype, copy=False))
-        self.job.average_statistics(twin)
-        found = None
-        with contextlib.suppress(Stopped), self.evaluated.register_forward_pre_hook(lambda *_: stop.check()):
-            found = self.task.evaluate(self.evaluated)
-        if self.job.total([found is None or stop.made], 'stop')[0]:
-            return None
-        counts = self.job.totals(found, 'validation')
-        if counts['nonfinite']:
-            raise SharedError(f"the network's output after epoch {epoch} is not finite for "
-                              f"{counts['nonfinite']:.0f} of {counts['seen']:.0f} validation images; lower --lr or "
-                              f'raise --warmup-epochs')
-        row = {**_plain(self.task.validation_figures(counts)), 'seen': int(counts['seen'])}
-        better = self.task.figures.better(row[best], self.best and self.best[best])
+    def _evaluate(self, epoch):
+        """The figures after ``epoch`` (from 1), or None where a stop was asked for; the best weights are saved."""
+        row, best = self.validation(epoch), self.task.figures.best
+        better = row and self.task.figures.better(row[best], self.best and self.best[best])
         path = self.folder / 'best.params'
-        if better and self._try(path.name, lambda: checkpoint.save_parameters(path, twin)):
+        if better and self._try(path.name, lambda: checkpoint.save_parameters(path, self.task.twin)):
             self.best = {'epoch': epoch, **row, **({} if self.job.rank else {'sha256': file_digest(path)})}
             self._describe()
         return row
@@ -208,9 +216,11 @@ class _Run:
                  'counters': list(self.counters), 'versions': recipe.versions()}
 
         def write():
+            start = time.perf_counter()
             path = checkpoint.save(self.folder, self.epoch, self.done, arrays, state)
             checkpoint.prune(path, self.config.keep, self.damaged)
             self.damaged = []       # one that could not be removed may be written over, and be whole
+            self.stop.note_saving(time.perf_counter() - start)
 
         self._try('checkpoint', write)
 
@@ -228,8 +238,3 @@ class _Run:
             print(f'warning: {self.folder}: {name} was not written: {error.strerror or error}', flush=True)
             return False
         return True
-
-
-def _plain(figures):
-    """Numbers of NumPy as Python's, which JSON takes."""
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in figures.items()}

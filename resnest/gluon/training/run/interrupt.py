@@ -3,6 +3,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 from resnest.errors import InputError
@@ -11,6 +12,8 @@ from resnest.locks import Held, lock_file
 __all__ = ['EXIT_AGAIN', 'StopRequest', 'Stopped', 'sole_run']
 
 EXIT_AGAIN = 75     # EX_TEMPFAIL of sysexits.h: a scheduler starts the same command again
+EXIT_INTERRUPTED = 130
+SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
 class Stopped(Exception):
@@ -18,16 +21,44 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """In its context SIGTERM sets :attr:`made` instead of ending the process; in the main thread only."""
+    """In its context SIGTERM, SIGUSR1 and Ctrl-C set :attr:`made` instead of ending the process; in the main thread
+    only. A second Ctrl-C ends it.
 
-    def __init__(self):
-        self.made = False
+    After ``minutes``, if any, :attr:`made` is set as well, so much earlier that a checkpoint can be written: by twice
+    the time that the longest took (:meth:`note_saving`), and by at least a tenth of the minutes or half a minute.
+    """
+
+    def __init__(self, minutes=None):
+        self.exit_code, self.why = EXIT_AGAIN, 'on request'
+        self._asked = False
+        self._end = minutes and time.monotonic() + 60 * minutes
+        self._reserve = min(30, 6 * (minutes or 0))
+
+    @property
+    def made(self):
+        """Whether a stop was asked for."""
+        if not self._asked and self._end and time.monotonic() > self._end - self._reserve:
+            self._asked, self.why = True, 'by --time-limit'
+        return self._asked
+
+    def note_saving(self, seconds):
+        """Take note of how long a checkpoint took."""
+        self._reserve = max(self._reserve, 2 * seconds)
 
     def __enter__(self):
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, lambda *_: setattr(self, 'made', True))
+        self._before = {}
+        if threading.current_thread() is threading.main_thread():
+            # What is ignored, as Ctrl-C is by a background process of a shell, stays so.
+            self._before = {number: signal.signal(number, self._ask) for number in SIGNALS
+                            if signal.getsignal(number) != signal.SIG_IGN}
         return self
+
+    def _ask(self, number, _):
+        self._asked = True
+        if number == signal.SIGINT:
+            self.exit_code = EXIT_INTERRUPTED
+            signal.signal(number, signal.default_int_handler)
+            os.write(2, b'\ninterrupted: saving a checkpoint; Ctrl-C once more ends at once\n')
 
     def check(self):
         """Raise :class:`Stopped` where a stop was asked for."""
@@ -35,8 +66,8 @@ class StopRequest:
             raise Stopped
 
     def __exit__(self, *_):
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, before in self._before.items():
+            signal.signal(number, before)
 
 
 @contextlib.contextmanager

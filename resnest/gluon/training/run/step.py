@@ -1,4 +1,5 @@
 """One step of training: forward and backward over the batches of a step, exchange, update."""
+import contextlib
 import math
 
 import mxnet as mx
@@ -11,6 +12,8 @@ from resnest.gluon.streams import STEP, generator
 
 from ..methods.loss_scale import LossScale
 from ..methods.optimizer import make_trainer
+from ..methods.schedule import make_schedule
+from .chatter import without_chatter
 
 __all__ = ['NonFiniteLoss', 'Step']
 
@@ -36,10 +39,11 @@ class Step:
 
     def __init__(self, task, config, job, device, total, warmup):
         self.trainer = make_trainer(task, config, job)
+        self._first = True      # batch: operators are set up
         self.skipped = 0        # steps left out since their loss was not finite
         self.scale = LossScale() if config.dtype == 'float16' else None
         self._task, self._config, self._job, self._device = task, config, job, device
-        self._total, self._warmup = total, warmup
+        self._schedule = make_schedule(config, total, warmup)
         self.net = task.assemble(task.network)
         self.net.hybridize(static_alloc=True)
         params = task.network.collect_params()
@@ -61,7 +65,9 @@ class Step:
         backup = [param.data().copy() for param in self._statistics] if config.skip_nonfinite else None
         losses, sums = [], dict.fromkeys(self._task.sums, 0)
         for place, (indices, batch) in enumerate(batches):
-            loss, counted = self._backward(indices, batch, epoch)
+            with without_chatter() if self._first else contextlib.nullcontext():
+                loss, counted = self._backward(indices, batch, epoch)
+            self._first = False
             losses.append(loss)
             sums = {name: sums[name] + counted[name] for name in sums}
             if self._sums:
@@ -84,7 +90,7 @@ class Step:
 
     def learning_rate(self, number):
         """Of step ``number`` of the whole run, for the whole gradient."""
-        return self._config.rank_lr * self._job.size * self._task.rate(number, self._total, self._warmup)
+        return self._config.rank_lr * self._job.size * self._schedule(number)
 
     def _backward(self, indices, batch, epoch):
         inputs, targets = self._task.prepare(indices, batch, epoch, self._device)
