@@ -50,8 +50,8 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
     assert [found[0][key] for key in COUNTS] == [found[1][key] for key in COUNTS]
     assert [result['engine'] for result in found] == ['gluon', 'onnxruntime']
     assert [(result['model'], result['crop_size']) for result in found] == [('resnest14', 32)] * 2
-    assert found[0].keys() == found[1].keys() == {'model', 'engine', 'precision', 'crop_size', 'top1', 'top5', *COUNTS,
-                                                  'nonfinite', 'images_per_second'}
+    assert found[0].keys() == found[1].keys() == {'model', 'engine', 'precision', 'crop_size', 'top1', 'top5', 'loss',
+                                                  *COUNTS, 'nonfinite', 'images_per_second'}
     assert found[0]['seen'] == 37
     assert found[0]['images_per_second'] > 0
     assert_refused(script_here('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',

@@ -88,7 +88,8 @@ def test_a_rank_that_has_gone_is_told_wherever_this_one_waits_for_it(tmp_path, m
 def test_figures():
     found = result([3, 4, 8, 0, 10.0], 12.34, 'x.params', model='m', engine='gluon', precision='int8')
     assert (found['top1'], found['top5'], found['loss'], found['seen']) == (37.5, 50, 1.25, 8)
-    assert result_line(found) == 'm: top-1 37.50 %  top-5 50.00 %  loss 1.2500  of 8 images, 12.3 images/s (gluon, int8)'
+    assert result_line(found) == ('m: top-1 37.50 %  top-5 50.00 %  loss 1.2500  of 8 images, 12.3 images/s '
+                                  '(gluon, int8)')
     with pytest.raises(InputError, match='x.params: .* not finite for 2 of 8 images'):
         result([3, 4, 8, 2, 0.0], None, 'x.params')
 
