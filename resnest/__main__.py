@@ -20,7 +20,7 @@ COMMANDS = {
     'models': ('models', 'table of the networks'),
     'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
     'benchmark': ('benchmark', 'images per second beside other implementations'),
-    'scaling': ('scaling', 'what many ranks gain, measured and foretold'),
+    'scaling': ('scaling', 'forecast what many ranks gain, or measure it here'),
     'ablation': ('ablation', 'train the rows of an ablation, table and draw them'),
 }
 

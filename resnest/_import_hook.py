@@ -1,4 +1,4 @@
-"""Makes ``import mxnet`` work on today's Python and numpy, in every process of the environment.
+"""Makes ``import mxnet`` work on today's Python and numpy, with all cores, in every process of the environment.
 
 ``resnest-mxnet.pth`` imports this module when Python starts. All it does then is to put a finder
 in ``sys.meta_path``; the work (:func:`resnest.compatibility.prepare_import`) is done when mxnet is

@@ -1,9 +1,10 @@
-"""What ``import mxnet`` itself needs on today's Python and numpy, in any process (:mod:`resnest._import_hook`)."""
+"""What must be there before ``import mxnet``, on today's Python and numpy, in any process (:mod:`resnest._import_hook`)."""
 import sys
 import warnings
 
 from resnest.cuda import load_cuda_libraries
 from resnest.errors import MissingPackage
+from resnest.threads import set_threads
 
 __all__ = ['prepare_import', 'restore_numpy_names']
 
@@ -19,6 +20,7 @@ def prepare_import():
             raise MissingPackage('mxnet needs distutils, which setuptools brings: pip install setuptools') from None
     # mxnet warns about its own use of distutils and of removed numpy functions; users cannot act on it.
     warnings.filterwarnings('ignore', category=DeprecationWarning, module=r'mxnet\.|gluoncv\.')
+    set_threads(imported=False)     # mxnet stands in sys.modules by now, but has not run yet
     restore_numpy_names()
     load_cuda_libraries()
 

@@ -4,7 +4,7 @@
 * The CUDA libraries of ``mxnet-cu112`` are loaded from their PyPI wheels (:mod:`resnest.cuda`).
 * The number of threads is set to the physical cores at hand (:mod:`resnest.threads`).
 
-The first two happen in any process that imports mxnet (:mod:`resnest._import_hook`), the third
+They happen in any process of the environment that imports mxnet (:mod:`resnest._import_hook`), or
 where ``resnest.gluon`` is imported. Nothing here imports mxnet except :func:`import_mxnet`.
 """
 import importlib

@@ -1,7 +1,8 @@
 """How many CPU threads this process should use, and telling MXNet so.
 
 MXNet takes half of the processors it sees (it assumes two hyperthreads per core), which halves the
-speed where there is one. It reads ``OMP_NUM_THREADS`` once, when it is imported.
+speed where there is one. It reads ``OMP_NUM_THREADS`` once, when it is imported: the import hook
+(:mod:`resnest._import_hook`) tells it just before, whoever imports it.
 """
 import os
 import sys
@@ -16,22 +17,23 @@ __all__ = ['set_threads', 'usable_cores']
 OURS = 'RESNEST_NUM_THREADS'
 
 
-def set_threads():
+def set_threads(imported=None):
     """Set ``OMP_NUM_THREADS`` to this process's share of the cores, unless the user has set it.
 
-    Returns the number of threads. Warns if mxnet was imported already, and so with another number.
+    ``imported`` says whether mxnet has read it already; unless given, whether mxnet is imported. Returns the number of
+    threads. Warns where mxnet was imported without the hook, and so with another number.
     """
     chosen = os.environ.get('OMP_NUM_THREADS', '').strip()
     if chosen and chosen != os.environ.get(OURS):
         return int(chosen) if chosen.isdigit() else usable_cores()
     threads = max(1, usable_cores() // launchers.local_size())
-    if 'mxnet' not in sys.modules:
+    if not ('mxnet' in sys.modules if imported is None else imported):
         os.environ['OMP_NUM_THREADS'] = os.environ[OURS] = str(threads)
         return threads
     taken = int(chosen) if chosen else max(1, len(_allowed_cpus()) // 2)
     if taken != threads:
-        warnings.warn(f'mxnet was imported before resnest and so runs {taken} threads instead of {threads}: '
-                      f'import resnest.gluon first, or set OMP_NUM_THREADS={threads}', stacklevel=2)
+        warnings.warn(f'mxnet was imported before resnest, without its hook, and so runs {taken} threads instead of '
+                      f'{threads}: import resnest.gluon first, or set OMP_NUM_THREADS={threads}', stacklevel=2)
     return taken
 
 

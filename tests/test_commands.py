@@ -184,7 +184,7 @@ def test_prepare_digits(tmp_path):
 VERIFY = ('gluon/verify.py', '--rec-dir', 'x')
 CLASSIFY = ('gluon/classify.py', 'x.png')
 CONVERT = ('gluon/convert_weights.py', '--model', 'resnest14')
-SCALING = ('gluon/scaling.py', '--measure')
+SCALING = ('gluon/scaling.py',)
 
 
 @pytest.mark.parametrize('words, wanted', [
@@ -213,7 +213,8 @@ SCALING = ('gluon/scaling.py', '--measure')
     (('gluon/benchmark.py', 'data', '-j', 10 ** 6), '--num-workers must be from'),
     (('gluon/benchmark.py', '--prepare-images', '-1'), '--prepare-images must be from 0'),
     ((*CONVERT, '', 'x'), 'SRC must be a path'), ((*CONVERT, 'x', 'a\nb'), 'DST must be a path'),
-    ((*SCALING, 0), '--measure must be from 1'), ((*SCALING, '--ranks', 0), '--ranks must be from 1'),
+    ((*SCALING, '--measure', 0), '--measure must be from 1'), ((*SCALING, '--measure'), '--measure: expected at least'),
+    ((*SCALING, '--ranks', 0), '--ranks must be from 1'),
     *(((*SCALING, option, value), f'{option} must be') for value in (0, 'nan', 'inf', '1e-320') for option in (
         '--gbits', '--local-gbits', '--compute-seconds', '--input-rate', '--parameters')),
     ((*SCALING, '--hidden', 1.1), '--hidden must be from 0 to 1'),
@@ -233,10 +234,17 @@ def test_options_are_refused_before_anything_is_done(words, wanted, tmp_path):
     ('--gbits', 1e-6, '--parameters', 1e15, '--compute-seconds', 1e-6), ('--gbits', 1e9, '--hidden', 1, '--ranks', 1),
     ('--input-rate', 1e-6, '--images', 10 ** 9, '--ranks', 10 ** 6), ('--latency-us', 1e9, '--local-latency-us', 0)])
 def test_forecasts_of_extremes(words, tmp_path):
-    done = script_here('gluon/scaling.py', '--measure', *words, '--json', tmp_path / 'x.json')
+    done = script_here(*SCALING, *words, '--json', tmp_path / 'x.json')
     assert (done.returncode, done.stderr) == (0, '')
     rows = read_json(tmp_path / 'x.json')['forecast']
     assert all(0 < row['seconds'] < 1e30 for row in rows)
+
+
+def test_a_forecast_measures_nothing_and_needs_no_mxnet():
+    done = command(sys.executable, '-c', "import sys; sys.modules['mxnet'] = None; sys.argv = ['resnest', 'scaling', "
+                   "'--ranks', '8', '--gbits', '10']; from resnest.__main__ import run; run()")
+    assert (done.returncode, done.stderr) == (0, '')
+    assert '| 10 | float32 | 8 | 192 | 19.4 | 419 | 2442 | 95% |' in done.stdout
 
 
 @pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',

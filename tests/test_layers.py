@@ -22,6 +22,7 @@ ALLOWED = {
     'resnest.gluon.mxnet_private': set(),
     'resnest.gluon.streams': set(),
     'resnest.gluon.distributed': {'resnest.gluon.mxnet_private'},
+    'resnest.scaling': set(),
     'resnest.gluon.nn': GROUND,
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.data': GROUND,

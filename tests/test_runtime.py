@@ -29,17 +29,19 @@ def test_the_hook_acts_when_mxnet_runs_and_not_before(tmp_path):
     write(tmp_path / 'mxnet/__init__.py', """
         import numpy
         from distutils.version import StrictVersion
+        import os
         float_, bool_is = numpy.float_, hasattr(numpy, 'bool')
+        threads = os.environ['OMP_NUM_THREADS']     # read once, here
         """)
     assert python("""
         import importlib.util, os, sys
         import resnest._import_hook
         assert importlib.util.find_spec('mxnet') and importlib.util.find_spec('no_such_module') is None
         assert 'numpy' not in sys.modules and 'resnest.runtime' not in sys.modules
-        import mxnet
         assert 'OMP_NUM_THREADS' not in os.environ
-        print(mxnet.float_.__name__, mxnet.bool_is)
-        """, path=[tmp_path]) == 'float64 True'
+        import mxnet
+        print(mxnet.float_.__name__, mxnet.bool_is, mxnet.threads == os.environ['OMP_NUM_THREADS'] >= '1')
+        """, path=[tmp_path]) == 'float64 True True'
 
 
 def test_mxnet_works_in_a_process_that_knows_nothing_of_resnest():

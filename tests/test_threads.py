@@ -10,9 +10,12 @@ from resnest import threads
 from .processes import CLEAN, python, write
 
 OMP_THREADS = """
-    import ctypes, os
-    from resnest.runtime import import_mxnet
-    import_mxnet()
+    import ctypes, os, sys, warnings
+    warnings.simplefilter('error', UserWarning)
+    import resnest._import_hook     # what the .pth file does in any process of the environment
+    import mxnet
+    assert 'resnest.gluon' not in sys.modules
+    import resnest.gluon
     print(ctypes.CDLL('libgomp.so.1').omp_get_max_threads(), os.environ.get('OMP_NUM_THREADS'))
     """
 

@@ -1,4 +1,4 @@
-"""Time training steps on 1, 2 and 4 ranks of this machine, fit the model of docs/scaling.md, and forecast GPUs."""
+"""Forecast what many GPUs gain by a model of a training step; --measure compares it with ranks of this machine."""
 import argparse
 import json
 
@@ -12,9 +12,9 @@ RATE, LATENCY = number(1e-6, 1e9), number(0, 1e9)
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
-    here = parser.add_argument_group('measured here')
-    here.add_argument('--measure', type=whole(1, 1024), nargs='*', default=[1, 2, 4], metavar='N',
-                      help='numbers of ranks to measure, one thread each; none: forecast only')
+    here = parser.add_argument_group('measured here', 'with --measure alone')
+    here.add_argument('--measure', type=whole(1, 1024), nargs='+', metavar='N',
+                      help='numbers of ranks to time, one thread each, such as 1 2 4')
     here.add_argument('--model', type=plain_text, default='resnest14',
                       help='network; resnest models lists them')
     here.add_argument('--image-size', type=whole(1, 1 << 14), default=64, help='image side in pixels')
@@ -43,16 +43,17 @@ def main(arguments=None):
         from resnest.gluon.speed.scaling_measurement import measure_in_job
         return measure_in_job(options.model, options.batch_size, options.image_size, options.steps, options.result)
 
-    import sys
-
-    from tqdm import tqdm
-
-    from resnest.gluon.speed.scaling_measurement import measure_cases
-    from resnest.gluon.speed.scaling_report import compare, forecast_rows, format_forecast, format_measured
-    from resnest.threads import usable_cores
+    from resnest.scaling.report import compare, forecast_rows, format_forecast, format_measured
 
     results = {}
     if options.measure:
+        import sys
+
+        from tqdm import tqdm
+
+        from resnest.gluon.speed.scaling_measurement import measure_cases
+        from resnest.threads import usable_cores
+
         cores = usable_cores()
         cases = [(count, 1, options.batch_size) for count in options.measure]
         cases += [(1, cores, options.batch_size * cores)] if cores > 1 else []

@@ -1,4 +1,4 @@
-"""Time training steps on 1, 2 and 4 ranks of this machine, fit the model of docs/scaling.md, and forecast GPUs."""
+"""Forecast what many GPUs gain by a model of a training step; --measure compares it with ranks of this machine."""
 from resnest.commands.scaling import main
 from resnest.errors import run_command
 

@@ -30,7 +30,7 @@ COMMANDS = {
     'gluon/export.py': ['--model', 'resnest14', '--resume', 'nothing.params'],
     'gluon/convert_weights.py': ['text', 'out.params', '--model', 'resnest14'],
     'gluon/ablation.py': ['good.yaml', '--only', 'C'],
-    'gluon/scaling.py': ['--measure'],
+    'gluon/scaling.py': [],
     'gluon/benchmark.py': ['--model', 'resnest14'],
     'demo.py': [],
 }

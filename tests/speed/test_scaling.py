@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from resnest.gluon.speed import scaling_model as scaling
-from resnest.gluon.speed.scaling_model import Link
-from resnest.gluon.speed.scaling_report import compare, forecast_rows, format_forecast, format_measured
+from resnest.scaling import model as scaling
+from resnest.scaling.model import Link
+from resnest.scaling.report import compare, forecast_rows, format_forecast, format_measured
 
 from ..conftest import read_json, script
 

@@ -1,7 +1,7 @@
-"""The model of :mod:`.scaling_model` beside what was measured, and its forecast, as tables."""
+"""The model of :mod:`.model` beside what was measured, and its forecast, as tables."""
 import math
 
-from .scaling_model import Link, crowding, fit_link, forecast, ring_seconds, step_seconds
+from .model import Link, crowding, fit_link, forecast, ring_seconds, step_seconds
 
 __all__ = ['compare', 'forecast_rows', 'format_forecast', 'format_measured']
 
@@ -11,10 +11,10 @@ MEGABYTE = 2 ** 20
 def compare(cases, cores):
     """Fit the model to measured cases of one thread per rank, and set its steps beside them.
 
-    ``cases`` are those of :func:`.scaling_measurement.measure_cases`, with one of a single rank among them; the ranks
-    share ``cores``. Returns a dict: ``cases``, each with ``images_per_second`` and, for one thread per rank,
-    ``model_exchange`` and ``model_step``; ``cores``; ``latency`` (s) and ``bandwidth`` (bytes/s) of the link, None
-    without several ranks.
+    ``cases`` are those of :func:`resnest.gluon.speed.scaling_measurement.measure_cases`, with one of a single rank
+    among them; the ranks share ``cores``. Returns a dict: ``cases``, each with ``images_per_second`` and, for one
+    thread per rank, ``model_exchange`` and ``model_step``; ``cores``; ``latency`` (s) and ``bandwidth`` (bytes/s) of
+    the link, None without several ranks.
     """
     rows = [(case['ranks'], payload, case[name]) for case in cases if case['ranks'] > 1
             for name, payload in (('round', 8), ('megabyte', MEGABYTE), ('exchange', 4 * case['parameters']))]
@@ -56,7 +56,7 @@ def format_measured(found):
 
 def forecast_rows(ranks, gbits, latency_us, per_host, local_gbits, local_latency_us, parameters, images,
                   compute_seconds, hidden, input_rate):
-    """Rows of :func:`.scaling_model.forecast` with and without float16 compression."""
+    """Rows of :func:`.model.forecast` with and without float16 compression."""
     local = Link.of(local_gbits, local_latency_us)
     return [{'gbits': speed, 'fp16': fp16,
              **forecast(count, parameters, images, compute_seconds, Link.of(speed, latency_us), local, per_host,
