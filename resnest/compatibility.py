@@ -1,4 +1,4 @@
-"""What must be there before ``import mxnet``, on today's Python and numpy, in any process (:mod:`resnest._import_hook`)."""
+"""What must be there before ``import mxnet``, in any process that imports it (:mod:`resnest._import_hook`)."""
 import sys
 import warnings
 

@@ -13,6 +13,7 @@ import re
 import runpy
 import shlex
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -101,6 +102,16 @@ def parse(words):
         except _Parsed:
             return
     raise AssertionError(f'{words[place]} parses nothing')
+
+
+def left_over(folder):
+    """The files in ``folder`` that a clone's .gitignore would not keep out of a commit."""
+    shutil.copy(ROOT / '.gitignore', folder)
+    for words in ('init -q', 'add .gitignore'):
+        subprocess.run(['git', *words.split()], cwd=folder, check=True, capture_output=True)
+    found = subprocess.run(['git', 'ls-files', '--others', '--exclude-standard'], cwd=folder, check=True,
+                           capture_output=True, text=True)
+    return found.stdout.splitlines()
 
 
 class World:

@@ -7,7 +7,7 @@ import pytest
 from resnest.errors import InputError
 
 from .conftest import HOROVODRUN, ROOT, command
-from .documents import BLOCKS, PAGES, World, blocks, commands, parse
+from .documents import BLOCKS, PAGES, World, blocks, commands, left_over, parse
 
 # What a block's output must show, by a word of it, besides that it runs.
 WANTED = {
@@ -64,6 +64,7 @@ def test_commands_run(block, world, tmp_path):
                      PYTHONPATH=os.pathsep.join([str(ROOT), os.environ.get('PYTHONPATH', '')]))
     assert result.returncode == 0, result.stdout + result.stderr
     check_output(block.text, result.stdout)
+    assert left_over(tmp_path) == []
 
 
 @pytest.mark.parametrize('program', PYTHON)
@@ -78,6 +79,7 @@ def test_snippets_run(program, world, tmp_path, monkeypatch, capsys):
         if not block.parsed_only:
             exec(code, names)
             check_output(block.text, capsys.readouterr().out)
+    assert left_over(tmp_path) == []
 
 
 def test_blocks_are_of_known_kinds():
