@@ -74,8 +74,8 @@ def test_resume_goes_on_where_the_checkpoint_ends(trained, squares, tmp_path):
 @needs_horovod
 @pytest.mark.parametrize('words', [(), ('--sharding', 'local', '--auto_aug', '--skip-bad')])
 def test_two_ranks_train_together(squares, tmp_path, words):
-    result = command(*horovodrun(2), sys.executable, ROOT / 'scripts/gluon/train.py',
-                     *train_words(squares, tmp_path, '--num-epochs', 2, *words))
+    result = command(*horovodrun(2), 'resnest', 'train',        # from any folder: this one has nothing in it
+                     *train_words(squares, tmp_path, '--num-epochs', 2, *words), cwd=tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     summary = read_json(tmp_path / 'summary.json')
     assert (summary['ranks'], summary['global_batch_size'], summary['seen']) == (2, 32, 37)
