@@ -1,10 +1,11 @@
 """The table of variants: each row is a network, its weights and its preprocessing (Zhang et al., 2020, tables 3, 4)."""
-import typing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Optional
 
 from resnest.errors import InputError
 from resnest.reading import did_you_mean, one_line
+
+from .rows import Row, override
 
 __all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'option_names', 'override']
 
@@ -13,22 +14,17 @@ LIMITS = {'radix': (0, 64), 'cardinality': (1, 1024), 'bottleneck_width': (1, 40
           'crop_size': (1, 1 << 14)}
 MOST_BLOCKS = 1000
 INTERPOLATIONS = ('bilinear', 'bicubic')
-LEAST_STD = 1e-6
 
-PUBLISHED = {'name', 'parameters', 'top1', 'gmacs', 'sha1'}
 # What is published of a network holds for another one that differs from it in these alone.
 STILL_TRUE = {**dict.fromkeys(('parameters', 'gmacs', 'sha1'),
                               {'final_drop', 'crop_size', 'interpolation', 'crop_ratio', 'mean', 'std'}),
               'top1': {'final_drop'}}
-KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
-         tuple[int, int, int, int]: 'a list of whole numbers', tuple[float, float, float]: 'a list of three numbers'}
-
 # The table: the rows by their names. It is filled below.
 VARIANTS: dict[str, 'VariantSpec'] = {}
 
 
 @dataclass(frozen=True)
-class VariantSpec:
+class VariantSpec(Row):
     """What makes a network, and how its published weights want their images.
 
     ``crop_size``, ``interpolation`` and ``crop_ratio`` are those of the published accuracy; at another size
@@ -57,64 +53,32 @@ class VariantSpec:
     gmacs: Optional[float] = None
     sha1: Optional[str] = None
 
+    table = VARIANTS
+    still_true = STILL_TRUE
+
     def __post_init__(self):
-        self._settle_types()
+        self.settle_types()
         if len(self.blocks) != 4 or min(self.blocks) < 1 or max(self.blocks) > MOST_BLOCKS:
             raise InputError(f'blocks must be four numbers of at least 1 and at most {MOST_BLOCKS}, got '
                              f'{one_line(self.blocks)}')
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if not least <= value <= most:
-                raise InputError(f'{name} must be at least {least} and at most {most}, got {one_line(value)}')
+        self.check_limits(LIMITS)
         if not 0 <= self.final_drop < 1:
             raise InputError(f'final_drop must be in [0, 1), got {self.final_drop}')
         if not 0 < self.crop_ratio <= 1:
             raise InputError(f'crop_ratio must be above 0 and at most 1, got {self.crop_ratio}')
-        if self.interpolation not in INTERPOLATIONS:
-            raise InputError(f'interpolation must be bilinear or bicubic, got {one_line(self.interpolation)}')
-        for name, least in (('mean', 0), ('std', LEAST_STD)):
-            value = getattr(self, name)
-            if len(value) != 3 or not all(least <= each <= 1 for each in value):
-                raise InputError(f'{name} must be three numbers, red, green and blue, on a scale of 0 to 1'
-                                 f'{" and above 0" if least else ""}, got {one_line(value)}')
-        self._forget_published()
-
-    def _settle_types(self):
-        """Refuse values of other types; lists, as files have them, become tuples."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if field.name in PUBLISHED - {'name'}:
-                continue
-            parts, kind = [value], field.type
-            if typing.get_origin(kind) is tuple:
-                parts, kind = list(value) if isinstance(value, (list, tuple)) else [None], typing.get_args(kind)[0]
-                object.__setattr__(self, field.name, tuple(parts))
-            if not all(type(each) is kind or (kind is float and type(each) is int) for each in parts):
-                raise InputError(f'{field.name} of a network is {KINDS[field.type]}, got {one_line(repr(value))}')
-
-    def _forget_published(self):
-        """Set to None what is published of the row of this name, or with these weights, and not true of this one."""
-        row = next((row for row in VARIANTS.values() if row.name == self.name or row.sha1 and row.sha1 == self.sha1),
-                   self)
-        changed = {name for name in option_names() if getattr(row, name) != getattr(self, name)}
-        for figure, free in STILL_TRUE.items():
-            if changed - free and getattr(self, figure) == getattr(row, figure):
-                object.__setattr__(self, figure, None)
+        self.check_choices({'interpolation': INTERPOLATIONS})
+        self.check_statistics()
+        self.forget_published()
 
     @property
     def depth(self):
         """Number of convolution and dense layers on the longest path, as the names count them."""
         return 3 * sum(self.blocks) + 2
 
-    @property
-    def file(self):
-        """Name of the published weights, without the ending."""
-        return self.sha1 and f'{self.name}-{self.sha1[:8]}'
-
 
 def option_names():
     """Names of what :func:`override` can change."""
-    return [field.name for field in fields(VariantSpec) if field.name not in PUBLISHED]
+    return VariantSpec.options()
 
 
 VARIANTS.update({spec.name: spec for spec in (
@@ -156,16 +120,3 @@ def find_variant(name):
         raise InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, VARIANTS)} "
                          '(resnest models lists all)')
     return VARIANTS[name]
-
-
-def override(spec, values):
-    """A row with other values of what makes the network, as they come from a file or a command line.
-
-    What is published of the network is None in the new row where it need not be true any more. Raises InputError for
-    an unknown name (with the nearest one), a wrong type or a value out of range.
-    """
-    own = option_names()
-    for name in values:
-        if name not in own:
-            raise InputError(f"a network has no '{one_line(name)}'{did_you_mean(name, own)}")
-    return replace(spec, **values)

@@ -1,0 +1,38 @@
+"""Bilinear resizing with aligned corners, as two products with small matrices.
+
+``contrib.BilinearResize2D`` gives the same, but walks over the channels of each position: with the 150 channels of
+ADE20K it takes three times as long on a CPU, and so does its gradient. It also cannot be written as ONNX for any
+image size.
+"""
+__all__ = ['resize_like', 'resize_to']
+
+
+def resize_like(F, x, like):
+    """``x`` ``(N, C, h, w)`` at the height and width of ``like`` ``(N', C', H, W)``."""
+    return _resize(F, x, *(F.contrib.arange_like(like, axis=axis) for axis in (2, 3)))
+
+
+def resize_to(F, x, height, width):
+    """``x`` ``(N, C, h, w)`` at a height and a width in pixels."""
+    place = {'ctx': x.context} if hasattr(x, 'context') else {}
+    return _resize(F, x, *(F.arange(side, **place) for side in (height, width)))
+
+
+def _resize(F, x, rows, columns):
+    """``x`` at the rows 0, 1, … and columns 0, 1, … of its new size, which are vectors."""
+    rows = _weights(F, rows, F.contrib.arange_like(x, axis=2))
+    columns = _weights(F, columns, F.contrib.arange_like(x, axis=3))
+    # The rows first, while the map is narrow: what is transposed then is small.
+    x = F.transpose(F.dot(F.transpose(x, (0, 1, 3, 2)), rows, transpose_b=True), (0, 1, 3, 2))
+    return F.dot(x, columns, transpose_b=True)
+
+
+def _weights(F, wanted, given):
+    """The share ``(new side, old side)`` of each old position in each new one, of the positions on both sides.
+
+    The corners are aligned: new position ``i`` of ``n`` lies at ``i * (m - 1) / (n - 1)`` of ``m`` old ones.
+    """
+    last = F.max(wanted)
+    places = F.broadcast_div(F.broadcast_mul(wanted, F.max(given)), F.broadcast_maximum(last, F.ones_like(last)))
+    distances = F.abs(F.broadcast_sub(F.reshape(places, (-1, 1)), F.reshape(given, (1, -1))))
+    return F.BlockGrad(F.relu(1 - distances))
