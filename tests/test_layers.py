@@ -29,6 +29,8 @@ ALLOWED = {
     'resnest.gluon.inference': BELOW,
     'resnest.gluon.training': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.tasks.classification': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
+    'resnest.gluon.tasks.segmentation': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
+    'resnest.gluon.catalogue': {'resnest.gluon.models', 'resnest.gluon.tasks.segmentation'},
     'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training',
                             'resnest.gluon.tasks.classification'} | BELOW,
 }
@@ -45,10 +47,10 @@ INSIDE = {
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
-FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.variants', 'resnest.gluon.models.resnet',
-         'resnest.gluon.models.zoo', 'resnest.gluon.training.config', 'resnest.gluon.training.fields',
-         'resnest.gluon.training.recipe', 'resnest.gluon.training.options', 'resnest.gluon.tasks.classification.config',
-         'resnest.gluon.tasks.classification.evaluation'}
+FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.rows', 'resnest.gluon.models.variants',
+         'resnest.gluon.models.resnet', 'resnest.gluon.models.zoo', 'resnest.gluon.training.config',
+         'resnest.gluon.training.fields', 'resnest.gluon.training.recipe', 'resnest.gluon.training.options',
+         'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

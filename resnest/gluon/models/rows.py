@@ -20,9 +20,12 @@ class Row:
         The rows by their names.
     ``still_true``
         The published fields, each with those in which another network may differ from the row that it holds for.
+    ``url``
+        Of the published archives, ``{file}`` standing for their name; None for those of the paper's project.
     """
     table: typing.ClassVar[dict] = {}
     still_true: typing.ClassVar[dict] = {}
+    url: typing.ClassVar[typing.Optional[str]] = None
 
     @classmethod
     def options(cls):

@@ -7,7 +7,7 @@ from resnest.reading import did_you_mean, one_line
 
 from .rows import Row, override
 
-__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'option_names', 'override']
+__all__ = ['VARIANTS', 'VariantSpec', 'find_variant', 'no_such_model', 'option_names', 'override']
 
 # The largest values: far above what anyone trains, and small enough to make the network in a moment.
 LIMITS = {'radix': (0, 64), 'cardinality': (1, 1024), 'bottleneck_width': (1, 4096), 'stem_width': (1, 4096),
@@ -117,6 +117,10 @@ VARIANTS.update({spec.name: spec for spec in (
 def find_variant(name):
     """The row of a name; raises InputError, with the nearest name, where there is none."""
     if not isinstance(name, str) or name not in VARIANTS:
-        raise InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, VARIANTS)} "
-                         '(resnest models lists all)')
+        raise no_such_model(name, VARIANTS)
     return VARIANTS[name]
+
+
+def no_such_model(name, known):
+    """The InputError about a name that is none of the known ones."""
+    return InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, known)} (resnest models lists all)")

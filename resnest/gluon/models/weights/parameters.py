@@ -49,8 +49,9 @@ def load_parameters(net, path, ctx=None, other_classes=False):
 
     Parameters
     ----------
-    net : ResNet or Features
-        The parameters of children that a :class:`Features` leaves out are passed over.
+    net : ResNet, Features or a network of another task
+        The parameters of children that it leaves out (``net.omitted``) are passed over. ``net.classifiers`` names the
+        layers that depend on the classes, where that is not ``fc`` alone.
     path : str or Path
         A file of ``net.save_parameters``; its values are cast to the network's type.
     ctx : Context or list of Context
@@ -68,21 +69,24 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     omitted = getattr(net, 'omitted', ())
     stored = {name: value for name, value in read_parameters(path).items() if name.split('.')[0] not in omitted}
     wanted = structural_parameters(net)
-    bias = stored.get('fc.bias')
-    classes_differ = bias is not None and 'fc.bias' in wanted and bias.shape != wanted['fc.bias'].shape
-    classifier = ('fc.weight', 'fc.bias') if classes_differ and other_classes else ()
+    biases = [f'{layer}.bias' for layer in getattr(net, 'classifiers', ('fc',))]
+    differing = [name for name in biases if name in stored and name in wanted
+                 and stored[name].shape != wanted[name].shape]
+    anew = {name.replace('bias', kind) for name in differing for kind in ('weight', 'bias') if other_classes}
     problems = ([f'it lacks {name}' for name in wanted if name not in stored] +
                 [f'it has {one_line(name)}, which the network has not' for name in stored if name not in wanted] +
                 [f'{name} is {stored[name].shape}, the network has {wanted[name].shape}' for name in wanted
-                 if name in stored and name not in classifier and stored[name].shape != wanted[name].shape])
+                 if name in stored and name not in anew and stored[name].shape != wanted[name].shape])
     if problems:
         more = f' ({len(problems)} differences)' if len(problems) > 1 else ''
-        hint = f'; it was made for {bias.size} classes' if classes_differ else ''
+        hint = f'; it was made for {stored[differing[0]].size} classes' if differing else ''
         raise InputError(f'{one_line(path)}: not of this network: {problems[0]}{more}{hint}')
     for name, param in wanted.items():
-        if name not in classifier:
+        if name not in anew:
             load_value(param, mx.nd.array(stored[name], dtype=stored[name].dtype), ctx)
-    if classifier:
-        LOG.info('%s: the classifier for %d classes starts anew', one_line(path), wanted['fc.bias'].shape[0])
-        net.fc.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=net.bn1.gamma.list_ctx(), force_reinit=True)
-    return bool(classifier)
+    if anew:
+        LOG.info('%s: the classifier for %d classes starts anew', one_line(path), wanted[differing[0]].shape[0])
+        for name in sorted(anew):
+            wanted[name].initialize(None, net.bn1.gamma.list_ctx(), mx.init.MSRAPrelu(factor_type='in', slope=0),
+                                    force_reinit=True)
+    return bool(anew)

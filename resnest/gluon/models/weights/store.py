@@ -47,7 +47,7 @@ def model_file(spec, root=ROOT):
     damaged file is named (logging, as a warning) and fetched again once.
     """
     if spec.sha1 is None:
-        changed = ' with other values of what makes it' if VARIANTS.get(spec.name, spec).sha1 else ''
+        changed = ' with other values of what makes it' if spec.table.get(spec.name, spec).sha1 else ''
         raise InputError(f'no weights are published for {spec.name}{changed}; train it, or pass the path of a .params '
                          'file')
     folder = _folder(root)
@@ -83,10 +83,10 @@ def _remedy(error, path):
     return other
 
 
-def purge(root=ROOT):
+def purge(root=ROOT, tables=(VARIANTS,)):
     """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
     folder = _folder(root)
-    found = [path for spec in VARIANTS.values() if spec.sha1
+    found = [path for table in tables for spec in table.values() if spec.sha1
              for ending in ('.params', '.zip', '.zip.part', '.params.*.part')
              for path in sorted(folder.glob(spec.file + ending)) if path.is_file()]
     for path in found:
@@ -106,7 +106,7 @@ def _folder(root):
 def _url(spec):
     """Where the archive comes from: a URL, or a path."""
     mirror = os.environ.get('RESNEST_MIRROR', '').rstrip('/')
-    return f'{mirror.replace("file://", "", 1)}/{spec.file}.zip' if mirror else URL.format(file=spec.file)
+    return f'{mirror.replace("file://", "", 1)}/{spec.file}.zip' if mirror else (spec.url or URL).format(file=spec.file)
 
 
 def _obtain(spec, path, url, archive):

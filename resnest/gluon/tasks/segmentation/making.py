@@ -1,11 +1,14 @@
 """Makes a segmentation network by its name."""
+import os
 from dataclasses import replace
 
 import mxnet as mx
+from mxnet.gluon import ParameterDict
 
 from resnest.errors import InputError
 from resnest.gluon.models import ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.resnet import DILATIONS
+from resnest.gluon.models.variants import no_such_model
 from resnest.gluon.models.weights.store import ROOT
 from resnest.reading import did_you_mean, one_line
 
@@ -16,6 +19,8 @@ __all__ = ['get_model']
 
 BACKBONE = ('in_channels', 'last_gamma', 'dropblock_prob')
 BOTH = ('norm_layer', 'norm_kwargs')
+MOST_PIXELS = 1 << 14
+PIXELS = f'a whole number of pixels up to {MOST_PIXELS}'
 HEADS = ('aux', 'height', 'width', 'prefix', 'params')
 
 
@@ -43,6 +48,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     Raises InputError for an unknown name or keyword (with the nearest one), for a value of another type or out of
     range, and for weights that do not fit.
     """
+    if not isinstance(name, str) or name not in SEGMENTATION:
+        raise no_such_model(name, SEGMENTATION)
     own = SegmentationSpec.options()
     backbone = [option for option in VariantSpec.options() if option not in own]
     known = [*own, *backbone, *BACKBONE, *BOTH, *HEADS]
@@ -51,11 +58,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     given = {key: {option: kwargs[option] for option in options if option in kwargs}
              for key, options in (('own', own), ('variant', backbone), ('backbone', BACKBONE), ('both', BOTH),
                                   ('heads', HEADS))}
-    for key in ('height', 'width'):
-        value = kwargs.get(key)
-        if value is not None and (type(value) is not int or not 1 <= value <= 1 << 14):
-            raise InputError(f'{key} must be a whole number of pixels up to {1 << 14}, got {one_line(repr(value))}')
-    spec = override(_find(name), given['own'])
+    _check({'pretrained': pretrained, 'pretrained_base': pretrained_base, **given['heads']})
+    spec = override(SEGMENTATION[name], given['own'])
     base = override(find_variant(spec.base), given['variant'])
     if base != find_variant(spec.base):
         spec = replace(spec, **dict.fromkeys(SegmentationSpec.still_true))
@@ -74,8 +78,13 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     return net
 
 
-def _find(name):
-    if not isinstance(name, str) or name not in SEGMENTATION:
-        raise InputError(f"there is no segmentation network '{one_line(name)}'"
-                         f'{did_you_mean(name, SEGMENTATION)}')
-    return SEGMENTATION[name]
+def _check(values):
+    """Refuse values that are no weights, no heights and widths, and no settings of Gluon."""
+    weights = (bool, str, os.PathLike, type(None)), 'True, False or the path of a .params file'
+    kinds = {'pretrained': weights, 'pretrained_base': weights, 'aux': (bool, 'True or False'),
+             'height': ((int, type(None)), PIXELS), 'width': ((int, type(None)), PIXELS),
+             'prefix': ((str, type(None)), 'a str'), 'params': ((ParameterDict, type(None)), 'a ParameterDict')}
+    for key, value in values.items():
+        kind, what = kinds[key]
+        if not isinstance(value, kind) or what == PIXELS and value is not None and not 1 <= value <= MOST_PIXELS:
+            raise InputError(f'{key} must be {what}, got {one_line(repr(value))}')

@@ -100,8 +100,8 @@ class SegmentationNet(Features):
 class Prediction(HybridBlock):
     """The main logits of a :class:`SegmentationNet` at the size of the image.
 
-    Takes ``(N, in_channels, H, W)``, returns ``(N, classes, H, W)``. It shares the children, all but the auxiliary head, and has the network's ``spec``, ``in_channels`` and
-    ``classifiers``.
+    Takes ``(N, in_channels, H, W)``, returns ``(N, classes, H, W)``. It shares the children of the network, all but the
+    auxiliary head, and has its ``spec``, ``in_channels`` and ``classifiers``.
     """
 
     omitted = (AUXILIARY,)

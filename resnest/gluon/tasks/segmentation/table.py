@@ -56,6 +56,7 @@ class SegmentationSpec(Row):
 
     table = SEGMENTATION
     still_true = STILL_TRUE
+    url = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/models/{file}.zip'
 
     def __post_init__(self):
         self.settle_types()

@@ -1,0 +1,55 @@
+"""Every published network by its name, whatever the task.
+
+The table of a task is imported when it is asked for: classifiers and backbones need none but their own.
+"""
+import fnmatch
+import os
+
+from resnest.errors import InputError
+from resnest.gluon import models
+from resnest.gluon.models.variants import VARIANTS, no_such_model
+from resnest.gluon.models.weights import store
+from resnest.reading import not_among
+
+__all__ = ['TASKS', 'get_model', 'list_models', 'purge']
+
+TASKS = ('classification', 'segmentation')
+
+
+def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
+    """Make a network by its name, one of :func:`list_models` of any task.
+
+    ``pretrained``, ``root`` and ``ctx`` are those of :func:`resnest.gluon.models.get_model`, which makes classifiers
+    and backbones, and takes whatever else is given; see :func:`resnest.gluon.tasks.segmentation.get_model` for what
+    segmentation networks take. Raises InputError as they do, for an unknown name with the nearest one of all tasks.
+    """
+    if not isinstance(name, str) or name in VARIANTS or os.sep in name or name.endswith('.params'):
+        return models.get_model(name, pretrained, root, ctx, **kwargs)
+    if name in _table('segmentation'):
+        from resnest.gluon.tasks import segmentation
+        return segmentation.get_model(name, pretrained, root, ctx, **kwargs)
+    raise no_such_model(name, [row for task in TASKS for row in _table(task)])
+
+
+def list_models(pattern='*', pretrained=False, task='classification'):
+    """List the names of a task's networks that fit a shell pattern such as ``'*fast*'``, in the order of the table.
+
+    With ``pretrained=True`` only those networks are listed whose weights are published. Raises InputError for an
+    unknown task.
+    """
+    return [name for name, spec in _table(task).items()
+            if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
+
+
+def purge(root=store.ROOT):
+    """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
+    return store.purge(root, [_table(task) for task in TASKS])
+
+
+def _table(task):
+    if task not in TASKS:
+        raise InputError(f'task {not_among(task, TASKS)}')
+    if task == 'segmentation':
+        from resnest.gluon.tasks.segmentation import SEGMENTATION
+        return SEGMENTATION
+    return VARIANTS
