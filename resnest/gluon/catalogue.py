@@ -3,12 +3,12 @@
 The table of a task is imported when it is asked for: classifiers and backbones need none but their own.
 """
 import fnmatch
-import os
 
 from resnest.errors import InputError
 from resnest.gluon import models
 from resnest.gluon.models.variants import VARIANTS, no_such_model
 from resnest.gluon.models.weights import store
+from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.reading import not_among
 
 __all__ = ['TASKS', 'get_model', 'list_models', 'purge']
@@ -19,11 +19,12 @@ TASKS = ('classification', 'segmentation')
 def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
     """Make a network by its name, one of :func:`list_models` of any task.
 
-    ``pretrained``, ``root`` and ``ctx`` are those of :func:`resnest.gluon.models.get_model`, which makes classifiers
-    and backbones, and takes whatever else is given; see :func:`resnest.gluon.tasks.segmentation.get_model` for what
-    segmentation networks take. Raises InputError as they do, for an unknown name with the nearest one of all tasks.
+    The path of described weights makes their network. ``pretrained``, ``root`` and ``ctx`` are those of
+    :func:`resnest.gluon.models.get_model`, which makes classifiers and backbones and takes whatever else is given; see
+    :func:`resnest.gluon.tasks.segmentation.get_model` for what segmentation networks take. Raises InputError as they
+    do, for an unknown name with the nearest one of all tasks.
     """
-    if not isinstance(name, str) or name in VARIANTS or os.sep in name or name.endswith('.params'):
+    if not isinstance(name, str) or name in VARIANTS or is_file_of_weights(name):
         return models.get_model(name, pretrained, root, ctx, **kwargs)
     if name in _table('segmentation'):
         from resnest.gluon.tasks import segmentation

@@ -1,4 +1,5 @@
 """Makes a segmentation network by its name."""
+import inspect
 import os
 from dataclasses import replace
 
@@ -17,8 +18,9 @@ from .table import SEGMENTATION, SegmentationSpec
 
 __all__ = ['get_model']
 
-BACKBONE = ('in_channels', 'last_gamma', 'dropblock_prob')
 BOTH = ('norm_layer', 'norm_kwargs')
+BACKBONE = [name for name in inspect.signature(ResNet).parameters
+            if name not in ('spec', 'classes', 'dilation', 'kwargs', *BOTH)]
 MOST_PIXELS = 1 << 14
 PIXELS = f'a whole number of pixels up to {MOST_PIXELS}'
 HEADS = ('aux', 'height', 'width', 'prefix', 'params')
@@ -40,8 +42,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
         Where nothing else is loaded: True loads the published ImageNet weights of the backbone, a path those of a
         ``.params`` file of the whole classifier; the heads are initialized.
     **kwargs
-        ``aux``, ``height`` and ``width`` of :class:`SegmentationNet`; ``in_channels``, ``last_gamma``,
-        ``dropblock_prob``, ``norm_layer`` and ``norm_kwargs`` of :class:`resnest.gluon.models.ResNet`; and the fields
+        ``aux``, ``height`` and ``width`` of :class:`SegmentationNet`; ``in_channels``, ``norm_layer``,
+        ``dropblock_prob``, … of :class:`resnest.gluon.models.ResNet`; and the fields
         of :class:`SegmentationSpec` (``classes``, ``base``, ``output_stride``, …) and of the backbone's
         :class:`resnest.gluon.models.VariantSpec` (``radix``, …), to override.
 
