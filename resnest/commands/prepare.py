@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from resnest.arguments import LARGEST_SEED, Parser, plain_path, whole
+from resnest.arguments import LARGEST_SEED, Parser, number, plain_path, whole
 from resnest.errors import InputError
 
 
@@ -17,6 +17,9 @@ def main(arguments=None):
     add('--download-dir', type=plain_path, default=Path('.'), help="folder of the official tars, or Kaggle's ILSVRC/")
     add('--image-folder', type=plain_path, metavar='DIR',
         help="instead: one folder per class, or train/ and val/ with such folders, or Kaggle's layout")
+    add('--val-fraction', type=number(above=0, below=1), metavar='SHARE',
+        help='hold out this share of each class for validation, by --seed and the names; for an --image-folder '
+             'without val/')
     add('--target-dir', type=plain_path, help='the shards go into its rec/ (default: --download-dir)')
     add('--checksum', action='store_true', help='compare the official tars with their checksums first')
     add('--num-shards', type=whole(1, 99_999), help='shards of the training set (default: one per 10,000 images); '
@@ -47,7 +50,10 @@ def main(arguments=None):
     else:
         chosen = Options(options.num_shards, options.resize, 95 if options.quality is None else options.quality,
                          options.raw, options.check_images, options.skip_bad)
-        source = find_source(options.download_dir, options.image_folder, options.checksum)
+        source = find_source(options.download_dir, options.image_folder, options.checksum, options.val_fraction,
+                             options.seed)
+        for note in source.notes:
+            print(note, file=sys.stderr)
         manifest = prepare(source, target, chosen, options.seed, workers)
     seconds = time.perf_counter() - start
     shards = [shard for split in manifest['splits'].values() for shard in split['shards']]

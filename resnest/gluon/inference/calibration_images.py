@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data import Loader, RecordSet, find_pictures, has_shards, picture_bytes
+from resnest.gluon.data import FolderSet, Loader, RecordSet, find_pictures, has_shards, picture_bytes, shard_folder
 
 __all__ = ['calibration_batches', 'calibration_records']
 
 
-def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
+def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True, val_fraction=None, seed=0):
     """The images to calibrate with, and their description.
 
     Parameters
@@ -21,18 +21,19 @@ def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True):
         A folder of images, at any depth, or shards; the training images beside the verified ones unless given.
     rec_dir, data_dir : str
         What is verified.
-
+    val_fraction, seed
+        As :class:`.FolderSet` has them, where the part of ``data_dir`` that it holds out is verified.
     needed : bool
         Whether to raise InputError where there are none, instead of returning ``(None, None)``.
     """
     if source:
         folder = Path(source).expanduser()
-        shards = not folder.is_dir() or any(folder.glob('*.rec'))
+        shards = not folder.is_dir() or any(shard_folder(folder).glob('*.rec'))
         return RecordSet(source, 'train') if shards else Pictures(folder), str(source)
     if rec_dir and Path(rec_dir).expanduser().is_dir() and has_shards(Path(rec_dir).expanduser(), 'train'):
         return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
-    if data_dir and Path(data_dir, 'train').is_dir():
-        return Pictures(Path(data_dir, 'train')), str(Path(data_dir, 'train'))
+    if data_dir and (val_fraction or Path(data_dir, 'train').is_dir()):
+        return FolderSet(data_dir, 'train', val_fraction, seed), f'the training images in {data_dir}'
     if not needed:
         return None, None
     raise InputError(f'{rec_dir or data_dir or "int8"}: no training images to calibrate int8 with; give '

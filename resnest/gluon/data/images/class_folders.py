@@ -3,7 +3,8 @@
 - ``root`` holds one folder per class, or ``train/`` and ``val/`` that do. Labels are the places of the class names in
   sorted order; where there is ``train/``, its classes are those of ``val/`` too.
 - An image is a file with one of :data:`IMAGE_SUFFIXES`, in upper or lower case, in a class folder or anywhere below
-  it, in sorted order; links are followed. Other files are passed over, and so is what is hidden (a leading dot).
+  it, in sorted order; links are followed. Other files are passed over, and so is what is hidden (a leading dot);
+  pictures of :data:`FOREIGN_SUFFIXES`, which are not decoded here, are passed over too, but told.
 - Refused, since labels would be wrong or images lost: images that lie in no class folder, a single class, a class
   without images, a class that only ``val/`` has, a class name that cannot be shown, a folder that cannot be listed or
   that leads back to one above it, and one more than 100 folders deep.
@@ -15,34 +16,61 @@ from pathlib import Path, PurePosixPath
 from resnest.errors import InputError
 from resnest.reading import one_line
 
+from .holding_out import hold_out
 from .rules import rule_of_classes
 from .samples import Samples, Source, refuse_class_name
 
-__all__ = ['IMAGE_SUFFIXES', 'class_names', 'image_folder', 'images_below', 'list_classes', 'list_split']
+__all__ = ['FOREIGN_SUFFIXES', 'IMAGE_SUFFIXES', 'class_names', 'foreign_note', 'has_val', 'image_folder',
+           'images_below', 'list_classes', 'list_split']
 
 IMAGE_SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.gif', '.ppm', '.tif', '.tiff', '.webp')
+FOREIGN_SUFFIXES = ('.heic', '.heif', '.avif', '.jxl', '.svg')
 DEEPEST = 100       # folders within folders
 
 
-def image_folder(root):
-    """The :class:`Source` of the images below ``root``; without ``train/`` in it, all of them are training images."""
-    splits = ['train', *(['val'] if (root / 'train').is_dir() and (root / 'val').is_dir() else [])]
+def image_folder(root, val_fraction=None, seed=0):
+    """The :class:`Source` of the images below ``root``.
+
+    Without ``train/`` in it, all of them are training images. Of those, ``val_fraction`` are held out for validation
+    where it is given (:mod:`.holding_out`); ``root`` must not have ``val/`` then.
+    """
     classes, found = [], {}
-    for split in splits:
+    for split in ['train', *(['val'] if has_val(root) else [])]:
         classes, found[split] = list_split(root, split)
+    notes = [note for note in map(foreign_note, found.values()) if note]
+    if val_fraction is not None:
+        _refuse_val(root)
+        found = hold_out(found['train'], classes, val_fraction, seed)
     return Source('image folder', classes, found, modified=max(samples.modified for samples in found.values()),
-                  decoding=rule_of_classes(classes))
+                  decoding=rule_of_classes(classes), val_fraction=val_fraction, notes=notes)
 
 
-def list_split(root, split):
-    """(class names, :class:`Samples`) of ``root/split`` where ``root`` has splits, else of ``root`` itself."""
+def has_val(root):
+    """Whether a folder of images has a validation split of its own."""
+    return (root / 'train').is_dir() and (root / 'val').is_dir()
+
+
+def _refuse_val(root):
+    if has_val(root):
+        raise InputError(f'{root}: has a validation split already, {root / "val"}; leave out --val-fraction')
+
+
+def list_split(root, split, val_fraction=None, seed=0):
+    """(class names, :class:`Samples`) of ``root/split`` where ``root`` has splits, else of ``root`` itself.
+
+    With ``val_fraction`` it is that split of :func:`.hold_out`; ``root`` must not have ``val/`` then.
+    """
     root = Path(root).expanduser()
+    if val_fraction is not None:
+        _refuse_val(root)
+        classes, samples = list_split(root, 'train')
+        return classes, hold_out(samples, classes, val_fraction, seed)[split]
     if not root.is_dir():
         raise InputError(f'{root}: no such folder')
     train, folder = root / 'train', root / split
     if train.is_dir() and not folder.is_dir():
-        raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, or the one that holds '
-                         f'one folder per class')
+        raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, the one that holds one '
+                         f'folder per class, or --val-fraction')
     if not folder.is_dir():
         folder = root
     leading = train if train.is_dir() else folder
@@ -81,16 +109,31 @@ def list_classes(folder, labels):
     samples = Samples(folder)
     for name, label in labels.items():
         before = len(samples)
-        for path in images_below(folder / name):
+        for path in images_below(folder / name, samples.foreign):
             samples.add_file(path, label)
         if len(samples) == before:
+            if samples.foreign and (folder / name) in samples.foreign[-1].parents:
+                raise InputError(f'{folder / name}: a class without images that can be decoded here, only such as '
+                                 f'{one_line(samples.foreign[-1].name)}; convert them to JPEG or PNG')
             raise InputError(f'{folder / name}: a class without images ({" ".join(IMAGE_SUFFIXES)}); delete the folder '
                              f'or fill it')
     return samples
 
 
-def images_below(folder, above=()):
-    """Paths of the images in a folder and below it, those of a folder before those of its subfolders."""
+def foreign_note(samples):
+    """A line about the pictures that were passed over since they are not decoded here, or None."""
+    if not samples.foreign:
+        return None
+    kinds = ' '.join(sorted({path.suffix.lower() for path in samples.foreign}))
+    return (f'{samples.path}: {len(samples.foreign)} pictures are left out, {one_line(samples.foreign[0].name)} the '
+            f'first: {kinds} is not decoded here; convert them to JPEG or PNG')
+
+
+def images_below(folder, foreign, above=()):
+    """Paths of the images in a folder and below it, those of a folder before those of its subfolders.
+
+    Those of :data:`FOREIGN_SUFFIXES` go into the list ``foreign`` instead.
+    """
     status = _status(folder)
     above = (*above, (status.st_dev, status.st_ino))
     if len(above) > DEEPEST:
@@ -98,6 +141,8 @@ def images_below(folder, above=()):
                          f'folder per class')
     entries = sorted((entry for entry in _scan(folder) if not entry.name.startswith('.')), key=lambda entry: entry.name)
     for entry in entries:
+        if _suffix(entry.name) in FOREIGN_SUFFIXES and not _is_folder(entry):
+            foreign.append(Path(entry.path))
         if _is_image(entry.name) and not _is_folder(entry):
             if not stat.S_ISREG(_status(entry.path).st_mode):
                 raise InputError(f'{one_line(entry.path, 1000)}: not a plain file; remove it')
@@ -108,7 +153,7 @@ def images_below(folder, above=()):
             if (status.st_dev, status.st_ino) in above:
                 raise InputError(f'{one_line(entry.path, 1000)}: a link that leads back to a folder above it; '
                                  f'remove it')
-            yield from images_below(entry.path, above)
+            yield from images_below(entry.path, foreign, above)
 
 
 def _is_folder(entry):
@@ -125,8 +170,12 @@ def _status(path):
         raise InputError(f'{one_line(path, 1000)}: cannot be read: {error.strerror}; remove it') from None
 
 
+def _suffix(name):
+    return PurePosixPath(name).suffix.lower()
+
+
 def _is_image(name):
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return _suffix(name) in IMAGE_SUFFIXES
 
 
 def _scan(folder):

@@ -1,7 +1,7 @@
 """Loose images in one folder per class, with the interface of the shards."""
 from contextlib import AbstractContextManager
 
-from .class_folders import list_split
+from .class_folders import foreign_note, list_split
 from .rules import rule_of_classes
 
 __all__ = ['FolderSet']
@@ -11,13 +11,16 @@ class FolderSet(AbstractContextManager):
     """``records[i]`` is ``(encoded image: bytes, label: int)``, by the rules of :mod:`.class_folders`.
 
     ``classes`` are the names of the class folders, ``decoding`` is the rule by which the images are read
-    (:mod:`.decoding`). ``root`` holds one folder per class, or a folder ``split`` that does. Raises InputError for
+    (:mod:`.decoding`), ``note`` is a line worth telling, or None. ``root`` holds one folder per class, or a folder
+    ``split`` that does; with ``val_fraction`` it has no ``val/``, and that share of each class is the split ``'val'``,
+    by the seed and the names of the images (:mod:`.holding_out`), the rest of them ``'train'``. Raises InputError for
     what those rules refuse, and for an image that cannot be read.
     """
 
-    def __init__(self, root, split):
-        self.classes, self._samples = list_split(root, split)
+    def __init__(self, root, split, val_fraction=None, seed=0):
+        self.classes, self._samples = list_split(root, split, val_fraction, seed)
         self.decoding = rule_of_classes(self.classes)
+        self.note = foreign_note(self._samples)
 
     def __len__(self):
         return len(self._samples)

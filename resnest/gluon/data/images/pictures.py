@@ -8,25 +8,31 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import one_line
 
-from .class_folders import IMAGE_SUFFIXES, images_below
+from .class_folders import IMAGE_SUFFIXES, foreign_note, images_below
 from .decoding import opened, picture_bytes
+from .samples import Samples
 
 __all__ = ['find_pictures', 'read_picture']
 
 
-def find_pictures(paths):
+def find_pictures(paths, tell=None):
     """The files among ``paths``, and the pictures in the folders among them, at any depth, in sorted order.
 
     A file that is named is taken whatever its ending; in folders the rules of :mod:`.class_folders` hold, so that
-    hidden files are passed over. Raises InputError for a path that is not there and for a folder without pictures.
+    hidden files are passed over, and pictures of formats that are not decoded here, of which ``tell`` is called with a
+    line. Raises InputError for a path that is not there and for a folder without pictures.
     """
     found = []
     for path in paths:
         path = os.path.expanduser(path)     # unlike pathlib's, these three raise for no name whatever
         if os.path.isdir(path):
-            inside = list(images_below(Path(path)))
+            samples = Samples(path)
+            inside = list(images_below(Path(path), samples.foreign))
+            note = foreign_note(samples)
             if not inside:
-                raise InputError(f'{one_line(path)}: no pictures ({", ".join(IMAGE_SUFFIXES)}) in this folder')
+                raise InputError(note or f'{one_line(path)}: no pictures ({", ".join(IMAGE_SUFFIXES)}) in this folder')
+            if note and tell:
+                tell(note)
             found += inside
         elif os.path.exists(path):
             found.append(Path(path))

@@ -4,6 +4,7 @@ import os
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Optional
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Samples:
         self.offsets, self.sizes, self.labels = array('q'), array('q'), array('i')      # offsets and sizes in bytes
         self._names, self._ends = bytearray(), array('q')
         self._descriptor = None
+        self.foreign = []                   # paths of pictures of formats that are not decoded here
         self.modified = 0                   # time (ns) of the last change of the files that were added
 
     def add(self, name, size, label, offset=0):
@@ -60,6 +62,14 @@ class Samples:
         status = path.stat()
         self.modified = max(self.modified, status.st_mtime_ns)
         self.add(path.relative_to(self.path).as_posix(), status.st_size, label)
+
+    def subset(self, indices):
+        """Some of the images, in the order of ``indices``."""
+        part = Samples(self.path)
+        for index in indices:
+            part.add(self.name(index), self.sizes[index], self.labels[index], self.offsets[index])
+        part.modified, part.foreign = self.modified, self.foreign
+        return part
 
     def __len__(self):
         return len(self.sizes)
@@ -106,10 +116,13 @@ class Samples:
 class Source:
     """What is to be prepared: ``splits`` maps ``'train'`` and ``'val'`` to :class:`Samples`, ``classes`` are the
     names in the order of the labels, ``words`` the readable ones (or empty), ``modified`` the time (ns) of the last
-    change of the files, ``decoding`` the rule of :mod:`.rules`."""
+    change of the files, ``decoding`` the rule of :mod:`.rules`, ``val_fraction`` the share of the images that was held
+    out for validation (or None), ``notes`` lines that are worth telling."""
     kind: str
     classes: list
     splits: dict
     words: list = field(default_factory=list)
     modified: int = 0
     decoding: str = 'stored'
+    val_fraction: Optional[float] = None
+    notes: list = field(default_factory=list)

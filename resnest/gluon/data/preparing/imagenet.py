@@ -28,17 +28,24 @@ CHECKSUMS = {TRAIN: ('sha1', '43eda4fe35c1705d6606a6a7a633bc965d194284'),
 WHERE = 'after registering, download it from https://image-net.org/challenges/LSVRC/2012 '
 
 
-def find_source(download_dir, folder=None, checksum=False):
+def find_source(download_dir, folder=None, checksum=False, val_fraction=None, seed=0):
     """The :class:`Source` in ``folder`` (an image folder or the Kaggle layout) or in ``download_dir`` (the official
-    tars, or the Kaggle layout). Raises InputError for what is missing, damaged or of the wrong ``checksum``."""
+    tars, or the Kaggle layout). ``val_fraction`` and ``seed`` are for an image folder (:func:`.image_folder`). Raises
+    InputError for what is missing, damaged or of the wrong ``checksum``."""
     root = Path(folder or download_dir).expanduser()
     if not root.is_dir():
         raise InputError(f'{root}: no such folder; give the one that holds the data with '
                          f'{"--image-folder" if folder else "--download-dir"}')
-    if folder or find_kaggle(root) and not (root / TRAIN).exists():
-        if checksum:
-            raise InputError(f'{root}: --checksum is for the official tars; leave it out')
-        return kaggle_source(root) if find_kaggle(root) else image_folder(root)
+    kaggle = find_kaggle(root)
+    official = not folder and ((root / TRAIN).exists() or not kaggle)
+    if checksum and not official:
+        raise InputError(f'{root}: --checksum is for the official tars; leave it out')
+    if not official and not kaggle:
+        return image_folder(root, val_fraction, seed)
+    if val_fraction is not None:
+        raise InputError(f'{root}: ImageNet has validation images of its own; leave out --val-fraction')
+    if not official:
+        return kaggle_source(root)
     return official_tars(root, checksum)
 
 

@@ -44,7 +44,7 @@ def _list_val(root, data, labels):
     if not solution:
         raise InputError(f'{val}: its labels are in {SOLUTION}, which is missing; put it from Kaggle into {root}')
     truth, samples = _read_solution(solution), Samples(val)
-    for path in images_below(val):
+    for path in images_below(val, samples.foreign):
         wnid = truth.pop(path.stem, None)
         if wnid not in labels:
             what = f'its class {one_line(wnid, 40)} is not in train' if wnid else f'no line in {solution}'

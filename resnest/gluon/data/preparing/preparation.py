@@ -138,7 +138,8 @@ class _Plan:
             del chosen['quality']
         files = {split: one_line(samples.path.name) for split, samples in source.splits.items()}
         self.facts = {'seed': seed, 'order': ORDER_VERSION, 'decoding': source.decoding, 'options': chosen, 'source': {
-            'kind': source.kind, 'files': files,
+            'kind': source.kind, **({} if source.val_fraction is None else {'val_fraction': source.val_fraction}),
+            'files': files,
             'images': {split: len(samples) for split, samples in source.splits.items()},
             'bytes': {split: samples.bytes() for split, samples in source.splits.items()},
             'index_sha256': {split: samples.digest() for split, samples in source.splits.items()}}}

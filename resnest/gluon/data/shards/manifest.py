@@ -10,7 +10,7 @@ from resnest.reading import one_line, read_json
 from ..images.rules import DECODINGS, rule_of_classes
 from .format import walk
 
-__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'manifest_rule', 'read_manifest']
+__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'manifest_rule', 'read_manifest', 'shard_folder']
 
 MANIFEST = 'manifest.json'
 LARGEST_COUNT = 1 << 62
@@ -33,6 +33,7 @@ def find_shards(source, split, partial):
                 raise InputError(f'{one_line(path)}: no such file or folder; give a folder of shards, a .rec file or a '
                                  f'pattern')
             return _described(files)
+        path = shard_folder(path)
         manifest = _own_manifest(path)
         if manifest:
             return _listed(path, manifest, split, partial)
@@ -49,8 +50,17 @@ def find_shards(source, split, partial):
     return [(file, None) for file in files], None, 'stored'
 
 
+def shard_folder(folder):
+    """The folder itself, or ``rec/`` in it where preparing has put the shards there (``--target-dir``)."""
+    inside = folder / 'rec'
+    there = (inside / MANIFEST).is_file() or any(inside.glob('*.rec'))
+    return inside if there and not any(folder.glob('*.rec')) else folder
+
+
 def has_shards(folder, split):
-    """Whether shards of a split lie in ``folder``: those that the manifest lists, or that bear the split's name."""
+    """Whether shards of a split lie in ``folder``, or in its ``rec/``: those that the manifest lists, or that bear the
+    split's name."""
+    folder = shard_folder(folder)
     manifest = _own_manifest(folder)
     if manifest is None:
         return bool(_named(folder, split))

@@ -1,0 +1,33 @@
+"""A validation split out of the images of a folder that has none: a share of each class, chosen by name."""
+import hashlib
+
+from resnest.errors import InputError
+from resnest.reading import one_line
+
+__all__ = ['hold_out']
+
+
+def hold_out(samples, classes, fraction, seed):
+    """``{'train': Samples, 'val': Samples}``: of each class ``fraction`` of the images is held out for validation.
+
+    The images of a class stand in the order of a hash of the seed and their name below ``samples.path``, which begins
+    with the class folder; the first ones are held out. So an image's place in that order depends on no other image, and
+    a folder that grows keeps nearly all of its choice. At least one image of each class lies on either side. Raises
+    InputError for a class of a single image, and for a fraction that is not between 0 and 1.
+    """
+    if not 0 < fraction < 1:
+        raise InputError(f'--val-fraction must be above 0 and below 1, got {fraction}')
+    ranked = [[] for _ in classes]
+    for index, label in enumerate(samples.labels):
+        key = f'{seed}\0{samples.name(index)}'.encode(errors='surrogateescape')
+        ranked[label].append((hashlib.sha256(key).digest(), index))
+    held = set()
+    for name, found in zip(classes, ranked):
+        if len(found) == 1:
+            raise InputError(f'{one_line(samples.path / name)}: a single image, of which no part can be held out for '
+                             f'validation; add another one, or give val/ yourself, without --val-fraction')
+        count = min(len(found) - 1, max(1, round(len(found) * fraction)))
+        held.update(index for _, index in sorted(found)[:count])
+    everything = range(len(samples))
+    return {'train': samples.subset(index for index in everything if index not in held),
+            'val': samples.subset(sorted(held))}
