@@ -125,7 +125,7 @@ def test_train_refuses(squares, tmp_path, words, wanted):
 
 
 def test_train_needs_data():
-    assert_refused(script_here('gluon/train.py'), '--rec-train and --rec-val are needed')
+    assert_refused(script_here('gluon/train.py'), 'the data are missing: give --rec-train')
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ def main(arguments=None):
         raise InputError('--config and --print-config do not go with an ablation: its spec has the options')
     known = fields_of(ClassificationConfig)
     rows = read_spec(options.spec, {name: value for name, value in given.items() if name in known})
-    if not all(row.values.get('rec_train') and row.values.get('rec_val') for row in rows):
-        raise InputError('the data are missing: end the command with -- --rec-train FOLDER --rec-val FOLDER')
+    if not all(row.values.get('rec_train') or row.values.get('data_dir') for row in rows):
+        raise InputError('the data are missing: end the command with -- --rec-train FOLDER or -- --data-dir FOLDER')
     launcher = []
     if options.launcher:
         try:

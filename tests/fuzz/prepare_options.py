@@ -12,13 +12,14 @@ from tests.fuzz.mutations import hostile_file
 
 NUMBERS = ['0', '1', '2', '3', '7', '-1', '-0', '+1', '4096', '4097', '99999', '100000', '2147483647', '2147483648',
            str(2 ** 63 - 1), str(2 ** 63), str(2 ** 64), '1' * 5000, '1e3', '1.0', 'nan', 'inf', '', ' 1', '٣', '1_0',
-           '0x10', 'x\ny', '\udcff', '--', '%s', '{}']
+           '0x10', '0.5', 'x\ny', '\udcff', '--', '%s', '{}']
 PATHS = ['', '.', '..', 'source', 'photos', 'target', 'new/deep/er', 'a\nb', '\x1b[31m', '\u2028', 'a\0b', '~',
          '~nobody-here/x', '~/new', '\udcff', 'é' * 200, 'x/' * 3000 + 'x', '/dev/null', '/dev/zero', '/proc/1/mem',
          '/proc/self/fd', 'file', 'odd', 'odd/rec', '-x', '%s', '{}', 'source/ILSVRC2012_img_train.tar']
 COMMANDS = {
     'dataset/prepare_imagenet.py': (['--num-shards', '--num-workers', '-j', '--num-thread', '--seed', '--resize',
-                                     '--quality'], ['--download-dir', '--image-folder', '--target-dir'],
+                                     '--quality', '--val-fraction'],
+                                    ['--download-dir', '--image-folder', '--target-dir'],
                                     ['--checksum', '--raw', '--with-rec', '--check-images', '--skip-bad', '--check']),
     'dataset/prepare_digits.py': (['--num-shards', '--seed'], ['--target-dir'], ['--raw'])}
 MAINS = {name: script_main(name) for name in COMMANDS}

@@ -68,5 +68,5 @@ def case(rng, folder):
     assert recipe.differences(config, json.loads(json.dumps(recipe.resolved(config, 2, 7))), 2, 7) == []
     recipe.environment(config)
     override(find_variant(config.model), config.model_options or {})
-    config.rec_train = config.rec_val = None
+    config.rec_train = config.rec_val = config.data_dir = None
     train(config, print_config=True)

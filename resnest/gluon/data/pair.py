@@ -26,8 +26,8 @@ def open_pair(train_source, val_source=None, classes=None, part=None):
         folder = Path(train_source).expanduser()
         if not folder.is_dir() or not has_shards(folder, 'val'):
             RecordSet(train_source, 'train', part).close()      # what is wrong with it comes first
-            raise InputError(f'{one_line(train_source)}: no validation shards; give --rec-val, or prepare the data with '
-                             f'--val-fraction 0.1')
+            raise InputError(f'{one_line(train_source)}: no validation shards; give --rec-val, or prepare the data '
+                             f'with --val-fraction 0.1')
         val_source = train_source
     with ExitStack() as stack:
         train = stack.enter_context(RecordSet(train_source, 'train', part))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
-from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet
+from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, find_pictures
 from resnest.gluon.data.images.class_folders import IMAGE_SUFFIXES, image_folder, images_below
 from resnest.gluon.data.preparing.imagenet import find_source
 from resnest.gluon.data.preparing.preparation import Options, prepare
@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over(tmp_path, monkeypatch
 
     monkeypatch.setattr(os, 'scandir', scandir)
     with pytest.raises(InputError, match='b/in: cannot be listed: Permission denied'):
-        list(images_below(tmp_path / 'b'))
+        list(images_below(tmp_path / 'b', []))
 
 
 def test_missing_folders(tmp_path):
@@ -192,3 +192,85 @@ def test_the_loader_reads_folders_as_it_reads_shards(tmp_path):
     (tmp_path / 'val/b/0.PNG').unlink()
     with pytest.raises(InputError, match=r'val/b/0\.PNG: No such file'):
         list(Loader(records, Evaluation(5), [np.arange(4)], 2, workers=1))
+
+
+def names_of(records):
+    return [os.path.relpath(records.where(i), records.where(i).split('/cat/')[0].split('/dog/')[0])
+            for i in range(len(records))]
+
+
+def held_out(root, fraction=0.3, seed=0):
+    return {split: names_of(FolderSet(root, split, fraction, seed)) for split in ('train', 'val')}
+
+
+def test_a_part_of_each_class_is_held_out(tmp_path):
+    names = [f'{label}/{number}.png' for label, count in (('cat', 10), ('dog', 2)) for number in range(count)]
+    found = held_out(fill(tmp_path, *names))
+    assert sorted(found['train'] + found['val']) == sorted(names)
+    assert [sum(name.startswith(label) for name in found['val']) for label in ('cat', 'dog')] == [3, 1]
+    records = FolderSet(tmp_path, 'val', 0.3)
+    assert records.classes == ['cat', 'dog']
+    assert [records[i][0] for i in range(4)] == [picture(names.index(name)) for name in found['val']]
+    assert found == held_out(tmp_path) == held_out(tmp_path / '.')
+    assert found != held_out(tmp_path, seed=1)
+    # At least one image on either side, whatever the share.
+    for fraction, wanted in ((0.001, (1, 1)), (0.999, (9, 1))):
+        val = held_out(tmp_path, fraction)['val']
+        assert tuple(sum(name.startswith(label) for name in val) for label in ('cat', 'dog')) == wanted
+
+
+def test_what_is_held_out_does_not_depend_on_other_images(tmp_path):
+    """As a class grows its images keep their order: none that was held out is trained on as long as the share stays."""
+    names = [f'{label}/{number}.png' for label in ('cat', 'dog') for number in range(10)]
+    before = held_out(fill(tmp_path / 'train', *names).parent)
+    fill(tmp_path / 'train', 'dog/new.png', *(f'ant/{number}.png' for number in range(5)))
+    after = held_out(tmp_path)
+    assert [name for name in after['val'] if name.startswith('cat')] == [
+        name for name in before['val'] if name.startswith('cat')]
+    ranked = [{name for name in held_out(tmp_path, fraction)['val'] if name.startswith('cat')}
+              for fraction in np.arange(0.1, 1, 0.1)]
+    assert all(less < more for less, more in zip(ranked, ranked[1:]))
+
+
+def test_what_cannot_be_held_out(tmp_path):
+    fill(tmp_path, 'a/1.png', 'a/2.png', 'b/1.png')
+    with pytest.raises(InputError, match='/b: a single image, of which no part can be held out'):
+        FolderSet(tmp_path, 'val', 0.1)
+    for fraction in (0.0, 1.0, float('nan')):
+        with pytest.raises(InputError, match='--val-fraction must be above 0 and below 1'):
+            FolderSet(tmp_path, 'val', fraction)
+    fill(tmp_path / 'both', 'train/a/1.png', 'train/b/1.png', 'val/a/1.png')
+    for work in (lambda: FolderSet(tmp_path / 'both', 'train', 0.1),
+                 lambda: image_folder(tmp_path / 'both', 0.1)):
+        with pytest.raises(InputError, match='has a validation split already, .*/both/val; leave out --val-fraction'):
+            work()
+
+
+def test_preparing_holds_out_what_reading_holds_out(tmp_path):
+    root = fill(tmp_path / 'in', *(f'{label}/{number}.png' for label in ('cat', 'dog') for number in range(7)))
+    manifest = prepare(find_source('.', root, val_fraction=0.3, seed=5), tmp_path, Options(), seed=5)
+    assert manifest['options']['val_fraction'] == 0.3
+    for split in ('train', 'val'):
+        shards, folders = RecordSet(tmp_path, split), FolderSet(root, split, 0.3, 5)
+        assert sorted(shards[i] for i in range(len(shards))) == sorted(folders[i] for i in range(len(folders)))
+    for fraction in (None, 0.2):
+        with pytest.raises(InputError, match='was begun with options.val_fraction 0.3, now it is'):
+            prepare(find_source('.', root, val_fraction=fraction, seed=5), tmp_path, Options(), seed=5)
+
+
+def test_formats_that_are_not_decoded_are_told(tmp_path, capsys):
+    """They were passed over without a word."""
+    fill(tmp_path, 'a/1.png', 'a/IMG_2.HEIC', 'a/deep/3.svg', 'b/1.png', 'b/4.avif', 'b/notes.txt')
+    line = (f'{tmp_path}: 3 pictures are left out, IMG_2.HEIC the first: .avif .heic .svg is not decoded here; convert '
+            f'them to JPEG or PNG')
+    assert FolderSet(tmp_path, 'val').note == line
+    assert image_folder(tmp_path).notes == [line]
+    told = []
+    assert len(find_pictures([tmp_path], told.append)) == 2
+    assert told == [line]
+    (tmp_path / 'b/1.png').unlink()
+    with pytest.raises(InputError, match=r'/b: a class without images that can be decoded here, only such as 4\.avif'):
+        FolderSet(tmp_path, 'val')
+    with pytest.raises(InputError, match=r'/b: 1 pictures? .*4\.avif the first'):
+        find_pictures([tmp_path / 'b'])
+    assert FolderSet(fill(tmp_path / 'plain', 'a/1.png', 'b/1.png'), 'val').note is None

@@ -7,7 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import EpsImagePlugin, Image, ImageFile
+from PIL import EpsImagePlugin, Image, ImageFile, TiffImagePlugin
 
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, Loader, read_picture, training_transform
@@ -259,3 +259,38 @@ def test_sixteen_bits_outside_of_their_range_are_clipped():
     with opened(data, 'x', 'upright') as image:
         found = Evaluation(2, 1.0)(image)
     assert found[..., 0].tolist() == [[0, 255], [255, 0]]
+
+
+@pytest.mark.parametrize('head, name', [
+    (b'\0\0\0\x18ftypheic\0\0\0\0mif1heic', 'HEIC'), (b'\0\0\0\x18ftypmif1', 'HEIC'),
+    (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', 'SVG'),
+    (b'\xff\x0a\0\0', 'JPEG XL'), (b'\0\0\0\x0cJXL \r\n\x87\n', 'JPEG XL')])
+def test_formats_that_pillow_does_not_know_are_named(head, name, tmp_path):
+    (tmp_path / 'a').write_bytes(head + bytes(99))
+    with pytest.raises(InputError, match=rf'a: not a readable image \({name}, which is not decoded here: convert'):
+        read_picture(tmp_path / 'a', Evaluation(8))
+
+
+def pages(*kinds):
+    """A TIFF with a page for each number, its NewSubfileType (TIFF 6.0, section 8): 1 marks a smaller version."""
+    buffer = io.BytesIO()
+    with TiffImagePlugin.AppendingTiffWriter(buffer, True) as writer:
+        for number, kind in enumerate(kinds):
+            Image.fromarray(np.full((9, 9, 3), 50 * number + 50, np.uint8)).save(writer, 'TIFF', tiffinfo={254: kind})
+            writer.newFrame()
+    return buffer.getvalue()
+
+
+def test_a_tiff_of_several_pages_is_refused_at_every_door(tmp_path):
+    """Which page is meant nobody has said; a smaller version behind the picture is no page."""
+    for kinds in ((0,), (0, 1), (0, 1, 1)):
+        assert Image.open(io.BytesIO(pages(*kinds))).n_frames == len(kinds)
+        with opened(pages(*kinds), 'a', 'upright') as picture:
+            assert np.asarray(picture.whole()).max() == 50
+    for data in (pages(0, 0), pages(0, 1, 0)):
+        (tmp_path / 'a').write_bytes(data)
+        for work in (lambda data=data: check(data), lambda data=data: shrink(data, 8, 90, 'stored'),
+                     lambda: read_picture(tmp_path / 'a', Evaluation(8)),
+                     lambda data=data: list(Loader(Records(data), Evaluation(8), [[0]], 1, workers=0))):
+            with pytest.raises(InputError, match='a TIFF of several pages: save the one that is meant'):
+                work()

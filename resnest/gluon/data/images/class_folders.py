@@ -69,8 +69,8 @@ def list_split(root, split, val_fraction=None, seed=0):
         raise InputError(f'{root}: no such folder')
     train, folder = root / 'train', root / split
     if train.is_dir() and not folder.is_dir():
-        raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, the one that holds one '
-                         f'folder per class, or --val-fraction')
+        raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, or the one that holds '
+                         f'one folder per class, or --val-fraction')
     if not folder.is_dir():
         folder = root
     leading = train if train.is_dir() else folder

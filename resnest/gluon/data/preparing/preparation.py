@@ -131,15 +131,14 @@ class _Plan:
         self.shards = {task: shard_name(*task, self.counts[task[0]]) for task in self.tasks}
         self.orders = {split: generator(PREPARING, seed, SPLIT_NUMBER[split]).permutation(len(samples))
                        for split, samples in source.splits.items()}
-        chosen = {**asdict(options), 'num_shards': self.counts,
+        chosen = {'val_fraction': source.val_fraction, **asdict(options), 'num_shards': self.counts,
                   'check_images': options.check_images or options.skip_bad}
         del chosen['skip_bad']          # what it left out is in the manifest
         if options.resize is None:
             del chosen['quality']
         files = {split: one_line(samples.path.name) for split, samples in source.splits.items()}
         self.facts = {'seed': seed, 'order': ORDER_VERSION, 'decoding': source.decoding, 'options': chosen, 'source': {
-            'kind': source.kind, **({} if source.val_fraction is None else {'val_fraction': source.val_fraction}),
-            'files': files,
+            'kind': source.kind, 'files': files,
             'images': {split: len(samples) for split, samples in source.splits.items()},
             'bytes': {split: samples.bytes() for split, samples in source.splits.items()},
             'index_sha256': {split: samples.digest() for split, samples in source.splits.items()}}}

@@ -26,7 +26,13 @@ class ClassificationConfig(TrainConfig):
     model: str = option('resnest50', 'network; resnest models lists them', group='network')
     rec_train: Optional[str] = option(None, 'training data: a folder of shards, a .rec file or a pattern',
                                       resume='free', group='data')
-    rec_val: Optional[str] = option(None, 'validation data, in the same forms', resume='free', group='data')
+    rec_val: Optional[str] = option(None, 'validation data, in the same forms; the shards beside the training ones '
+                                    'unless given', resume='free', group='data')
+    data_dir: Optional[str] = option(None, 'instead of shards: a folder with one folder of images per class, or train/ '
+                                     'and val/ with such folders', resume='free', group='data')
+    val_fraction: Optional[float] = option(None, 'share of each class that is held out for validation, by the seed and '
+                                           'the names, of a --data-dir without val/; 0.1 unless given', above=0,
+                                           below=1, group='data')
     num_classes: Optional[int] = option(None, "classes; the data's manifest or labels tell unless given", least=1,
                                         resume='own', group='data')
     input_size: Optional[int] = option(None, "image side in pixels; the model's own unless given", '--crop-size',
@@ -77,6 +83,11 @@ class ClassificationConfig(TrainConfig):
         super().__post_init__()
         self.check_epochs('mixup_off_epoch')
         self._check_use()
+        if self.data_dir and (self.rec_train or self.rec_val):
+            raise InputError('--data-dir is a folder of images, --rec-train and --rec-val are shards; leave out one or '
+                             'the other')
+        if self.val_fraction and (self.rec_train or self.rec_val):
+            raise InputError('--val-fraction is for --data-dir; what shards hold out is said when they are prepared')
         for name in ('scale', 'ratio'):
             low, high = getattr(self, name)
             if low > high:

@@ -48,7 +48,7 @@ def classify_pictures(images, model='resnest50', weights=None, classes=None, top
         raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {crop_size}')
     if figure:
         require_figure(figure, '--explain')
-    paths = find_pictures(images)
+    paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
     count = count_classes(weights) if weights else 1000
     names = class_names(count, classes)
     device = choose_device(no_cuda)

@@ -1,5 +1,6 @@
 """Training of a classifier: what the trainer of any task is given, and ``train``, which gives it."""
 import dataclasses
+import sys
 
 import mxnet as mx
 
@@ -7,8 +8,10 @@ from resnest.errors import InputError, SharedError
 from resnest.gluon.data import (
     Evaluation,
     Loader,
+    default_fraction,
     evaluation_batches,
     local_batches,
+    open_folders,
     open_pair,
     preprocessing,
     training_batches,
@@ -94,8 +97,8 @@ class Classification(Task):
                 'val_loss': counts['loss'] / counts['seen']}
 
 
-class _OnShards(Classification):
-    """Classification on RecordIO shards."""
+class _OnRecords(Classification):
+    """Classification on two sets of records: shards, or the images of class folders."""
 
     def __init__(self, network, twin, config, device, job, train, val):
         super().__init__(network, twin, config, device)
@@ -140,6 +143,24 @@ def train(config, print_config=False):
     return in_job(config, lambda job: _train(config, job, print_config))
 
 
+def _open(config, job, local):
+    """The recipe, with what it says of the data settled, the two sets of records, and the number of classes."""
+    if not config.data_dir:
+        return config, *open_pair(config.rec_train, config.rec_val, config.num_classes,
+                                  (job.local_rank, job.local_size) if local else None)
+    if local:
+        raise InputError('--sharding local is for shards, of which each machine has its own; leave it out')
+    given, fraction = config.val_fraction, config.val_fraction or default_fraction(config.data_dir)
+    train_set, val_set, classes = open_folders(config.data_dir, config.num_classes, fraction, config.seed)
+    notes = [train_set.note, None if val_set.note == train_set.note else val_set.note]
+    if fraction != given:
+        notes.append(f'{config.data_dir}: no val/ in it, so {len(val_set)} of {len(train_set) + len(val_set)} images, '
+                     f'some of each class, are held out for validation (--val-fraction {fraction})')
+    for note in filter(None, notes if job.rank == 0 else ()):
+        print(note, file=sys.stderr)
+    return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
+
+
 def _train(config, job, print_config):
     changes = config.model_options or {}
     spec = override(find_variant(config.model), changes)
@@ -153,14 +174,13 @@ def _train(config, job, print_config):
         if job.rank == 0:
             print(recipe.to_yaml(recipe.resolved(config, job.size, steps)), end='')
 
-    if not config.rec_train or not config.rec_val:
+    if not config.rec_train and not config.data_dir:
         if print_config:
             return show()
-        raise SharedError('--rec-train and --rec-val are needed: folders of shards from prepare_imagenet.py or '
-                          'prepare_digits.py')
+        raise SharedError('the data are missing: give --rec-train a folder of shards from prepare_imagenet.py or '
+                          'prepare_digits.py, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
-    train_set, val_set, classes = open_pair(config.rec_train, config.rec_val, config.num_classes,
-                                            (job.local_rank, job.local_size) if local else None)
+    config, train_set, val_set, classes = _open(config, job, local)
     network, twin = (get_model(config.model, classes=classes, last_gamma=config.last_gamma,
                                dropblock_prob=config.dropblock_prob, drop_path=config.drop_path, **changes)
                      for _ in range(2))
@@ -168,7 +188,7 @@ def _train(config, job, print_config):
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)
     device = choose_device(config.no_cuda, job.local_rank, config.cuda)
-    task = _OnShards(network, twin, config, device, job, train_set, val_set)
+    task = _OnRecords(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few records: say so before anything is made
     if print_config:
         return show(steps)

@@ -74,6 +74,8 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
         model, size, ratio = settle(model, crop_size, crop_ratio, exported)
         crop = crop_of(model, size, ratio)
         records = FolderSet(data_dir, 'val') if data_dir else RecordSet(rec_dir, 'val')
+        if data_dir and records.note and job.rank == 0:
+            print(records.note, file=sys.stderr)
         classes = num_classes or len(records.classes or ()) or 1000
         if not (onnx_file or weights) and classes != 1000 and model in list_models(pretrained=True):
             raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file '
