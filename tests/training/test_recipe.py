@@ -49,9 +49,9 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'num_classes': 5, 'input_size': 96, 'lr': 0.3, 'warmup_epochs': 2.0, 'clip_gradient': 2.0, 'fusion_mb': 3.0,
          'cycle_ms': 2.0, 'model_options': {'radix': 1}, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a',
          'data_dir': 'a', 'val_fraction': 0.3, 'resume': 'a', 'resume_params': 'a', 'freeze': ['stem'],
-         'backbone_lr_factor': 0.3, 'hflip': 0.3, 'scale': [0.3, 0.4], 'ratio': [1.0, 1.0], 'color_jitter': 0.3, 'random_erasing': 0.3,
-         'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5], 'drop_path': 0.3,
-         'best': 'top5', 'optimizer': 'adam', 'lr_schedule': 'constant', 'min_lr': 0.02, 'milestones': [3],
+         'backbone_lr_factor': 0.3, 'hflip': 0.3, 'scale': [0.3, 0.4], 'ratio': [1.0, 1.0], 'color_jitter': 0.3,
+         'random_erasing': 0.3, 'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5],
+         'drop_path': 0.3, 'best': 'top5', 'optimizer': 'adam', 'lr_schedule': 'constant', 'min_lr': 0.02, 'milestones': [3],
          'lr_decay': 0.3, 'poly_power': 0.3, 'wd': 0.3, 'time_limit': 3.0}
 FREE = {'rec_train', 'rec_val', 'data_dir', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps',
         'keep', 'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
