@@ -51,11 +51,12 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'data_dir': 'a', 'val_fraction': 0.3, 'resume': 'a', 'resume_params': 'a', 'freeze': ['stem'],
          'backbone_lr_factor': 0.3, 'hflip': 0.3, 'scale': [0.3, 0.4], 'ratio': [1.0, 1.0], 'color_jitter': 0.3,
          'random_erasing': 0.3, 'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5],
-         'drop_path': 0.3, 'best': 'top5', 'optimizer': 'adam', 'lr_schedule': 'constant', 'min_lr': 0.02, 'milestones': [3],
+         'drop_path': 0.3, 'best': 'top5',
+         'optimizer': 'adam', 'lr_schedule': 'constant', 'min_lr': 0.02, 'milestones': [3],
          'lr_decay': 0.3, 'poly_power': 0.3, 'wd': 0.3, 'time_limit': 3.0}
 FREE = {'rec_train', 'rec_val', 'data_dir', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps',
-        'keep', 'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite', 'deterministic',
-        'fusion_mb', 'cycle_ms', 'cuda', 'eval_only', 'time_limit', 'patience'}
+        'keep', 'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite',
+        'deterministic', 'fusion_mb', 'cycle_ms', 'cuda', 'eval_only', 'time_limit', 'patience'}
 KNOWN = {'wd': 1e-4, 'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'interpolation': 'bilinear',
          'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}
 # What other options are of use with.
