@@ -11,12 +11,12 @@ __all__ = ['COMMANDS', 'run']
 COMMANDS = {
     'train': ('train', 'train a classifier, in one process or with horovodrun'),
     'verify': ('verify', 'exact top-1 and top-5 of a data set'),
-    'classify': ('classify', 'name what is in pictures, and show where the network looked'),
+    'classify': ('classify', 'name what is in pictures, draw what was looked at'),
     'export': ('export', 'write a network for other programs'),
     'convert': ('convert', "weights of PyTorch and timm to Gluon's, and back"),
     'prepare': ('prepare', 'ImageNet, or any folders of pictures, as RecordIO shards'),
     'prepare-digits': ('prepare_digits', "scikit-learn's scanned digits as RecordIO shards"),
-    'prepare-digit-scenes': ('prepare_scenes', 'pictures of several digits, with boxes, masks, keypoints and maps'),
+    'prepare-digit-scenes': ('prepare_scenes', 'pictures of digits with boxes, masks, keypoints, maps'),
     'models': ('models', 'table of the networks'),
     'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
     'benchmark': ('benchmark', 'images per second beside other implementations'),
@@ -30,7 +30,8 @@ def usage():
     width = max(map(len, COMMANDS))
     return '\n'.join(['usage: resnest COMMAND [options]', '', 'ResNeSt for MXNet Gluon', '', 'commands:',
                       *(f'  {name:{width}}  {text}' for name, (_, text) in COMMANDS.items()), '',
-                      'resnest COMMAND --help tells the options of a command, resnest --version the version'])
+                      'resnest COMMAND --help tells the options of a command,',
+                      'resnest --version the version'])
 
 
 def main():

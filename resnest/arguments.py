@@ -12,13 +12,25 @@ __all__ = ['LARGEST_SEED', 'Parser', 'number', 'path_text', 'plain_path', 'plain
 
 LARGEST_SEED = 2 ** 63 - 1
 LONGEST = 4096          # characters: PATH_MAX of Linux
+MANY = 8                # options: more than a line shows
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Tells the defaults that are values."""
+    """Tells the defaults that are values, and names in the first line, of many options, only what is needed."""
 
     def _get_help_string(self, action):
+        if isinstance(action.default, list):
+            return f"{action.help} (default: {' '.join(map(str, action.default))})"
         return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+    def _get_default_metavar_for_optional(self, action):
+        return action.dest.split('_')[-1].upper()
+
+    def add_usage(self, usage, actions, groups, prefix=None):
+        if len(actions) > MANY:
+            needed = [action for action in actions if action.required or not action.option_strings]
+            actions, groups = [argparse.Action(['options'], 'options', nargs=0), *needed], []
+        super().add_usage(usage, actions, groups, prefix)
 
 
 class Parser(argparse.ArgumentParser):

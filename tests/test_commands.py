@@ -7,9 +7,22 @@ import sys
 import numpy as np
 import pytest
 
+from resnest import __version__
+from resnest.__main__ import COMMANDS, main
 from resnest.gluon.data import RecordSet, write_shards
 
-from .conftest import ROOT, assert_refused, command, encoded, horovodrun, needs_horovod, read_json, script, script_here
+from .conftest import (
+    ROOT,
+    assert_refused,
+    command,
+    encoded,
+    horovodrun,
+    needs_horovod,
+    read_json,
+    run_here,
+    script,
+    script_here,
+)
 
 TRAIN = ('--model', 'resnest14', '--input-size', 32, '--crop-ratio', 1, '--augment', 'none', '--batch-size', 16,
          '--num-epochs', 3, '--warmup-epochs', 1, '--lr', 0.02, '--no-cuda')
@@ -247,12 +260,31 @@ def test_a_forecast_measures_nothing_and_needs_no_mxnet():
     assert '| 10 | float32 | 8 | 192 | 19.4 | 419 | 2442 | 95% |' in done.stdout
 
 
-@pytest.mark.parametrize('name', ['gluon/train.py', 'gluon/verify.py', 'gluon/benchmark.py', 'gluon/classify.py',
-                                  'gluon/convert_weights.py', 'gluon/export.py', 'gluon/scaling.py',
-                                  'gluon/ablation.py', 'dataset/prepare_digits.py', 'demo.py'])
-def test_help_explains_each_option(name):
-    result = script(name, '--help')
+def resnest(*words, monkeypatch):
+    """As the command, in this process."""
+    monkeypatch.setattr(sys, 'argv', ['resnest', *words])
+    return run_here(lambda _: main(), 'resnest')
+
+
+def test_the_command_lists_its_commands(monkeypatch):
+    shown = resnest('--help', monkeypatch=monkeypatch)
+    assert (shown.returncode, re.findall(r'^  ([\w-]+) ', shown.stdout, re.MULTILINE)) == (0, [*COMMANDS])
+    assert max(map(len, shown.stdout.splitlines())) <= 80
+    assert resnest(monkeypatch=monkeypatch).returncode == 2
+    assert resnest('--version', monkeypatch=monkeypatch).stdout == f'resnest {__version__}\n'
+    assert_refused(resnest('trian', monkeypatch=monkeypatch), "no command 'trian'; did you mean 'train'?")
+    assert_refused(resnest('export', '--precision', 'in8', monkeypatch=monkeypatch),
+                   "--precision must be one of float32, bfloat16, int8, got in8; did you mean 'int8'?")
+
+
+@pytest.mark.parametrize('name', sorted({*COMMANDS} - {'models', 'env'}))
+def test_help_explains_each_option(name, monkeypatch):
+    monkeypatch.setenv('COLUMNS', '80')
+    result = resnest(name, '--help', monkeypatch=monkeypatch)
     assert result.returncode == 0, result.stderr
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    assert result.stdout.startswith(f'usage: resnest {name} ')
+    assert result.stdout.index('\n\n') < 250        # what is needed, and no list of all options
     # An option's line goes on with its explanation, or the next line is one.
     explained = re.findall(r'^  (--[\w-]+)[^\n]*?(?:  +|\n {20,})(\w)', result.stdout, re.MULTILINE)
     options = re.findall(r'^  (--[\w-]+)', result.stdout, re.MULTILINE)

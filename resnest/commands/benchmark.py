@@ -10,32 +10,33 @@ def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('what', nargs='?', default='network', choices=['network', 'data'],
                         help='what to time')
-    parser.add_argument('--model', type=plain_text, nargs='+', default=['resnest50'],
-                        help='networks; resnest models lists them')
-    parser.add_argument('--all', action='store_true', help='every network')
-    parser.add_argument('--precision', nargs='+', default=['float32'], choices=['float32', 'bfloat16', 'int8'],
-                        help='what our network computes in')
-    parser.add_argument('--mode', nargs='+', default=['inference'], choices=['inference', 'training'],
-                        help='what to time; a training step is forward, backward and update')
-    parser.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
-                        help='what takes part; all that are installed unless given')
-    parser.add_argument('--batch-size', type=whole(1, 1 << 16), default=16, help='images in a batch')
-    parser.add_argument('--image-size', type=whole(1, 1 << 14),
-                        help="image side in pixels; each model's own unless given")
-    parser.add_argument('--rec-dir', type=path_text, help='shards: time inference on decoded images as well')
-    parser.add_argument('--rounds', type=whole(1), default=3, help='fresh processes of each')
-    parser.add_argument('--steps', type=whole(1), default=8, help='timed batches in each process')
-    parser.add_argument('--seconds', type=number(above=0), default=20,
-                        help='no more batches in a process after that, but three')
-    parser.add_argument('--rec-train', type=path_text, help='data: a folder of shards, a .rec file or a pattern; '
-                        'synthetic ones unless given')
-    parser.add_argument('--num-workers', '-j', type=whole(0, 1024), nargs='+', default=[2],
-                        help='data: decoding workers')
-    parser.add_argument('--prepare-images', type=whole(0, 10 ** 9), default=2000, metavar='N',
-                        help='data: time preparing of 1, 2 '
-                        'and 4 times as many synthetic images; 0: do not')
-    parser.add_argument('--picture', type=plain_path,
-                        help='file for the picture of accuracy against latency (.png, .svg)')
+    timing = parser.add_argument_group('timing')
+    timing.add_argument('--batch-size', type=whole(1, 1 << 16), default=16, help='images in a batch')
+    timing.add_argument('--image-size', type=whole(1, 1 << 14),
+                        help="image side in pixels; each model's own unless given, 224 for data")
+    timing.add_argument('--rounds', type=whole(1), default=3, help='fresh processes of each')
+    network = parser.add_argument_group('network')
+    network.add_argument('--model', type=plain_text, nargs='+', default=['resnest50'],
+                         help='networks; resnest models lists them')
+    network.add_argument('--all', action='store_true', help='every network')
+    network.add_argument('--precision', nargs='+', default=['float32'], choices=['float32', 'bfloat16', 'int8'],
+                         help='what our network computes in')
+    network.add_argument('--mode', nargs='+', default=['inference'], choices=['inference', 'training'],
+                         help='what to time; a training step is forward, backward and update')
+    network.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
+                         help='what takes part; all that are installed unless given')
+    network.add_argument('--steps', type=whole(1), default=8, help='timed batches in each process')
+    network.add_argument('--seconds', type=number(above=0), default=20,
+                         help='no more batches in a process after that, but three')
+    network.add_argument('--rec-dir', type=path_text, help='shards: time inference on decoded images as well')
+    network.add_argument('--picture', type=plain_path,
+                         help='file for the picture of accuracy against latency (.png, .svg)')
+    data = parser.add_argument_group('data')
+    data.add_argument('--rec-train', type=path_text,
+                      help='a folder of shards, a .rec file or a pattern; synthetic ones unless given')
+    data.add_argument('--num-workers', '-j', type=whole(0, 1024), nargs='+', default=[2], help='decoding workers')
+    data.add_argument('--prepare-images', type=whole(0, 10 ** 9), default=2000, metavar='N',
+                      help='time preparing of 1, 2 and 4 times as many synthetic images; 0: do not')
     parser.add_argument('--json', type=plain_path, help='file to write the results to')
     options = parser.parse_args(arguments)
     require_writable(options.json, '--json')

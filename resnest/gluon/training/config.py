@@ -33,8 +33,6 @@ class TrainConfig:
                                           'another number of classes', resume='free', group='network')
     freeze: Optional[list] = option(None, f"stages that stay as they are loaded: {', '.join(STAGES)}", choices=STAGES,
                                     group='network')
-    backbone_lr_factor: float = option(1.0, 'learning rate of all but the head, relative to its own', above=0,
-                                       group='optimization')
     sharding: str = option('global', 'global: all ranks read all shards, in one order; local: each rank reads '
                            'the shards that its machine has', choices=('global', 'local'), group='data')
     skip_bad: bool = switch('put the next record in the place of one that cannot be read, and count it', resume='free',
@@ -63,6 +61,8 @@ class TrainConfig:
     momentum: float = option(0.9, "Nesterov's momentum", least=0, below=1, group='optimization')
     wd: Optional[float] = option(None, 'weight decay, on the weights of convolutions and dense layers; 0.0001, for '
                                  'adamw 0.05, unless given', least=0, resume='own', group='optimization')
+    backbone_lr_factor: float = option(1.0, 'learning rate of all but the head, relative to its own', above=0,
+                                       group='optimization')
     clip_gradient: Optional[float] = option(None, 'largest norm of the whole gradient; longer ones are scaled down',
                                             above=0, group='optimization')
     ema_decay: float = option(0.0, 'moving average of the weights, which is then what is evaluated and saved as '

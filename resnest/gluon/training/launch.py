@@ -1,5 +1,4 @@
 """From a command line to the ranks of a job."""
-import argparse
 import os
 
 from resnest.arguments import Parser
@@ -16,7 +15,7 @@ def parse(kind, description, arguments=None):
 
     Raises InputError for a recipe that cannot be, and for options that there are not.
     """
-    parser = Parser(description=description, usage='%(prog)s [options]', formatter_class=argparse.HelpFormatter)
+    parser = Parser(description=description)
     add_options(parser, kind)
     options = parser.parse_args(arguments)
     return from_options(options, kind), options.print_config
