@@ -103,7 +103,7 @@ def main(arguments=None):
     def make():
         if options.layers == 'bn':
             net = ResNet(VariantSpec('tiny', (1, 1, 1, 1), bottleneck_width=8, stem_width=8), classes=4,
-                         dropblock_prob=config.dropblock_prob, last_gamma=config.last_gamma)
+                         dropblock_prob=config.dropblock_prob, drop_path=config.drop_path, last_gamma=config.last_gamma)
         else:
             net = nn.HybridSequential()
             net.add(nn.Conv2D(8, 3, 2, in_channels=3, activation='relu'), nn.Conv2D(8, 3, 2, in_channels=8),

@@ -26,7 +26,7 @@ def images(*shape):
 @pytest.fixture(scope='module')
 def exported(tmp_path_factory):
     path = tmp_path_factory.mktemp('onnx') / 'tiny.onnx'
-    net = randomize(ResNet(TINY, classes=10, dropblock_prob=0.1))
+    net = randomize(ResNet(TINY, classes=10, dropblock_prob=0.1, drop_path=0.1))
     export_onnx(net, path, 64)
     return net, path
 

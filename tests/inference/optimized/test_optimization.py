@@ -78,8 +78,8 @@ def test_bfloat16_keeps_attention_and_classifier_in_float32():
 
 
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
-@pytest.mark.parametrize('settings', [dict(dilation=2), dict(dilation=4, dropblock_prob=0.2), dict(in_channels=5)],
-                         ids=str)
+@pytest.mark.parametrize('settings', [dict(dilation=2), dict(dilation=4, dropblock_prob=0.2, drop_path=0.2),
+                                      dict(in_channels=5)], ids=str)
 def test_options_of_the_network(settings, precision):
     allowed = largest_difference(precision)
     net = randomize(ResNet(TINY, classes=3, **settings))
@@ -88,7 +88,7 @@ def test_options_of_the_network(settings, precision):
 
 
 def test_the_network_stays_as_it_is(tiny):
-    net = randomize(tiny(dropblock_prob=0.2))
+    net = randomize(tiny(dropblock_prob=0.2, drop_path=0.3))
     net.hybridize()
     x = images(2, 3, 32, 32)
     before = net(x).asnumpy()
@@ -103,7 +103,7 @@ def test_the_network_stays_as_it_is(tiny):
         loss = net(x).sum()
     loss.backward()
     assert np.abs(net.conv1[0].weight.grad().asnumpy()).max() > 0
-    assert net.layer4[0].dropblock1.prob == 0.2
+    assert (net.layer4[0].dropblock1.prob, net.layer4[0].drop_path.prob) == (0.2, 0.3)
     randomize(net, seed=2)          # and what was made of it does not follow it
     assert relative_error(made(x).asnumpy(), before) < 1e-5
 

@@ -79,9 +79,9 @@ def test_what_another_node_reads_stays():
     np.testing.assert_array_equal(run(*folded, x), run(both, args, aux, x))
 
 
-def test_dropout_and_dropblock_are_gone(tiny):
+def test_all_that_drops_is_gone(tiny):
     plain = randomize(tiny())
-    dropping = randomize(tiny(dropblock_prob=0.3))
+    dropping = randomize(tiny(dropblock_prob=0.3, drop_path=0.3))
     folded = fold(*trace(dropping))
     assert not {'Dropout', 'BlockGrad'} & set(operators(folded[0]))
     x = images(2, 3, 32, 32)

@@ -13,8 +13,9 @@ from resnest.gluon.training.run import checkpoint
 from ...conftest import ROOT, assert_refused, needs_horovod
 from ..runs import assert_same_end, little_run, log, program
 
-EVERYTHING = ('--batch-size', 8, '--lr', 0.02, '--warmup-epochs', 1, '--mixup', '--dropblock-prob', 0.1, '--last-gamma',
-              '--label-smoothing', '--ema-decay', 0.9, '--clip-gradient', 1, '--save-frequency', 2)
+EVERYTHING = ('--batch-size', 8, '--lr', 0.02, '--warmup-epochs', 1, '--mixup', '--cutmix', '--dropblock-prob', 0.1,
+              '--drop-path', 0.1, '--last-gamma', '--label-smoothing', '--ema-decay', 0.9, '--clip-gradient', 1,
+              '--save-frequency', 2)
 SHORT = (*EVERYTHING, '--num-epochs', 3, '--save-steps', 6)      # half an epoch, and just before its end
 
 

@@ -8,7 +8,7 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data.images.transforms import MEAN, STD
 from resnest.gluon.distributed import Job
-from resnest.gluon.tasks.classification import Classification, mixup
+from resnest.gluon.tasks.classification import Classification, cutmix, mixup
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training import recipe
 from resnest.gluon.training.methods.loss_scale import LossScale
@@ -37,10 +37,22 @@ def some(seed, count=6):
                                          rng.integers(0, 4, count))
 
 
-def gradient(weight, bias, images, labels, shares, smoothing):
+def mixed(config, indices, images):
+    """The mean colours of a batch with mixup or CutMix, and the shares of its labels."""
+    shares, whole = np.ones(6), images.astype(float)
+    if config.mixup:
+        shares = mixup.draw(config.seed, 0, indices)
+        whole = shares[:, None, None, None] * images + (1 - shares[:, None, None, None]) * images[::-1]
+    if config.cutmix:
+        for sample, (top, left, bottom, right) in enumerate(cutmix.draw(config.seed, 0, indices, 8, 8)):
+            whole[sample, top:bottom, left:right] = images[5 - sample, top:bottom, left:right]
+            shares[sample] = 1 - (bottom - top) * (right - left) / 64
+    return whole.mean(axis=(1, 2)), shares
+
+
+def gradient(weight, bias, labels, colours, shares, smoothing):
     """Mean over the batch of the gradient of smoothed, mixed cross entropy, by its formula."""
-    x = (images.mean(axis=(1, 2)) / 255 - MEAN) / STD
-    x = shares[:, None] * x + (1 - shares[:, None]) * x[::-1]
+    x = (colours / 255 - MEAN) / STD
     target = np.eye(4)[labels] * (1 - smoothing) + smoothing / 4
     target = shares[:, None] * target + (1 - shares[:, None]) * target[::-1]
     p = np.exp(x @ weight.T + bias)
@@ -49,6 +61,7 @@ def gradient(weight, bias, images, labels, shares, smoothing):
 
 
 @pytest.mark.parametrize('settings', [{}, {'mixup': True}, {'clip_gradient': 0.05}, {'accumulate': 3, 'mixup': True},
+                                      {'accumulate': 2, 'cutmix': True},
                                       {'accumulate': 2, 'clip_gradient': 1e-3}, {'wd': 0.1}])
 def test_steps_of_nesterov(settings):
     """Two steps; with decay one, since NAG's own operator takes the decay of the second in another way."""
@@ -63,9 +76,8 @@ def test_steps_of_nesterov(settings):
         loss, sums, stopping = step(batches, 0, number)
         assert not stopping
         assert 0 <= sums['right'].asscalar() <= 6 * config.accumulate
-        shares = [mixup.draw(5, 0, indices, 0.2) if config.mixup else np.ones(6) for indices, _ in batches]
-        parts = [gradient(weight, bias, images, labels, share, 0.1)
-                 for (_, (images, labels)), share in zip(batches, shares)]
+        parts = [gradient(weight, bias, labels, *mixed(config, indices, images), 0.1)
+                 for indices, (images, labels) in batches]
         found = [np.mean(part, axis=0) for part in zip(*parts)]
         norm = math.sqrt(sum((part ** 2).sum() for part in found))
         if config.clip_gradient:

@@ -57,9 +57,10 @@ class ClassificationConfig(TrainConfig):
     interpolation: Optional[str] = option(None, "how images are resized; the model's own unless given",
                                           choices=('bilinear', 'bicubic'), resume='own', group='images')
     mean: Optional[list] = option(None, "mean of the pixels (red, green, blue; 0 to 1) for normalization; the model's "
-                                  'own unless given', items=float, length=3, resume='own', group='images')
+                                  'own unless given', items=float, length=3, least=0, most=1, resume='own',
+                                  group='images')
     std: Optional[list] = option(None, "their standard deviation; the model's own unless given", items=float, length=3,
-                                 above=0, resume='own', group='images')
+                                 least=1e-6, most=1, resume='own', group='images')
     best: str = option('top1', 'figure by which best.params is chosen', choices=('top1', 'top5', 'val_loss'),
                        group='output')
     mixup: bool = switch('mix each batch with its reverse (section 4.2)', group='regularization')

@@ -19,7 +19,7 @@ from resnest.gluon.data import (
     with_normalization,
 )
 from resnest.gluon.device import choose_device
-from resnest.gluon.models import SMALLEST_IMAGE, find_variant, get_model, load_pretrained, override
+from resnest.gluon.models import SMALLEST_IMAGE, ResNet, find_variant, load_pretrained, override
 from resnest.gluon.models.weights.description import Description, changed_options, to_mapping
 from resnest.gluon.nn import set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
@@ -161,14 +161,19 @@ def _open(config, job, local):
     return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
 
 
-def _train(config, job, print_config):
-    changes = config.model_options or {}
-    spec = override(find_variant(config.model), changes)
+def settle_images(config):
+    """``(config, spec)``: the recipe with the size, the statistics and so on that its images get in the end, and the
+    network's row with the same, so that ``net.spec`` says how the weights want their images."""
+    spec = override(find_variant(config.model), config.model_options or {})
     size, ratio, interpolation = preprocessing(spec, config.input_size, config.crop_ratio)
     config = dataclasses.replace(config, input_size=size, crop_ratio=ratio, mean=config.mean or list(spec.mean),
                                  std=config.std or list(spec.std), interpolation=config.interpolation or interpolation)
-    changes = {**changes, 'crop_size': size, 'crop_ratio': ratio, 'interpolation': config.interpolation,
-               'mean': config.mean, 'std': config.std}     # net.spec says how the weights want their images
+    return config, override(spec, {'crop_size': size, **{name: getattr(config, name) for name in (
+        'crop_ratio', 'interpolation', 'mean', 'std')}})
+
+
+def _train(config, job, print_config):
+    config, spec = settle_images(config)
 
     def show(steps=None):
         if job.rank == 0:
@@ -181,9 +186,9 @@ def _train(config, job, print_config):
                           'prepare_digits.py, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
     config, train_set, val_set, classes = _open(config, job, local)
-    network, twin = (get_model(config.model, classes=classes, last_gamma=config.last_gamma,
-                               dropblock_prob=config.dropblock_prob, drop_path=config.drop_path, **changes)
-                     for _ in range(2))
+    # The twin is only evaluated, where nothing is dropped: masks of ones would take their time.
+    dropping = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path}
+    network, twin = (ResNet(spec, classes=classes, last_gamma=config.last_gamma, **each) for each in (dropping, {}))
     if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)

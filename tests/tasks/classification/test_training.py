@@ -1,0 +1,27 @@
+"""What a recipe comes to before training begins."""
+import pytest
+
+from resnest.gluon.models import VARIANTS, ResNet
+from resnest.gluon.tasks.classification import ClassificationConfig
+from resnest.gluon.tasks.classification.training import settle_images
+
+OWN = VARIANTS['resnest101']
+
+
+@pytest.mark.parametrize('given, wanted', [
+    ({}, (256, 0.875, 'bilinear', OWN.mean, OWN.std)),
+    ({'input_size': 300}, (300, 0.875, 'bicubic', OWN.mean, OWN.std)),      # as the size has it
+    ({'input_size': 300, 'interpolation': 'bilinear'}, (300, 0.875, 'bilinear', OWN.mean, OWN.std)),
+    ({'interpolation': 'bicubic', 'crop_ratio': 1.0}, (256, 1.0, 'bicubic', OWN.mean, OWN.std)),
+    ({'mean': [0.5, 0.4, 0.3], 'std': [1, 0.2, 0.3]}, (256, 0.875, 'bilinear', (0.5, 0.4, 0.3), (1.0, 0.2, 0.3))),
+    ({'model_options': {'mean': [0, 0, 0], 'std': [1, 1, 1], 'crop_size': 96}, 'std': [0.5, 0.5, 0.5]},
+     (96, 0.875, 'bilinear', (0, 0, 0), (0.5, 0.5, 0.5)))])
+def test_the_network_says_how_its_images_were(given, wanted):
+    """What is given, the option before --model-options, otherwise the row's own; the recipe says it too."""
+    config, spec = settle_images(ClassificationConfig(model='resnest101', **given))
+    names = ('crop_ratio', 'interpolation', 'mean', 'std')
+    assert (spec.crop_size, *(getattr(spec, name) for name in names)) == wanted
+    assert (config.input_size, config.crop_ratio, config.interpolation, tuple(config.mean), tuple(config.std)) == wanted
+    assert settle_images(config) == (config, spec)
+    assert (spec.sha1, spec.blocks) == (OWN.sha1, OWN.blocks)       # the same weights
+    assert ResNet(spec, classes=2).spec == spec
