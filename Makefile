@@ -33,7 +33,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(BASE) $(NATIVE) $(HOROVOD) $(FULL)  ## make .venv with everything (PYTHON=python3.13 make setup: with that Python, 3.9 to 3.13)
-	@echo '.venv is ready: $(BIN)/python -m resnest env'
+	@echo '.venv is ready: $(BIN)/resnest env'
 
 demo: $(BASE) $(NATIVE) $(HOROVOD)  ## train on handwritten digits with two Horovod processes and verify: runs/demo
 	@$(WITH_VENV) python scripts/demo.py --out runs/demo

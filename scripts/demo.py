@@ -29,7 +29,7 @@ def main(arguments=None):
     built = subprocess.run([sys.executable, '-c', 'import horovod.mxnet'], capture_output=True).returncode == 0
     ranks = 2 if built and horovodrun.exists() else 1
     if ranks == 1:
-        print('note: Horovod is not built here (python -m resnest env says why), so one process trains alone')
+        print('note: Horovod is not built here (resnest env says why), so one process trains alone')
     launcher = [horovodrun, '-np', ranks, '-H', f'localhost:{ranks}'] if ranks > 1 else []
     images = ['--input-size', 32, '--crop-ratio', 1]
     run(*launcher, sys.executable, SCRIPTS / 'gluon/train.py', '--model', 'resnest14', '--rec-train', rec,
