@@ -13,7 +13,7 @@ from resnest import launchers
 from resnest.errors import InputError, SharedError
 from resnest.gluon.mxnet_private import structural_parameters
 
-__all__ = ['Job', 'STATISTICS', 'joined']
+__all__ = ['Job', 'STATISTICS', 'current', 'joined']
 
 # How the names of BatchNorm's running statistics end: each rank has its own.
 STATISTICS = ('running_mean', 'running_var')
@@ -26,14 +26,23 @@ def joined(remedy='start again'):
     Raises InputError where Horovod is missing, and where another rank has gone: what MXNet says then becomes a line
     that names it, and ``remedy``.
     """
-    job, processes = _start(), None
+    global _current
+    job, processes, before = _start(), None, _current
     try:
+        _current = job
         processes = job.processes()
         yield job
     except mx.MXNetError as error:
         if job.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
         raise InputError(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
+    finally:
+        _current = before
+
+
+def current():
+    """The :class:`Job` that this process has joined, otherwise that of one process alone."""
+    return _current
 
 
 def _start():
@@ -113,6 +122,11 @@ class Job:
         ends = np.cumsum([part.size for part in parts])[:-1]
         return {key: piece.reshape(part.shape)[()] for key, part, piece in zip(values, parts, np.split(summed, ends))}
 
+    def add_up(self, array, name):
+        """The sum of an NDArray over the ranks, of the same shape and type; returns before it is there, and may be
+        called on any thread. Sums of one name must be asked for in the same order on all ranks."""
+        return array if self.size == 1 else self._horovod.allreduce(array, average=False, name=name)
+
     def gather(self, value, name):
         """Every rank's whole number, in the order of ranks."""
         return self.gather_rows(np.array([value], dtype=np.int64), name)[:, 0].tolist()
@@ -172,3 +186,6 @@ class Job:
         """Wait for the other ranks, so that none leaves while another still needs it."""
         mx.nd.waitall()
         self.total([1], 'finish')
+
+
+_current = Job(None)

@@ -12,9 +12,9 @@ from mxnet.ndarray.register import _make_ndarray_function
 from mxnet.symbol.register import _make_symbol_function
 
 __all__ = ['child_names', 'complete_gradients', 'expect_gradients', 'forget_trace', 'freeze_statistics', 'has_values',
-           'load_value', 'make_optimizer_states', 'observe_outputs', 'onnx_graph_maker', 'optimizer_indices',
-           'optimizer_states', 'pending_average', 'rate_and_decay', 'register_operators', 'set_update_counts',
-           'structural_parameters', 'update_counts']
+           'load_value', 'make_optimizer_states', 'norm_settings', 'observe_outputs', 'onnx_graph_maker',
+           'optimizer_indices', 'optimizer_states', 'pending_average', 'rate_and_decay', 'register_operators',
+           'set_update_counts', 'structural_parameters', 'update_counts']
 
 
 def structural_parameters(net):
@@ -46,6 +46,11 @@ def forget_trace(net):
 def freeze_statistics(batch_norm):
     """Have a ``BatchNorm`` normalize by its running statistics, and keep them, in training too."""
     batch_norm._kwargs['use_global_stats'] = True
+
+
+def norm_settings(batch_norm):
+    """A ``BatchNorm``'s choices, as its operator takes them: axis, eps, momentum, fix_gamma, use_global_stats."""
+    return batch_norm._kwargs
 
 
 def optimizer_states(trainer):

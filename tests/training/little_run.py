@@ -99,11 +99,13 @@ def main(arguments=None):
 
     from resnest.gluon.data import training_batches
     from resnest.gluon.models import ResNet, VariantSpec
+    from resnest.gluon.nn import SyncBatchNorm
 
-    def make():
+    def make(norm_layer=nn.BatchNorm):
         if options.layers == 'bn':
             net = ResNet(VariantSpec('tiny', (1, 1, 1, 1), bottleneck_width=8, stem_width=8), classes=4,
-                         dropblock_prob=config.dropblock_prob, drop_path=config.drop_path, last_gamma=config.last_gamma)
+                         dropblock_prob=config.dropblock_prob, drop_path=config.drop_path,
+                         last_gamma=config.last_gamma, norm_layer=norm_layer)
         else:
             net = nn.HybridSequential()
             net.add(nn.Conv2D(8, 3, 2, in_channels=3, activation='relu'), nn.Conv2D(8, 3, 2, in_channels=8),
@@ -119,7 +121,7 @@ def main(arguments=None):
 
     class Little(Classification):
         def __init__(self, job):
-            super().__init__(make(), make(), config, mx.cpu())
+            super().__init__(make(SyncBatchNorm if config.sync_bn else nn.BatchNorm), make(), config, mx.cpu())
             self.job = job
             if options.poison:
                 self.loss_of = Poisonous(config.label_smoothing)

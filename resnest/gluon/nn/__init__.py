@@ -4,6 +4,7 @@ from .drop_path import DropPath, path_probabilities
 from .dropblock import DropBlock, set_drop_probability
 from .native import use_native
 from .split_attention import SplitAttentionConv
+from .synchronized import SyncBatchNorm
 
-__all__ = ['Bottleneck', 'DropBlock', 'DropPath', 'SplitAttentionConv', 'path_probabilities', 'set_drop_probability',
-           'use_native']
+__all__ = ['Bottleneck', 'DropBlock', 'DropPath', 'SplitAttentionConv', 'SyncBatchNorm', 'path_probabilities',
+           'set_drop_probability', 'use_native']

@@ -77,6 +77,8 @@ class TrainConfig:
                         against='no_cuda', group='running')
     no_cuda: bool = switch('use the CPU even where there is a GPU', resume='free', against='cuda', group='running')
     num_workers: int = option(2, 'threads that decode images', '-j', least=0, most=1024, resume='free', group='running')
+    sync_bn: bool = switch('BatchNorm over the images of all ranks in training, for few images on each (a step takes '
+                           'longer)', group='running')
     fp16_compression: bool = switch('Horovod sends gradients as float16', group='running')
     fusion_mb: Optional[float] = option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
                                         "Horovod's own unless given", least=0, most=1e6, resume='free', group='running')

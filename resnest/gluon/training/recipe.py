@@ -5,6 +5,7 @@ import platform
 
 from resnest import __version__
 from resnest.errors import InputError, SharedError
+from resnest.gluon.distributed import current
 from resnest.reading import format_yaml, one_line
 from resnest.runtime import installed
 
@@ -95,14 +96,16 @@ def versions():
 def check_batch(config):
     """A warning for a small batch, or None; raises InputError for a batch of one image.
 
-    BatchNorm after the global pooling sees as many values of each channel as there are images on the device.
+    BatchNorm after the global pooling sees as many values of each channel as there are images on the device, with
+    ``sync_bn`` on all of them.
     """
-    if config.batch_size == 1:
+    images = config.batch_size * (current().size if config.sync_bn else 1)
+    if images == 1:
         raise SharedError('--batch-size 1 cannot be trained: BatchNorm after the global pooling of a split attention '
                           'would see one value; use at least 2, better 16')
-    if config.batch_size < SMALL_BATCH:
+    if images < SMALL_BATCH:
         return (f'--batch-size {config.batch_size}: BatchNorm sees few images at a time; with {SMALL_BATCH} or more on '
-                f'each rank the accuracy is better')
+                f'each rank, or over all ranks by --sync-bn, the accuracy is better')
     return None
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import sys
 
 import mxnet as mx
+from mxnet.gluon import nn
 
 from resnest.errors import InputError, SharedError
 from resnest.gluon.data import (
@@ -21,7 +22,7 @@ from resnest.gluon.data import (
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, ResNet, find_variant, load_pretrained, override
 from resnest.gluon.models.weights.description import Description, changed_options, to_mapping
-from resnest.gluon.nn import set_drop_probability
+from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
 
@@ -186,9 +187,10 @@ def _train(config, job, print_config):
                           'prepare_digits.py, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
     config, train_set, val_set, classes = _open(config, job, local)
-    # The twin is only evaluated, where nothing is dropped: masks of ones would take their time.
-    dropping = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path}
-    network, twin = (ResNet(spec, classes=classes, last_gamma=config.last_gamma, **each) for each in (dropping, {}))
+    # The twin is only evaluated, where nothing is dropped and nothing is exchanged: masks of ones would take their time.
+    in_training = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path,
+                   'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}
+    network, twin = (ResNet(spec, classes=classes, last_gamma=config.last_gamma, **each) for each in (in_training, {}))
     if config.input_size < SMALLEST_IMAGE:
         raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)
