@@ -187,7 +187,7 @@ def _train(config, job, print_config):
                           'prepare_digits.py, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
     config, train_set, val_set, classes = _open(config, job, local)
-    # The twin is only evaluated, where nothing is dropped and nothing is exchanged: masks of ones would take their time.
+    # The twin is only evaluated, where nothing is dropped or exchanged: masks of ones would take their time.
     in_training = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path,
                    'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}
     network, twin = (ResNet(spec, classes=classes, last_gamma=config.last_gamma, **each) for each in (in_training, {}))
