@@ -74,6 +74,16 @@ def test_evaluation_crop_is_the_centre_of_the_resized_image(shape):
     assert np.abs(found.astype(int) - wanted).max() <= 2
 
 
+@pytest.mark.parametrize('size, ratio, short', [(224, 0.875, 256), (256, 0.875, 293), (320, 0.875, 366),
+                                                (224, 0.7, 320), (416, 0.9, 463), (224, 1.0, 224)])
+def test_the_short_edge_is_rounded_up(size, ratio, short):
+    """As the official scripts have it. 224 / 0.7 is a little more than 320 in binary fractions."""
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (short, short, 3), dtype=np.uint8))
+    margin = (short - size) // 2
+    np.testing.assert_array_equal(Evaluation(size, ratio)(image), np.asarray(image)[margin:margin + size,
+                                                                                    margin:margin + size])
+
+
 def test_evaluation_without_a_margin_is_the_whole_square():
     pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
     np.testing.assert_array_equal(Evaluation(16, 1.0)(Image.fromarray(pixels)), pixels)

@@ -4,6 +4,7 @@ Each contender runs in fresh processes, in turn with the others (``python -m res
 is one of them), on the same shards and with the same augmentations where it can do them.
 """
 import json
+import math
 import os
 import statistics
 import sys
@@ -122,7 +123,7 @@ def dataloader_batches(settings):
 
     finish = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     if settings['augment'] == 'none':
-        steps = [transforms.Resize(int(size / 0.875), keep_ratio=True), transforms.CenterCrop(size), *finish]
+        steps = [transforms.Resize(math.ceil(size / 0.875), keep_ratio=True), transforms.CenterCrop(size), *finish]
     else:
         steps = [transforms.RandomResizedCrop(size), transforms.RandomFlipLeftRight(),
                  *([augment] if settings['augment'] == 'autoaugment' else []),
@@ -153,7 +154,7 @@ def record_iter_batches(settings):
     iterator = mx.io.ImageRecordIter(
         path_imgrec=str(shard), path_imgidx=str(shard.with_suffix('.idx')), data_shape=(3, size, size), shuffle=True,
         batch_size=settings['batch_size'], preprocess_threads=settings['workers'], verbose=False,
-        **({'resize': int(size / 0.875)} if settings['augment'] == 'none' else random))
+        **({'resize': math.ceil(size / 0.875)} if settings['augment'] == 'none' else random))
     for _ in range(1000):
         iterator.reset()
         for batch in iterator:
