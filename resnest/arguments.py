@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.reading import CONTROL, nearest, not_among, one_line
+from resnest.reading import CONTROL, nearest, not_among, one_line, parse_yaml
 
-__all__ = ['LARGEST_SEED', 'Parser', 'number', 'path_text', 'plain_path', 'plain_text', 'whole']
+__all__ = ['LARGEST_SEED', 'Pairs', 'Parser', 'number', 'path_text', 'plain_path', 'plain_text', 'whole']
 
 LARGEST_SEED = 2 ** 63 - 1
 LONGEST = 4096          # characters: PATH_MAX of Linux
@@ -59,6 +59,22 @@ class Parser(argparse.ArgumentParser):
             raise InputError(f'there is no option {name}; did you mean {nearest(name, known)}? --help lists all')
         own = re.fullmatch(r'argument ([^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
         raise InputError(one_line(f'{own.group(1)} {own.group(2)}' if own else f'{message}; --help lists the options'))
+
+
+class Pairs(argparse.Action):
+    """``--name KEY=VALUE ...`` as a dict; values as YAML has them."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        pairs = {}
+        for word in values:
+            key, equals, value = word.partition('=')
+            try:
+                pairs[key] = parse_yaml(value, word)
+            except InputError:
+                equals = ''
+            if not (key and equals):
+                raise argparse.ArgumentError(self, f'must be of the form key=value, got {one_line(repr(word))}')
+        setattr(namespace, self.dest, pairs)
 
 
 def whole(least=None, most=None):

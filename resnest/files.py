@@ -10,7 +10,7 @@ from pathlib import Path
 
 from resnest.errors import InputError
 
-__all__ = ['replace_file', 'replacing', 'require_replaceable', 'require_writable', 'save_arrays']
+__all__ = ['replace_file', 'replacing', 'require_apart', 'require_replaceable', 'require_writable', 'save_arrays']
 
 LONGEST_NAME = 255 - len('.01234567.part')      # bytes
 ABANDONED = 24 * 3600   # seconds without a change
@@ -63,6 +63,12 @@ def require_writable(path, option):
         return
     if (os.path.exists(path) and not os.path.isfile(path)) or not os.access(Path(path).absolute().parent, os.W_OK):
         raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
+
+
+def require_apart(path, weights):
+    """Raise InputError where the result ``path`` would replace the description beside the file of weights."""
+    if path and weights and Path(path).absolute() == Path(weights).absolute().with_suffix('.json'):
+        raise InputError(f'--json {path}: that is where {weights} is described; give another name')
 
 
 def replace_file(path, data):

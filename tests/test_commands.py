@@ -157,7 +157,7 @@ def test_verify_refuses(trained, squares, damaged, tmp_path):
     assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', damaged, '--resume', best),
                    'val-00001-of-00003.rec', 'truncated')
     assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--num-classes', 5),
-                   'best.params', 'made for 4 classes')
+                   'best.params', 'know 4 classes, not 5')
     assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', tmp_path / 'no.params'),
                    'no.params: no such file')
     assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares),

@@ -51,11 +51,11 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
     assert [result['engine'] for result in found] == ['gluon', 'onnxruntime']
     assert [(result['model'], result['crop_size']) for result in found] == [('resnest14', 32)] * 2
     assert found[0].keys() == found[1].keys() == {'model', 'engine', 'precision', 'crop_size', 'top1', 'top5', 'loss',
-                                                  *COUNTS, 'nonfinite', 'images_per_second'}
+                                                  *COUNTS, 'nonfinite', 'images_per_second', 'classes'}
     assert found[0]['seen'] == 37
     assert found[0]['images_per_second'] > 0
     assert_refused(script_here('gluon/verify.py', *words(squares, '--engine', 'onnxruntime', tmp_path / 'x.onnx',
-                                                    '--num-classes', 5)), 'x.onnx: it knows 4 classes, the data have 5')
+                                                    '--num-classes', 5)), 'x.onnx know 4 classes, not 5')
 
 
 @pytest.mark.slow

@@ -2,16 +2,18 @@
 import json
 import warnings
 
-from resnest.arguments import Parser, number, path_text, plain_path, plain_text, whole
+from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError
-from resnest.files import replace_file, require_writable
+from resnest.files import replace_file, require_apart, require_writable
 
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
-    parser.add_argument('--model', type=plain_text, default='resnest50',
-                        help='network; resnest models lists them')
+    parser.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights tell '
+                        'it themselves (default: resnest50)')
+    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                        "model's row, for weights that do not tell it themselves: radix=0")
     parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless given')
     parser.add_argument('--classes', type=path_text, help='class names: a file with a name on each line, or the '
                         "manifest.json of the shards; ImageNet's for 1000 classes unless given, numbers for others")
@@ -20,9 +22,9 @@ def main(arguments=None):
                         'figure of what the network looked at (Grad-CAM) and how it weighted its splits, for the '
                         'first 8 pictures')
     parser.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),
-                        help="image side in pixels; the model's own unless given")
+                        help="image side in pixels; the weights' or the model's own unless given")
     parser.add_argument('--crop-ratio', type=number(above=0, most=1),
-                        help="crop / resized short edge; the model's own unless given")
+                        help="crop / resized short edge; the weights' or the model's own unless given")
     parser.add_argument('--batch-size', type=whole(1), default=16, help='pictures at a time')
     parser.add_argument('--num-workers', '-j', type=whole(1, 1024), default=2, help='decoding threads')
     parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
@@ -30,18 +32,22 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     for option, path in (('--json', options.json), ('--explain', options.explain)):
         require_writable(path, option)
+    require_apart(options.json, options.resume)
 
     for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
         warnings.filterwarnings('ignore', text)
 
+    from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, choose
     from resnest.gluon.tasks.classification import classify_pictures
 
     results, problems = classify_pictures(
         options.images, model=options.model, weights=options.resume, classes=options.classes, top_k=options.top_k,
         figure=options.explain, crop_size=options.crop_size, crop_ratio=options.crop_ratio,
-        batch_size=options.batch_size, workers=options.num_workers, no_cuda=options.no_cuda, say=print, progress=True)
+        batch_size=options.batch_size, workers=options.num_workers, no_cuda=options.no_cuda, say=print, progress=True,
+        model_options=options.model_options)
     if options.json:
-        text = json.dumps({'model': options.model, 'pictures': results, 'unreadable': problems}, indent=1,
+        model = choose(options.model, options.resume, default=DEFAULT_MODEL).model
+        text = json.dumps({'model': model, 'pictures': results, 'unreadable': problems}, indent=1,
                           ensure_ascii=False) + '\n'
         replace_file(options.json, text.encode(errors='backslashreplace'))      # names of files can be any bytes
     if problems:

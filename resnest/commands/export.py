@@ -1,15 +1,17 @@
 """Write a network for other programs: as ONNX, or as mxnet's symbol and parameters in any precision; checked first."""
 from pathlib import Path
 
-from resnest.arguments import Parser, path_text, plain_path, plain_text, whole
+from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError
 from resnest.files import require_writable
 
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
-    parser.add_argument('--model', type=plain_text, default='resnest50',
-                        help='network; resnest models lists them')
+    parser.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights tell '
+                        'it themselves (default: resnest50)')
+    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                        "model's row, for weights that do not tell it themselves: radix=0")
     parser.add_argument('--resume', type=path_text, help='.params file to export; the published weights unless given')
     parser.add_argument('--format', default='onnx', choices=['onnx', 'symbol'],
                         help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params')
@@ -26,31 +28,35 @@ def main(arguments=None):
                         'extremes of these images, or to what suits their distribution best')
     parser.add_argument('--no-native', action='store_true',
                         help='int8: without the native operators, so that the files load without this package')
-    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), default=1000, help='classes')
+    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
     parser.add_argument('--image-size', '--crop-size', type=whole(1, 1 << 14),
-                        help="image side in pixels to check with; the model's own unless given")
+                        help="image side in pixels to check with; the weights' or the model's own unless given")
     options = parser.parse_args(arguments)
-    output = options.output or Path(options.model + ('.onnx' if options.format == 'onnx' else ''))
     if options.format == 'onnx' and options.precision != 'float32':
         raise InputError(f'--format onnx writes float32 only, {options.precision} runs on mxnet: use --format symbol')
-    require_writable(output, '--output')
+    require_writable(options.output, '--output')
 
     from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, preprocessing
     from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
     from resnest.gluon.inference.export.onnx_files import export_onnx
     from resnest.gluon.inference.export.symbol_files import export_symbol
-    from resnest.gluon.models import SMALLEST_IMAGE, find_variant
+    from resnest.gluon.models import SMALLEST_IMAGE
+    from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, choose
 
     if options.image_size is not None and options.image_size < SMALLEST_IMAGE:
         raise InputError(f'--image-size must be at least {SMALLEST_IMAGE}, got {options.image_size}')
-    images, crop = None, Evaluation(*preprocessing(find_variant(options.model), options.image_size))
+    values = {**(options.model_options or {}), **({'classes': options.num_classes} if options.num_classes else {})}
+    choice = choose(options.model, options.resume or True, values, DEFAULT_MODEL)
+    output = options.output or Path(choice.model + ('.onnx' if options.format == 'onnx' else ''))
+    require_writable(output, '--output')
+    images, crop = None, Evaluation(*preprocessing(choice.spec, options.image_size))
     size = crop.size
     if options.precision != 'float32':
         records, source = calibration_records(options.calibration, options.rec_dir, needed=options.precision == 'int8')
         images = records and calibration_batches(records, crop, options.calibration_images)
         print(f'comparing with float32 on images of {source}' if images else 'no images to compare with float32')
-    network = get_model(options.model, classes=options.num_classes, pretrained=options.resume or True)
+    network = get_model(choice.model, choice.pretrained, **{**choice.values, 'classes': choice.classes})
     if options.format == 'onnx':
         difference = export_onnx(network, output, size)
         print(f"{output}: ONNX, opset 13, any batch, height and width; onnxruntime's logits are within "

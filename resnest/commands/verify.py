@@ -1,15 +1,17 @@
 """Exact top-1 and top-5 of a model on RecordIO shards or folders of images; horovodrun -np N shares the images out."""
 import json
 
-from resnest.arguments import Parser, number, path_text, plain_path, plain_text, whole
+from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError
-from resnest.files import replace_file, require_writable
+from resnest.files import replace_file, require_apart, require_writable
 
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
-    parser.add_argument('--model', type=plain_text, help="network; resnest models lists them; the exported "
-                        "file's unless given (default: resnest50)")
+    parser.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights '
+                        'and exported files tell it themselves (default: resnest50)')
+    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                        "model's row, for weights that do not tell it themselves: radix=0")
     data = parser.add_mutually_exclusive_group(required=True)
     data.add_argument('--rec-dir', type=path_text, help='a folder of shards, a .rec file or a pattern')
     data.add_argument('--data-dir', type=path_text, help='a folder with a folder for each class (or with val/ that '
@@ -28,21 +30,25 @@ def main(arguments=None):
     parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
                         'extremes of these images, or to what suits their distribution best')
     parser.add_argument('--limit', type=whole(1), metavar='N', help='verify N images only, evenly taken from all')
-    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), help="classes; from the data's manifest unless given")
+    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
     parser.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),
-                        help="image side in pixels; the exported file's or the model's own unless given")
+                        help="image side in pixels; the weights', the exported file's or the model's own unless given")
     parser.add_argument('--crop-ratio', type=number(above=0, most=1),
-                        help="crop / resized short edge; the exported file's or the model's own unless given")
+                        help="crop / resized short edge; the weights', the exported file's or the model's own unless "
+                        'given')
     parser.add_argument('--batch-size', type=whole(1), default=32, help='images at a time')
     parser.add_argument('--num-workers', '-j', type=whole(0, 1024), default=2,
                         help='decoding threads')
     parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
-    parser.add_argument('--json', type=plain_path, help='file to write the result to')
+    parser.add_argument('--json', type=plain_path, help='file to write the result to, with the accuracy of each class')
+    parser.add_argument('--confusion', type=plain_path, metavar='FILE', help='file for the confusion matrix: a picture '
+                        '(.png, .pdf, .svg, .jpg), or .json')
     options = parser.parse_args(arguments)
     engine, file = options.engine[0], (options.engine + [None])[1]
     if engine not in ('gluon', 'onnxruntime') or len(options.engine) != 1 + (engine == 'onnxruntime'):
         raise InputError(f"--engine must be gluon, or onnxruntime with one file, got '{' '.join(options.engine)}'")
     require_writable(options.json, '--json')
+    require_apart(options.json, options.resume)
 
     from resnest.gluon.tasks.classification import verify
 
@@ -51,6 +57,7 @@ def main(arguments=None):
                    calibration_images=options.calibration_images, calibration_mode=options.calibration_mode,
                    limit=options.limit, num_classes=options.num_classes, crop_size=options.crop_size,
                    crop_ratio=options.crop_ratio, batch_size=options.batch_size, workers=options.num_workers,
-                   no_cuda=options.no_cuda, say=print, progress=True)
+                   no_cuda=options.no_cuda, say=print, progress=True,
+                   model_options=options.model_options, confusion=options.confusion)
     if found and options.json:
         replace_file(options.json, json.dumps(found, indent=1))

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 import resnest
-from resnest.arguments import number, plain_path, whole
+from resnest.arguments import Pairs, number, plain_path, whole
 from resnest.errors import InputError
-from resnest.reading import did_you_mean, one_line, parse_yaml, read_yaml
+from resnest.reading import did_you_mean, one_line, read_yaml
 
 from .fields import GROUPS, field_type, fields_of, option_of, problem, settled
 
@@ -16,22 +16,6 @@ DERIVED = 'derived'     # what config.yaml of a run tells besides the fields
 CONFIGS = Path(resnest.__file__).with_name('configs')
 TYPES = {int: whole(), float: number(), str: str}
 METAVARS = {int: 'N', float: 'X'}
-
-
-class Pairs(argparse.Action):
-    """``--name KEY=VALUE ...`` as a dict; values as YAML has them."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        pairs = {}
-        for word in values:
-            key, equals, value = word.partition('=')
-            try:
-                pairs[key] = parse_yaml(value, word)
-            except InputError:
-                equals = ''
-            if not (key and equals):
-                raise argparse.ArgumentError(self, f'must be of the form key=value, got {one_line(repr(word))}')
-        setattr(namespace, self.dest, pairs)
 
 
 class Switch(argparse.Action):

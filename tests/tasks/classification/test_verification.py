@@ -1,5 +1,6 @@
 """The picked images, the calibration images, ranks that go, and the figures."""
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mxnet as mx
@@ -13,16 +14,10 @@ from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.data.images.transforms import MEAN, STD
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.models import VARIANTS, override
-from resnest.gluon.tasks.classification import verification
-from resnest.gluon.tasks.classification.verification import (
-    OnnxNet,
-    crop_of,
-    onnx_engine,
-    picked_batches,
-    result,
-    result_line,
-    settle,
-)
+from resnest.gluon.models.weights.description import METADATA, Description, to_text
+from resnest.gluon.tasks.classification import settling, verification
+from resnest.gluon.tasks.classification.settling import settle
+from resnest.gluon.tasks.classification.verification import OnnxNet, onnx_engine, picked_batches, result, result_line
 
 from ...conftest import encoded
 
@@ -41,7 +36,7 @@ def test_each_picked_image_comes_once_over_the_ranks(count, limit, ranks):
 
 def test_the_rows_interpolation_is_what_a_model_is_verified_with(monkeypatch):
     monkeypatch.setitem(VARIANTS, 'resnest14', override(VARIANTS['resnest14'], {'interpolation': 'bicubic'}))
-    crops = [crop_of(*settle('resnest14', size)) for size in (None, 224, 192, 257)]
+    crops = [settle('resnest14').crop(size) for size in (None, 224, 192, 257)]
     assert [crop.filter for crop in crops] == [Image.BICUBIC, Image.BICUBIC, Image.BILINEAR, Image.BICUBIC]
 
 
@@ -68,7 +63,7 @@ class TwoRanks:
         return mine
 
 
-@pytest.mark.parametrize('fails', ['hosts', 'processes', 'agree on number of images', 'all', 'finish'])
+@pytest.mark.parametrize('fails', ['hosts', 'processes', 'agree on number of images', 'all', 'classes', 'finish'])
 def test_a_rank_that_has_gone_is_told_wherever_this_one_waits_for_it(tmp_path, monkeypatch, fails):
     for name in ('a', 'b'):
         tmp_path.joinpath('val', name).mkdir(parents=True)
@@ -78,11 +73,11 @@ def test_a_rank_that_has_gone_is_told_wherever_this_one_waits_for_it(tmp_path, m
     monkeypatch.setitem(sys.modules, 'horovod.mxnet', horovod)
     monkeypatch.setattr(launchers, 'started_by_launcher', lambda: True)
     monkeypatch.setenv('HOROVOD_CYCLE_TIME', '5')
-    monkeypatch.setattr(verification, 'get_model', lambda *_, **__: None)
+    monkeypatch.setattr(settling, 'get_model', lambda *_, **__: None)
     monkeypatch.setattr(verification, 'gluon_engine', lambda *_: lambda images: mx.nd.zeros((len(images), 2)))
     told = 'another rank stopped, ' if fails in ('hosts', 'processes') else r'rank 1 \(process [0-9]+\) died; '
     with pytest.raises(InputError, match=f'^{told}.*this is rank 0; start again$'):
-        verification.verify('resnest50', data_dir=tmp_path, weights='w', crop_size=32, no_cuda=True)
+        verification.verify('resnest50', data_dir=tmp_path, weights='w', num_classes=2, crop_size=32, no_cuda=True)
 
 
 def test_figures():
@@ -113,26 +108,38 @@ def small_file(tmp_path):
     return write
 
 
-@pytest.mark.parametrize('given, metadata, wanted', [
-    ({}, {}, ('resnest50', 224, 0.875)),
-    ({}, dict(model='resnest269', image_size='64', crop_ratio='0.5'), ('resnest269', 64, 0.5)),
-    ({}, dict(model='resnest269'), ('resnest269', 416, 0.928)),
-    ({}, dict(model='yolo', image_size='[64, 64]', crop_ratio=''), ('resnest50', 224, 0.875)),
-    ({}, dict(image_size='9' * 9, crop_ratio='nan'), ('resnest50', 224, 0.875)),
-    ({}, dict(image_size='-64', crop_ratio='1e9'), ('resnest50', 224, 0.875)),
-    ({}, dict(model='yolo', image_size='64', crop_ratio='0.5'), ('resnest50', 64, 0.5)),
-    (dict(model='resnest101'), dict(model='resnest269', image_size='64'), ('resnest101', 64, 0.875)),
-    (dict(size=32, ratio=1.0), dict(model='resnest14', image_size='64', crop_ratio='0.5'), ('resnest14', 32, 1.0)),
+@pytest.mark.parametrize('model, metadata, wanted', [
+    (None, {}, ('resnest50', 224, 0.875)),
+    (None, dict(model='resnest269', image_size='64', crop_ratio='0.5'), ('resnest269', 64, 0.5)),
+    (None, dict(model='resnest269'), ('resnest269', 416, 0.928)),
+    (None, dict(model='yolo', image_size='[64, 64]', crop_ratio=''), ('resnest50', 224, 0.875)),
+    (None, dict(image_size='9' * 9, crop_ratio='nan'), ('resnest50', 224, 0.875)),
+    (None, dict(image_size='-64', crop_ratio='1e9', mean='(1, 2)', std='[[]'), ('resnest50', 224, 0.875)),
+    (None, dict(model='yolo', image_size='64', crop_ratio='0.5'), ('resnest50', 64, 0.5)),
+    ('resnest101', dict(model='resnest269', image_size='64'), ('resnest101', 64, 0.875)),
 ])
-def test_the_exported_file_tells_what_is_not_given(small_file, given, metadata, wanted):
-    assert settle(**given, exported=small_file(**metadata)) == wanted
+def test_an_exported_file_of_an_earlier_version_tells_what_it_can(small_file, model, metadata, wanted):
+    spec = settle(model, exported=small_file(**metadata)).spec
+    assert (spec.name, spec.crop_size, spec.crop_ratio, spec.mean) == (*wanted, MEAN)
+
+
+def test_an_exported_file_tells_what_its_weights_are(small_file):
+    description = Description('resnest14', 3, {'crop_size': 40, 'mean': [0.5, 0.5, 0.5]}, ['r', 'g', 'b'])
+    known = settle(exported=small_file(image_size='7', **{METADATA: to_text(description)}))
+    assert (known.spec, known.description, known.crop().size) == (description.spec, description, 40)
+    assert settle(exported=small_file(mean='(0.5, 0.5, 0.25)')).spec.mean == (0.5, 0.5, 0.25)
+    for text, model, wanted in ((to_text(description), 'resnest50', 'are of resnest14, not of resnest50'),
+                                (to_text(replace(description, classes=4, names=None)), None, '3 logits, .* 4 classes'),
+                                (to_text(description)[:-9], None, r'x.onnx \(metadata\): not JSON')):
+        with pytest.raises(InputError, match=wanted):
+            settle(model, exported=small_file(**{METADATA: text}))
 
 
 def test_a_file_of_other_classes_is_refused(small_file):
-    with pytest.raises(InputError, match=r'x.onnx: it knows 3 classes, the data have 4'):
-        onnx_engine(small_file(), 4)
+    with pytest.raises(InputError, match=r'x.onnx know 3 classes, not 4'):
+        settle(num_classes=4, exported=small_file())
     pixels = np.full((2, 8, 8, 3), 255, dtype='uint8')
-    logits = onnx_engine(small_file(), 3)(mx.nd.array(pixels, dtype='uint8')).asnumpy()
+    logits = onnx_engine(small_file(), VARIANTS['resnest14'])(mx.nd.array(pixels, dtype='uint8')).asnumpy()
     np.testing.assert_allclose(logits, np.tile((1 - np.array(MEAN)) / np.array(STD), (2, 1)), rtol=1e-5)
 
 

@@ -10,8 +10,9 @@ from ..variants import STILL_TRUE, VariantSpec, find_variant, option_names, over
 from .description import Description, read_description
 from .parameters import count_classes
 
-__all__ = ['Choice', 'choose', 'is_file_of_weights']
+__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'is_file_of_weights']
 
+DEFAULT_MODEL = 'resnest50'     # of a command that is not told otherwise
 PUBLISHED_CLASSES = 1000
 
 

@@ -43,7 +43,7 @@ def cross_entropy(logits, labels):
     return highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1)) - logits[np.arange(len(labels)), labels]
 
 
-def evaluate(net, loader, device, progress=None):
+def evaluate(net, loader, device, progress=None, watch=None):
     """Run the network over a loader.
 
     Parameters
@@ -54,6 +54,8 @@ def evaluate(net, loader, device, progress=None):
     device : Context
     progress : callable
         Called with the number of images after each batch.
+    watch : callable
+        Called with the logits and the labels of each batch, both NumPy.
 
     Returns a dict: the counts ``correct1``, ``correct5``, ``seen`` and ``nonfinite`` (images whose logits are not),
     ``loss``, the sum of :func:`cross_entropy` over the others, and ``images_per_second`` without the first batch of
@@ -68,6 +70,8 @@ def evaluate(net, loader, device, progress=None):
         finite = np.isfinite(logits).all(axis=1)
         totals += (*count_correct(logits, labels), len(labels), len(labels) - finite.sum())
         loss += float(cross_entropy(logits[finite], labels[finite]).sum()) if finite.any() else 0.0
+        if watch:
+            watch(logits, labels)
         now = time.perf_counter()
         if len(labels) in known:        # the first batch of a size traces or plans the graph
             timed, seconds = timed + len(labels), seconds + now - last

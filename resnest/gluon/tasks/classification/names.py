@@ -11,7 +11,7 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import CONTROL, one_line, read_json, read_text
 
-__all__ = ['class_names', 'imagenet_classes', 'label_names', 'label_words']
+__all__ = ['class_names', 'imagenet_classes', 'label_names', 'label_words', 'readable_names']
 
 FILE = Path(__file__).with_name('imagenet_classes.txt')
 
@@ -22,18 +22,24 @@ def imagenet_classes():
     return dict(line.split(' ', 1) for line in FILE.read_text(encoding='utf-8').splitlines())
 
 
-def class_names(count, source=None):
+def class_names(count, source=None, description=None):
     """The names of ``count`` classes, in the order of the labels.
 
     Parameters
     ----------
     count : int
     source : str or Path
-        A file with a name on each line, the ``manifest.json`` of a folder of shards, or that folder. Without it 1000
-        classes are ImageNet's, and others are called by their numbers. WNIDs are replaced by ImageNet's names.
+        A file with a name on each line, the ``manifest.json`` of a folder of shards, or that folder. Without it they
+        are those of the ``description``; without those, 1000 classes are ImageNet's, and others are called by their
+        numbers. WNIDs are replaced by ImageNet's names.
+    description : Description
+        Of the weights, or None.
 
     Raises InputError for a file that cannot be read or has another number of names.
     """
+    if source is None and description and description.names:
+        words = description.words or [''] * count
+        return [word or name for word, name in zip(words, readable_names(description.names))]
     if source is None:
         return list(imagenet_classes().values()) if count == 1000 else [str(number) for number in range(count)]
     path = Path(os.path.expanduser(source))
@@ -55,6 +61,12 @@ def class_names(count, source=None):
     return [known.get(name.strip(), one_line(' '.join(name.split()))) for name in names]
 
 
+def readable_names(names):
+    """The names, with ImageNet's in the place of its WNIDs."""
+    known = imagenet_classes()
+    return [known.get(name, name) for name in names]
+
+
 def label_names(names, count):
     """The names of a data set for ``count`` labels, those that it does not name by their numbers; None for no names.
 
@@ -68,6 +80,7 @@ def label_names(names, count):
 
 def label_words(words, count):
     """The readable names in the same way, empty where there is none; None for no words."""
-    if not words or not any(words) or len(words) > count:
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words) or not any(words) or \
+            len(words) > count:
         return None
     return [one_line(word) for word in words] + [''] * (count - len(words))

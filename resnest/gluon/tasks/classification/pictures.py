@@ -1,21 +1,21 @@
 """From picture files to what is in them, by a network that is found or given by name."""
 import sys
 
-from resnest.errors import InputError
-from resnest.gluon.data import Evaluation, find_pictures, preprocessing, with_normalization
+from resnest.gluon.data import find_pictures, with_normalization
 from resnest.gluon.device import choose_device
 from resnest.gluon.figures import require_figure
-from resnest.gluon.models import SMALLEST_IMAGE, count_classes, get_model
 
 from .explanations.drawing import explain_pictures
 from .names import class_names
 from .prediction import classify, format_table
+from .settling import settle
 
 __all__ = ['classify_pictures']
 
 
-def classify_pictures(images, model='resnest50', weights=None, classes=None, top_k=5, figure=None, crop_size=None,
-                      crop_ratio=None, batch_size=16, workers=2, no_cuda=False, say=None, progress=False):
+def classify_pictures(images, model=None, weights=None, classes=None, top_k=5, figure=None, crop_size=None,
+                      crop_ratio=None, batch_size=16, workers=2, no_cuda=False, say=None, progress=False,
+                      model_options=None):
     """Name what is in pictures, and draw what the network looked at.
 
     Parameters
@@ -23,16 +23,17 @@ def classify_pictures(images, model='resnest50', weights=None, classes=None, top
     images : list of path
         Pictures of any format, or folders of them.
     model : str
+        What the weights tell, else resnest50, unless given.
     weights : path
         A ``.params`` file; the published weights unless given.
     classes : path
-        Where the classes' names are: see :func:`.class_names`.
+        Where the classes' names are, if not in the weights' description: see :func:`.class_names`.
     top_k : int
         Classes to name.
     figure : path
         Where to draw, for the first 8 pictures, :func:`.explain_pictures`; nothing is drawn unless given.
     crop_size, crop_ratio
-        The model's own unless given.
+        The weights' or the model's own unless given.
     batch_size, workers : int
         Pictures at a time, and threads that decode them.
     no_cuda : bool
@@ -41,19 +42,19 @@ def classify_pictures(images, model='resnest50', weights=None, classes=None, top
         Called with what is worth telling: the table, and what was drawn.
     progress : bool
         Whether to show a bar on a terminal.
+    model_options : dict
+        Fields in which the network of bare weights differs from the model's row.
 
     Returns ``(results, problems)`` as :func:`.classify`. Raises InputError for what is not there or does not fit.
     """
-    if crop_size is not None and crop_size < SMALLEST_IMAGE:
-        raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {crop_size}')
     if figure:
         require_figure(figure, '--explain')
     paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
-    count = count_classes(weights) if weights else 1000
-    names = class_names(count, classes)
+    known = settle(model, weights, model_options)
+    crop = known.crop(crop_size, crop_ratio)
+    names = class_names(known.classes, classes, known.description)
     device = choose_device(no_cuda)
-    network = get_model(model, classes=count, pretrained=weights or True, ctx=device)
-    crop = Evaluation(*preprocessing(network.spec, crop_size, crop_ratio))
+    network = known.network(device)
     net = with_normalization(network)
     net.hybridize(static_alloc=True)
 

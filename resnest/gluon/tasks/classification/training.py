@@ -19,6 +19,7 @@ from resnest.gluon.data import (
     training_transform,
     with_normalization,
 )
+from resnest.gluon.data.shards.manifest import read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, ResNet, find_variant, load_pretrained, override
 from resnest.gluon.models.weights.description import Description, changed_options, to_mapping
@@ -123,10 +124,14 @@ class _OnRecords(Classification):
                       config.skip_bad)
 
     def describe(self):
-        train, classes, spec = self._train, self.config.num_classes, self.network.spec
-        return to_mapping(Description(
-            spec.name, classes, changed_options(spec), label_names(train.classes, classes),
-            label_words(getattr(train, 'words', None), classes), getattr(train, 'decoding', None)))
+        config, train, spec = self.config, self._train, self.network.spec
+        classes, words, held_out = config.num_classes, None, None
+        if config.data_dir and config.val_fraction:
+            held_out = {'val_fraction': config.val_fraction, 'seed': config.seed}
+        elif not config.data_dir and train.classes:
+            words = (read_manifest(train.files[0].parent) or {}).get('words')
+        return to_mapping(Description(spec.name, classes, changed_options(spec), label_names(train.classes, classes),
+                                      label_words(words, classes), train.decoding, held_out))
 
     def validation(self):
         indices = evaluation_batches(len(self._val), self.config.batch_size, self._job.rank, self._job.size)

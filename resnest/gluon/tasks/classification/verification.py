@@ -1,5 +1,6 @@
 """Verifying: the exact top-1 and top-5 of a data set, and how the logits of its images may be computed."""
 import sys
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -7,41 +8,41 @@ import numpy as np
 from resnest.errors import InputError, SharedError
 from resnest.gluon import distributed
 from resnest.gluon.data import (
-    Evaluation,
     FolderSet,
     Loader,
     RecordSet,
     evaluation_batches,
     normalization,
-    preprocessing,
     with_normalization,
 )
+from resnest.gluon.data.images.class_folders import has_val
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.inference.optimized.optimization import optimize
-from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, find_variant, get_model, list_models
 
 from .evaluation import COUNTS, SUMS, evaluate
+from .matching import match
+from .mistakes import Mistakes, class_table, require_confusion, worst_classes, write_confusion
+from .names import class_names, readable_names
+from .settling import settle
 
-__all__ = ['OnnxNet', 'crop_of', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'settle',
-           'verify']
-
-DEFAULT_MODEL = 'resnest50'
-LARGEST_TOLD = 4096     # px of an image, in a file's metadata
+__all__ = ['OnnxNet', 'gluon_engine', 'onnx_engine', 'picked_batches', 'result', 'result_line', 'verify']
 
 
 def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None, precision='float32', calibration=None,
            calibration_images=128, calibration_mode='naive', limit=None, num_classes=None, crop_size=None,
-           crop_ratio=None, batch_size=32, workers=2, no_cuda=False, say=None, progress=False):
+           crop_ratio=None, batch_size=32, workers=2, no_cuda=False, say=None, progress=False, model_options=None,
+           confusion=None):
     """Exact top-1 and top-5, in per cent; under ``horovodrun`` this is one rank, and each takes a share of the images.
 
     Parameters
     ----------
     model : str
-        What the exported file tells, else resnest50, unless given.
+        What the weights or the exported file tell, else resnest50, unless given.
     rec_dir, data_dir : path
-        One of them: shards, or a folder with a folder for each class.
+        One of them: shards, or a folder with a folder for each class. The classes are found by name
+        (:func:`.matching.match`).
     weights : path
         A ``.params`` file; the published weights unless given.
     onnx_file : path
@@ -52,7 +53,7 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
     limit : int
         So many images only, evenly taken from all.
     num_classes, crop_size, crop_ratio
-        The data's, and the file's or the model's own, unless given.
+        What the weights or the exported file tell, else the data's and the model's own, unless given.
     batch_size, workers : int
         Images at a time, and threads that decode them.
     no_cuda : bool
@@ -61,92 +62,90 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
         Called with what is worth telling, on the first rank.
     progress : bool
         Whether to show a bar on a terminal.
+    model_options : dict
+        Fields in which the network of bare weights differs from the model's row.
+    confusion : path
+        Where to write the confusion matrix, as :func:`.mistakes.write_confusion` does.
 
-    Returns a dict on the first rank, with the counts and the settings, and None on others. Raises InputError for data
-    and weights that are not there, damaged, or do not fit, and for outputs that are not finite.
+    Returns a dict on the first rank, with the counts, those of each class, and the settings, and None on others. Raises
+    InputError for data and weights that are not there, damaged, or do not fit, and for outputs that are not finite.
     """
     if (rec_dir is None) == (data_dir is None):
         raise InputError('the data to verify are a rec_dir or a data_dir: give one of them')
-    if onnx_file and (weights or precision != 'float32'):
-        raise InputError('--engine onnxruntime runs what its file holds: leave out --resume and --precision')
+    if onnx_file and (weights or model_options or precision != 'float32'):
+        raise InputError('--engine onnxruntime runs what its file holds: leave out --resume, --model-options and '
+                         '--precision')
+    require_confusion(confusion)
     with distributed.joined() as job:
         exported = OnnxNet(onnx_file) if onnx_file else None
-        model, size, ratio = settle(model, crop_size, crop_ratio, exported)
-        crop = crop_of(model, size, ratio)
-        records = FolderSet(data_dir, 'val') if data_dir else RecordSet(rec_dir, 'val')
-        if data_dir and records.note and job.rank == 0:
-            print(records.note, file=sys.stderr)
-        classes = num_classes or len(records.classes or ()) or 1000
-        if not (onnx_file or weights) and classes != 1000 and model in list_models(pretrained=True):
-            raise InputError(f'the published weights know 1000 classes, not {classes}; give a .params file '
-                             f'with --resume')
+        known = settle(model, weights, model_options, num_classes, exported)
+        crop = known.crop(crop_size, crop_ratio)
+        records = _open(rec_dir, data_dir, known, num_classes, job)
+        names = class_names(known.classes, description=known.description)
+        if not (known.description and known.description.names) and len(records.classes or ()) == known.classes:
+            names = readable_names(records.classes)
+        mistakes = Mistakes(known.classes, pairs=confusion is not None)
         device = choose_device(no_cuda or bool(onnx_file), job.local_rank)
-        settings = {'model': model, 'engine': 'onnxruntime' if onnx_file else 'gluon', 'precision': precision,
-                    'crop_size': size}
+        settings = {'model': known.spec.name, 'engine': 'onnxruntime' if onnx_file else 'gluon', 'precision': precision,
+                    'crop_size': crop.size}
         batch_size = min(batch_size, len(records))
+        if say and job.rank == 0:
+            for line in known.surprises(crop, records):
+                say(line)
         if onnx_file:
-            net = onnx_engine(exported, classes)
+            net = onnx_engine(exported, known.spec)
         else:
-            network, images = get_model(model, classes=classes, pretrained=weights or True, ctx=device), None
+            network, images = known.network(device), None
             if precision != 'float32':
                 source, settings['calibration'] = calibration_records(calibration, rec_dir, data_dir,
                                                                       needed=precision == 'int8')
                 images = source and calibration_batches(source, crop, calibration_images)
-            net = gluon_engine(network, precision, device, size, batch_size, images, calibration_mode)
+            net = gluon_engine(network, precision, device, crop.size, batch_size, images, calibration_mode)
             if precision != 'float32':
                 settings['report'] = net.report
                 if say and job.rank == 0:
                     say(net.describe())
         job.agree('number of images', len(records))
         batches = picked_batches(len(records), limit, batch_size, job.rank, job.size)
-        found = _evaluate(net, Loader(records, crop, batches, classes, workers), device, job, progress)
-        found = result(*found, onnx_file or weights or model, **settings)
+        found = _evaluate(net, Loader(records, crop, batches, known.classes, workers), device, job, progress, mistakes)
+        counts = job.totals(mistakes.counts, 'classes')
+        found = result(*found, onnx_file or weights or known.spec.name, **settings,
+                       classes=class_table(counts, names))
+        if job.rank == 0 and confusion:
+            write_confusion(confusion, counts['pairs'], names)
         if say and job.rank == 0:
             say(result_line(found))
+            if worst := worst_classes(found['classes']):
+                say(worst)
         job.finish()
         return None if job.rank else found
 
 
-def _evaluate(net, loader, device, job, progress):
+def _open(rec_dir, data_dir, known, num_classes, job):
+    """The images to verify, with the labels of the weights."""
+    held_out = known.description and known.description.held_out
+    if not data_dir:
+        records, notes = RecordSet(rec_dir, 'val'), []
+    elif held_out and not has_val(Path(data_dir).expanduser()):
+        records = FolderSet(data_dir, 'val', **held_out)
+        notes = [records.note, f'{data_dir}: no val/ in it, so the {len(records)} images are verified that training held '
+                 f"out (--val-fraction {held_out['val_fraction']}); put new ones into {Path(data_dir, 'val')}"]
+    else:
+        records = FolderSet(data_dir, 'val')
+        notes = [records.note]
+    for note in filter(None, () if job.rank else notes):
+        print(note, file=sys.stderr)
+    return match(records, data_dir or rec_dir, known.what, known.classes, known.description, num_classes is not None)
+
+
+def _evaluate(net, loader, device, job, progress, watch):
     """``(counts, images per second)`` of all ranks."""
     from tqdm import tqdm
     with tqdm(total=sum(map(len, loader.batches)), unit='image', disable=not progress or job.rank or
               not sys.stderr.isatty()) as bar:
-        found = evaluate(net, loader, device, bar.update)
+        found = evaluate(net, loader, device, bar.update, watch)
         *totals, rate = job.total([found[name] or 0 for name in (*SUMS, 'images_per_second')], 'all')
     return totals, rate
-
-
-def settle(model=None, size=None, ratio=None, exported=None):
-    """``(model, crop size, crop ratio)``: what is given, else what the file tells, else the model's own, resnest50's.
-
-    ``exported`` is an :class:`.OnnxNet`, or None. What its metadata lack, or what is no number or no model there, it
-    does not tell. Raises InputError for an unknown model and for a size below what a network takes.
-    """
-    told = exported.metadata if exported else {}
-    if model is None:
-        model = told.get('model') if told.get('model') in VARIANTS else DEFAULT_MODEL
-    spec = find_variant(model)
-    if size is None:
-        size = _number(told.get('image_size'), int, LARGEST_TOLD) or spec.crop_size
-    if size < SMALLEST_IMAGE:
-        raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {size}')
-    if ratio is None:
-        ratio = _number(told.get('crop_ratio'), float, 1) or spec.crop_ratio
-    return model, size, ratio
-
-
-def crop_of(model, size, ratio):
-    """The :class:`.Evaluation` transform of a model, as :func:`settle` found size and ratio."""
-    return Evaluation(*preprocessing(find_variant(model), size, ratio))
-
-
-def _number(text, kind, most):
-    """None where the text, or None, is no number above 0 and up to ``most``."""
-    try:
-        return kind(text) if 0 < kind(text) <= most else None
-    except (TypeError, ValueError):
-        return None
 
 
 def picked_batches(count, limit, batch_size, rank=0, ranks=1):
@@ -178,12 +177,9 @@ def gluon_engine(network, precision, device, size, batch_size, calibration=None,
     return net
 
 
-def onnx_engine(net, classes):
-    """The same from an :class:`.OnnxNet`. Raises InputError for a file of other classes."""
-    normalize = normalization(*net.statistics)
-    if net.classes != classes:
-        raise InputError(f'{net.path}: it knows {net.classes} classes, the data have {classes}; export the right '
-                         'weights, or use --num-classes')
+def onnx_engine(net, spec):
+    """The same from an :class:`.OnnxNet`, whose pixels are normalized as ``spec`` says."""
+    normalize = normalization(spec.mean, spec.std)
     return lambda images: net(normalize(images))
 
 
