@@ -107,7 +107,7 @@ def test_benchmark_writes_results_and_picture(squares, tmp_path):
 @pytest.mark.parametrize('more, wanted', [
     (('--engine', 'torch'), "--engine must be gluon, or onnxruntime with one file, got 'torch'"),
     (('--engine', 'onnxruntime'), '--engine must be gluon, or onnxruntime with one file'),
-    (('--engine', 'onnxruntime', 'x.onnx', '--precision', 'int8'), 'leave out --resume and --precision'),
+    (('--engine', 'onnxruntime', 'x.onnx', '--precision', 'int8'), 'leave out --resume, --model-options and --precision'),
     (('--engine', 'onnxruntime', ROOT / 'README.md'), 'README.md: onnxruntime cannot load it'),
 ])
 def test_verify_refuses(squares, more, wanted):
