@@ -20,8 +20,8 @@ from resnest.reading import CONTROL, file_digest, one_line, parse_json, read_tex
 
 from ..variants import VARIANTS, VariantSpec, find_variant, option_names, override
 
-__all__ = ['METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text', 'read_description',
-           'require_free', 'to_mapping', 'to_text', 'write_description']
+__all__ = ['METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text', 'is_held_out',
+           'read_description', 'require_free', 'to_mapping', 'to_text', 'write_description']
 
 FORMAT = 'resnest-weights-1'
 FAMILY = 'resnest-weights-'     # how the format of any version begins
@@ -85,7 +85,7 @@ class Description:
             raise InputError('names: a class stands there twice')
         if self.decoding not in (None, *DECODINGS):
             raise InputError(f'decoding must be {" or ".join(DECODINGS)}, got {one_line(self.decoding, 60)}')
-        if self.held_out is not None and not _is_held_out(self.held_out):
+        if self.held_out is not None and not is_held_out(self.held_out):
             raise InputError(f'held_out must be val_fraction and seed, got {one_line(self.held_out, 60)}')
         if not _is_name(self.task):
             raise InputError(f'task must be a name, got {one_line(self.task, 60)}')
@@ -222,7 +222,8 @@ def _is_name(value, empty=False):
     return isinstance(value, str) and (empty or value) and len(value) <= LONGEST and not CONTROL.search(value)
 
 
-def _is_held_out(value):
+def is_held_out(value):
+    """Whether a value tells which part of a folder was held out."""
     return isinstance(value, dict) and value.keys() == {'val_fraction', 'seed'} and \
         type(value['val_fraction']) in (int, float) and 0 < value['val_fraction'] < 1 and \
         type(value['seed']) is int and value['seed'] >= 0

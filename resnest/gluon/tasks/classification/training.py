@@ -22,7 +22,7 @@ from resnest.gluon.data import (
 from resnest.gluon.data.shards.manifest import read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, ResNet, find_variant, load_pretrained, override
-from resnest.gluon.models.weights.description import Description, changed_options, to_mapping
+from resnest.gluon.models.weights.description import Description, changed_options, is_held_out, to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
@@ -124,14 +124,16 @@ class _OnRecords(Classification):
                       config.skip_bad)
 
     def describe(self):
-        config, train, spec = self.config, self._train, self.network.spec
-        classes, words, held_out = config.num_classes, None, None
-        if config.data_dir and config.val_fraction:
-            held_out = {'val_fraction': config.val_fraction, 'seed': config.seed}
-        elif not config.data_dir and train.classes:
-            words = (read_manifest(train.files[0].parent) or {}).get('words')
-        return to_mapping(Description(spec.name, classes, changed_options(spec), label_names(train.classes, classes),
-                                      label_words(words, classes), train.decoding, held_out))
+        config, train, spec, manifest = self.config, self._train, self.network.spec, {}
+        if not config.data_dir and train.classes:
+            manifest = read_manifest(train.files[0].parent) or {}
+        options, seed = manifest.get('options'), config.seed if config.data_dir else manifest.get('seed')
+        fraction = config.val_fraction if config.data_dir else isinstance(options, dict) and options.get('val_fraction')
+        held_out = {'val_fraction': fraction, 'seed': seed}
+        classes = config.num_classes
+        return to_mapping(Description(
+            spec.name, classes, changed_options(spec), label_names(train.classes, classes),
+            label_words(manifest.get('words'), classes), train.decoding, held_out if is_held_out(held_out) else None))
 
     def validation(self):
         indices = evaluation_batches(len(self._val), self.config.batch_size, self._job.rank, self._job.size)

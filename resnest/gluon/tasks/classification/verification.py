@@ -128,8 +128,8 @@ def _open(rec_dir, data_dir, known, num_classes, job):
         records, notes = RecordSet(rec_dir, 'val'), []
     elif held_out and not has_val(Path(data_dir).expanduser()):
         records = FolderSet(data_dir, 'val', **held_out)
-        notes = [records.note, f'{data_dir}: no val/ in it, so the {len(records)} images are verified that training held '
-                 f"out (--val-fraction {held_out['val_fraction']}); put new ones into {Path(data_dir, 'val')}"]
+        notes = [records.note, f'{data_dir}: no val/ in it, so the {len(records)} images are verified that training '
+                 f"held out (--val-fraction {held_out['val_fraction']}); put new ones into {Path(data_dir, 'val')}"]
     else:
         records = FolderSet(data_dir, 'val')
         notes = [records.note]
