@@ -130,7 +130,7 @@ def test_a_damaged_file(weights, damage, tmp_path):
 def test_a_file_of_pytorch_needs_converting(weights, tmp_path):
     path = tmp_path / 'model.safetensors'
     path.write_bytes(b'0' * 100)
-    with pytest.raises(InputError, match=r'model.safetensors: not a parameter file.*convert_weights.py'):
+    with pytest.raises(InputError, match=r'model.safetensors: not a parameter file.*resnest convert'):
         get_model('resnest14', classes=5, pretrained=path)
 
 

@@ -32,7 +32,7 @@ def measure_data(source=None, size=224, batch_size=32, workers=(2,), rounds=3, p
     """Preparing (:func:`.preparing.measure_preparing`, unless ``prepare_images`` is 0), then the pipelines on
     ``source``, or on the shards that were prepared; returns both as one list of dicts."""
     if not prepare_images and source is None:
-        raise InputError('--rec-train is needed where nothing is prepared: shards from prepare_imagenet.py')
+        raise InputError('--rec-train is needed where nothing is prepared: shards from resnest prepare')
     with tempfile.TemporaryDirectory(prefix='prepared-') as folder:
         preparing = measure_preparing(prepare_images, sorted({max(1, count) for count in workers}), rounds, folder,
                                       progress) if prepare_images else []

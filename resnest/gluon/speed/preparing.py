@@ -1,7 +1,7 @@
 """Time and memory of preparing, and how both grow with the number of images.
 
 Archives in the official layout are made in a temporary folder, one after another; each is prepared by a process of its
-own (``python -m resnest.gluon.speed.preparing SETTINGS``), which does what prepare_imagenet.py does.
+own (``python -m resnest.gluon.speed.preparing SETTINGS``), which does what ``resnest prepare`` does.
 """
 import json
 import re

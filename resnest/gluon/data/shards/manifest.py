@@ -43,8 +43,7 @@ def find_shards(source, split, partial):
     except (OSError, RuntimeError, ValueError) as error:    # a name too long, a home of nobody, a zero byte
         raise InputError(f'{one_line(source)}: cannot be read: {getattr(error, "strerror", None) or error}') from None
     if not files:
-        raise InputError(f'{one_line(path)}: no .rec files; run scripts/dataset/prepare_imagenet.py or '
-                         f'prepare_digits.py')
+        raise InputError(f'{one_line(path)}: no .rec files; run resnest prepare or prepare-digits')
     if not partial:
         _check_complete(files)
     return [(file, None) for file in files], None, 'stored'

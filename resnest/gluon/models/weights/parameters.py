@@ -27,7 +27,7 @@ def read_parameters(path, read=read_arrays):
     try:
         stored = read(path)
     except InputError as error:
-        remedy = ('scripts/gluon/convert_weights.py makes one of it' if path.suffix in ('.pth', '.pt', '.safetensors')
+        remedy = ('resnest convert makes one of it' if path.suffix in ('.pth', '.pt', '.safetensors')
                   else 'copy or download it again')
         raise InputError(f'{error}; {remedy}') from None
     named = {name.split(':', 1)[-1]: value for name, value in stored.items()}       # export() writes arg:, aux:

@@ -190,8 +190,8 @@ def _train(config, job, print_config):
     if not config.rec_train and not config.data_dir:
         if print_config:
             return show()
-        raise SharedError('the data are missing: give --rec-train a folder of shards from prepare_imagenet.py or '
-                          'prepare_digits.py, or --data-dir one of images, with a folder for each class')
+        raise SharedError('the data are missing: give --rec-train a folder of shards from resnest prepare or '
+                          'prepare-digits, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
     config, train_set, val_set, classes = _open(config, job, local)
     # The twin is only evaluated, where nothing is dropped or exchanged: masks of ones would take their time.
