@@ -7,39 +7,42 @@ from resnest.files import replace_file, require_apart, require_writable
 
 
 def main(arguments=None):
-    parser = Parser(description=__doc__)
-    parser.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights '
-                        'and exported files tell it themselves (default: resnest50)')
-    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                        "model's row, for weights that do not tell it themselves: radix=0")
-    data = parser.add_mutually_exclusive_group(required=True)
-    data.add_argument('--rec-dir', type=path_text, help='a folder of shards, a .rec file or a pattern')
-    data.add_argument('--data-dir', type=path_text, help='a folder with a folder for each class (or with val/ that '
-                      'has them)')
-    parser.add_argument('--resume', type=path_text, help='.params file to verify; the published weights unless given')
-    parser.add_argument('--engine', nargs='+', type=plain_text, default=['gluon'],
-                        metavar=('gluon|onnxruntime', 'FILE'), help='gluon, or onnxruntime with a file of export.py '
-                        '(default: gluon)')
-    parser.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
-                        help='what the network computes in')
-    parser.add_argument('--calibration', type=path_text, metavar='DIR', help='int8, bfloat16: folder or shards of '
-                        'images to calibrate and compare with; the training images beside the verified ones unless '
-                        'given')
-    parser.add_argument('--calibration-images', type=whole(1), default=128, metavar='N',
-                        help='how many of them, evenly taken')
-    parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
-                        'extremes of these images, or to what suits their distribution best')
-    parser.add_argument('--limit', type=whole(1), metavar='N', help='verify N images only, evenly taken from all')
-    parser.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
-    parser.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),
+    parser = Parser(description=__doc__, usage='%(prog)s (--rec-dir DATA | --data-dir DIR) [options]')
+    data = parser.add_argument_group('data')
+    source = data.add_mutually_exclusive_group(required=True)
+    source.add_argument('--rec-dir', type=path_text, help='a folder of shards, a .rec file or a pattern')
+    source.add_argument('--data-dir', type=path_text, help='a folder with a folder for each class (or with val/ that '
+                        'has them)')
+    data.add_argument('--limit', type=whole(1), metavar='N', help='verify N images only, evenly taken from all')
+    weights = parser.add_argument_group('weights')
+    weights.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights '
+                         'and exported files tell it themselves (default: resnest50)')
+    weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                         "model's row, for weights that do not tell it themselves: radix=0")
+    weights.add_argument('--resume', type=path_text, help='.params file to verify; the published weights unless given')
+    weights.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
+    images = parser.add_argument_group('images')
+    images.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),
                         help="image side in pixels; the weights', the exported file's or the model's own unless given")
-    parser.add_argument('--crop-ratio', type=number(above=0, most=1),
+    images.add_argument('--crop-ratio', type=number(above=0, most=1),
                         help="crop / resized short edge; the weights', the exported file's or the model's own unless "
                         'given')
-    parser.add_argument('--batch-size', type=whole(1), default=32, help='images at a time')
-    parser.add_argument('--num-workers', '-j', type=whole(0, 1024), default=2,
-                        help='decoding threads')
-    parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
+    computing = parser.add_argument_group('computing')
+    computing.add_argument('--engine', nargs='+', type=plain_text, default=['gluon'],
+                           metavar=('gluon|onnxruntime', 'FILE'), help='gluon, or onnxruntime with a file of resnest '
+                           'export')
+    computing.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
+                           help='what the network computes in')
+    computing.add_argument('--calibration', type=path_text, metavar='DIR', help='int8, bfloat16: folder or shards of '
+                           'images to calibrate and compare with; the training images beside the verified ones unless '
+                           'given')
+    computing.add_argument('--calibration-images', type=whole(1), default=128, metavar='N',
+                           help='how many of them, evenly taken')
+    computing.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to '
+                           'the extremes of these images, or to what suits their distribution best')
+    computing.add_argument('--batch-size', type=whole(1), default=32, help='images at a time')
+    computing.add_argument('--num-workers', '-j', type=whole(0, 1024), default=2, help='decoding threads')
+    computing.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
     parser.add_argument('--json', type=plain_path, help='file to write the result to, with the accuracy of each class')
     parser.add_argument('--confusion', type=plain_path, metavar='FILE', help='file for the confusion matrix: a picture '
                         '(.png, .pdf, .svg, .jpg), or .json')
