@@ -11,14 +11,15 @@ from .images.transforms import (
     statistics,
     with_normalization,
 )
-from .loader import Loader
+from .labelled import Loader
+from .loader import SampleLoader, WrongRecord
 from .pair import default_fraction, open_folders, open_pair
 from .sampler import evaluation_batches, local_batches, training_batches
 from .shards.manifest import has_shards, shard_folder
 from .shards.reader import RecordSet
 from .shards.writer import write_shards
 
-__all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'default_fraction', 'evaluation_batches', 'find_pictures',
-           'has_shards', 'interpolation_for', 'local_batches', 'normalization', 'open_folders', 'open_pair',
-           'picture_bytes', 'preprocessing', 'read_picture', 'shard_folder', 'statistics', 'training_batches',
-           'training_transform', 'with_normalization', 'write_shards']
+__all__ = ['Evaluation', 'FolderSet', 'Loader', 'RecordSet', 'SampleLoader', 'WrongRecord', 'default_fraction',
+           'evaluation_batches', 'find_pictures', 'has_shards', 'interpolation_for', 'local_batches', 'normalization',
+           'open_folders', 'open_pair', 'picture_bytes', 'preprocessing', 'read_picture', 'shard_folder', 'statistics',
+           'training_batches', 'training_transform', 'with_normalization', 'write_shards']

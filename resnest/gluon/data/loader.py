@@ -1,4 +1,4 @@
-"""Batches from records: threads decode and transform ahead of the one who asks.
+"""Batches of any task's samples: threads make them ahead of the one who asks.
 
 Threads, not processes: Pillow reads, decodes and resamples outside Python's lock, so two threads keep two cores
 busy; batches need no copy between processes, no shared memory that can run out, no fork beside MXNet's and
@@ -8,30 +8,28 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
-import numpy as np
-
 from resnest.errors import InputError
-from resnest.gluon.streams import AUGMENTATION, generator
 
-from .images.decoding import BadImage, opened
+from .images.decoding import BadImage
 
-__all__ = ['Loader']
+__all__ = ['SampleLoader', 'WrongRecord']
 
 MOST_BAD = 100      # records in a row that are passed over; more are no accident
 
 
-class Loader:
-    """Iterates over ``(images uint8 (n, size, size, 3), labels int32 (n,))`` for the given batches of indices.
+class WrongRecord(InputError):
+    """A record that can be read, but does not fit, such as one whose label is out of range: it is never passed over."""
 
-    Every random choice of a sample's transform is drawn from (seed, epoch, sample index): the pixels do
-    not depend on the number of workers or ranks.
+
+class SampleLoader:
+    """Iterates over what ``collate`` makes of the samples of each batch.
 
     The protocol of a loader, on which the trainer and the evaluation rely, and which a task's own loader must keep:
 
     - ``loader.batches`` is the sequence of sample indices of each batch, and ``len(loader)`` their number: the steps
       that are left of the epoch, the same on every rank.
     - Iterating yields the batches in that order, whatever the number of workers, so that
-      ``zip(loader.batches, loader)`` puts the indices beside their images. One may leave at any batch.
+      ``zip(loader.batches, loader)`` puts the indices beside their samples. One may leave at any batch.
     - ``loader.skipped`` is a list with one entry per record that was left out of the batches **yielded so far**. What
       is prepared ahead is not in it, so that a run that stops after a step and starts there again counts each once.
 
@@ -39,33 +37,29 @@ class Loader:
 
     Parameters
     ----------
-    records : RecordSet or FolderSet
-        What has ``len``, ``records[index] -> (encoded image, label)``, ``where(index)`` for messages, and ``decoding``,
-        the rule by which :mod:`.images.decoding` reads its images.
-    transform : callable
-        ``transform(picture, rng)``, see :mod:`.images.transforms`; ``rng`` is None for one whose ``draws`` is False.
+    samples : object
+        What has ``len``, ``where(record)`` for messages, and ``make(record, index)``: the sample of a record, with its
+        random choices drawn for ``index``. That is another one only where the record stands in the place of others
+        that cannot be read. ``make`` raises BadImage or InputError for a record that cannot be read, and
+        :class:`WrongRecord` for one that does not fit. Threads call it at the same time.
     batches : sequence of int arrays
         Sample indices of each batch.
-    classes : int
-        Labels must be below it.
+    collate : callable
+        Makes a batch of a list of samples, of any kind and size.
     workers : int
         Threads; 0 does the work in the caller.
-    seed, epoch : int
     skip_bad : bool
         Put the next readable record in the place of one that cannot be read; the message goes into ``skipped``.
 
-    Raises InputError that names the record for a damaged image, a label out of range, and where memory runs out; with
+    Raises InputError that names the record for one that cannot be read or does not fit, and where memory runs out; with
     ``skip_bad``, the first of 100 records in a row that cannot be read.
     """
 
-    def __init__(self, records, transform, batches, classes, workers=2, seed=0, epoch=0, skip_bad=False):
-        self.records = records
-        self.transform = transform
+    def __init__(self, samples, batches, collate, workers=2, skip_bad=False):
+        self.samples = samples
         self.batches = batches
-        self.classes = classes
+        self.collate = collate
         self.workers = workers
-        self.seed = seed
-        self.epoch = epoch
         self.skip_bad = skip_bad
         self.skipped = []
 
@@ -73,53 +67,46 @@ class Loader:
         return len(self.batches)
 
     def sample(self, index, skipped):
-        """One transformed image and its label; messages about records that were passed over go into ``skipped``."""
+        """One sample; messages about records that were passed over go into ``skipped``."""
         index, first = int(index), None
-        for ahead in range(min(MOST_BAD, len(self.records))):
+        for ahead in range(min(MOST_BAD, len(self.samples))):
             try:
-                return self._read((index + ahead) % len(self.records), index)
+                return self._make((index + ahead) % len(self.samples), index)
             except UnreadableRecord as error:
                 if not self.skip_bad:
                     raise
                 skipped.append(str(error))
                 first = first or error
-        what = f'none of {MOST_BAD} records from there on' if len(self.records) > MOST_BAD else \
+        what = f'none of {MOST_BAD} records from there on' if len(self.samples) > MOST_BAD else \
             'no record of the whole set'
         raise InputError(f'{first}; {what} can be read')
 
-    def _read(self, index, drawn_for):
-        draws = getattr(self.transform, 'draws', True)
-        rng = generator(AUGMENTATION, self.seed, self.epoch, drawn_for) if draws else None
+    def _make(self, record, index):
         try:
-            data, label = self.records[index]
-            with opened(data, index, self.records.decoding) as picture:
-                pixels = self.transform(picture, rng)
+            return self.samples.make(record, index)
+        except WrongRecord:
+            raise
         except BadImage as error:
-            named = BadImage(self.records.where(index), error.reason)       # made only for the message
+            named = BadImage(self.samples.where(record), error.reason)      # made only for the message
             advice = '' if self.skip_bad else ', or train with --skip-bad'
             raise UnreadableRecord(f'{named}; remove it from the data{advice}') from error
         except MemoryError:
-            raise InputError(f'{self.records.where(index)}: memory ran out at this record, which may well be a good '
+            raise InputError(f'{self.samples.where(record)}: memory ran out at this record, which may well be a good '
                              f'one; use fewer --num-workers, or a smaller --batch-size') from None
         except InputError as error:
             raise UnreadableRecord(error) from None
-        if not 0 <= label < self.classes:
-            raise InputError(f'{self.records.where(index)}: label {label}, but there are {self.classes} classes; '
-                             f'set --num-classes, or prepare the data again')
-        return pixels, label
 
     def batch(self, indices):
-        """The images and labels of a list of indices, and messages about the records that were passed over."""
+        """The batch of a list of indices, and messages about the records that were passed over."""
         skipped = []
-        images, labels = zip(*(self.sample(index, skipped) for index in indices))
-        return np.stack(images), np.asarray(labels, dtype=np.int32), skipped
+        return self.collate([self.sample(index, skipped) for index in indices]), skipped
 
     def __iter__(self):
         self.skipped = []
         with closing(self._made()) as made:
-            for images, labels, skipped in made:
+            for batch, skipped in made:
                 self.skipped += skipped
-                yield images, labels
+                yield batch
 
     def _made(self):
         """The batches in order; with workers, some are made before they are asked for."""
@@ -141,4 +128,4 @@ class Loader:
 
 
 class UnreadableRecord(InputError):
-    """A record whose image cannot be read."""
+    """A record that cannot be read."""

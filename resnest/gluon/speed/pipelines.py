@@ -17,7 +17,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.data.images.augmentation import training_transform
 from resnest.gluon.data.images.transforms import MEAN, STD, Evaluation
-from resnest.gluon.data.loader import Loader
+from resnest.gluon.data.labelled import Loader
 from resnest.gluon.data.sampler import training_batches
 from resnest.gluon.data.shards.reader import RecordSet
 

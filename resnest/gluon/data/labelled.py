@@ -1,0 +1,68 @@
+"""Batches of images with a label each, from records."""
+import numpy as np
+
+from resnest.gluon.streams import AUGMENTATION, generator
+
+from .images.decoding import opened
+from .loader import SampleLoader, WrongRecord
+
+__all__ = ['Loader']
+
+
+class Loader(SampleLoader):
+    """Iterates over ``(images uint8 (n, size, size, 3), labels int32 (n,))`` for the given batches of indices.
+
+    Every random choice of a sample's transform is drawn from (seed, epoch, sample index): the pixels do
+    not depend on the number of workers or ranks. What holds of any loader says :class:`.loader.SampleLoader`.
+
+    Parameters
+    ----------
+    records : RecordSet or FolderSet
+        What has ``len``, ``records[index] -> (encoded image, label)``, ``where(index)`` for messages, and ``decoding``,
+        the rule by which :mod:`.images.decoding` reads its images.
+    transform : callable
+        ``transform(picture, rng)``, see :mod:`.images.transforms`; ``rng`` is None for one whose ``draws`` is False.
+    batches : sequence of int arrays
+        Sample indices of each batch.
+    classes : int
+        Labels must be below it.
+    workers : int
+        Threads; 0 does the work in the caller.
+    seed, epoch : int
+    skip_bad : bool
+        Put the next readable record in the place of one that cannot be read; the message goes into ``skipped``.
+
+    Raises InputError that names the record for a damaged image, a label out of range, and where memory runs out; with
+    ``skip_bad``, the first of 100 records in a row that cannot be read.
+    """
+
+    def __init__(self, records, transform, batches, classes, workers=2, seed=0, epoch=0, skip_bad=False):
+        super().__init__(_Samples(records, transform, classes, seed, epoch), batches, _stacked, workers, skip_bad)
+
+
+class _Samples:
+    """``(pixels, label)`` of each record."""
+
+    def __init__(self, records, transform, classes, seed, epoch):
+        self.where = records.where
+        self._records, self._transform, self._classes = records, transform, classes
+        self._seed, self._epoch = seed, epoch
+
+    def __len__(self):
+        return len(self._records)
+
+    def make(self, record, index):
+        draws = getattr(self._transform, 'draws', True)
+        rng = generator(AUGMENTATION, self._seed, self._epoch, index) if draws else None
+        data, label = self._records[record]
+        with opened(data, record, self._records.decoding) as picture:
+            pixels = self._transform(picture, rng)
+        if not 0 <= label < self._classes:
+            raise WrongRecord(f'{self.where(record)}: label {label}, but there are {self._classes} classes; '
+                              f'set --num-classes, or prepare the data again')
+        return pixels, label
+
+
+def _stacked(samples):
+    images, labels = zip(*samples)
+    return np.stack(images), np.asarray(labels, dtype=np.int32)
