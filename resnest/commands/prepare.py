@@ -55,6 +55,8 @@ def main(arguments=None):
         for note in source.notes:
             print(note, file=sys.stderr)
         manifest = prepare(source, target, chosen, options.seed, workers)
+        if 'val' not in manifest['splits']:
+            print(f'{target / "rec"}: no validation images; --val-fraction 0.1 would hold out a tenth', file=sys.stderr)
     seconds = time.perf_counter() - start
     shards = [shard for split in manifest['splits'].values() for shard in split['shards']]
     records = {split: sum(shard['records'] for shard in entry['shards']) for split, entry in manifest['splits'].items()}

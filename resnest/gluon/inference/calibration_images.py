@@ -8,6 +8,7 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.data import FolderSet, Loader, RecordSet, find_pictures, has_shards, picture_bytes, shard_folder
+from resnest.gluon.data.images.rules import rule_of_classes
 
 __all__ = ['calibration_batches', 'calibration_records']
 
@@ -56,10 +57,9 @@ def calibration_batches(records, transform, count=128, batch_size=32, workers=2)
 class Pictures:
     """The images of a folder, at any depth, with the interface of the shards; nobody asks for their labels."""
 
-    decoding = 'upright'
-
     def __init__(self, folder):
         self._paths = find_pictures([folder])
+        self.decoding = rule_of_classes(sorted(path.name for path in folder.iterdir() if path.is_dir()))
 
     def __len__(self):
         return len(self._paths)

@@ -19,7 +19,9 @@ from resnest.gluon.data import (
 )
 from resnest.gluon.data.preparing.imagenet import find_source
 from resnest.gluon.data.preparing.preparation import Options, prepare
+from resnest.gluon.inference.calibration_images import calibration_records
 from resnest.gluon.tasks.classification import ClassificationConfig, train, training
+from resnest.gluon.tasks.classification.names import class_names
 
 from ...conftest import encoded, script_here
 
@@ -129,6 +131,10 @@ def test_the_folder_that_preparing_was_given_is_enough(photos, tmp_path):
     train_set, val_set, classes = open_pair(tmp_path / 'prepared')
     assert (len(train_set), len(val_set), classes) == (16, 4, 2)
     assert train_set.files[0].parent == val_set.files[0].parent == tmp_path / 'prepared/rec'
+    assert class_names(2, tmp_path / 'prepared') == ['cat', 'dog']
+    for source, wanted in ((tmp_path / 'prepared', 16), (photos, 20)):
+        records, _ = calibration_records(str(source))
+        assert (len(records), records.decoding) == (wanted, 'upright')
     prepare(find_source('.', photos), tmp_path / 'whole', Options())
     for source in (tmp_path / 'whole', train_set.files[0]):
         with pytest.raises(InputError, match='no validation shards; give --rec-val, or prepare the data with --val-fr'):

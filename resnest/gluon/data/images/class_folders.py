@@ -125,8 +125,9 @@ def foreign_note(samples):
     if not samples.foreign:
         return None
     kinds = ' '.join(sorted({path.suffix.lower() for path in samples.foreign}))
-    return (f'{samples.path}: {len(samples.foreign)} pictures are left out, {one_line(samples.foreign[0].name)} the '
-            f'first: {kinds} is not decoded here; convert them to JPEG or PNG')
+    first, count = one_line(samples.foreign[0].name), len(samples.foreign)
+    told = f'{count} pictures are left out, {first} the first' if count > 1 else f'{first} is left out'
+    return f'{samples.path}: {told}: {kinds} is not decoded here; convert to JPEG or PNG'
 
 
 def images_below(folder, foreign, above=()):

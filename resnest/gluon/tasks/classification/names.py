@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.gluon.data import shard_folder
 from resnest.reading import CONTROL, one_line, read_json, read_text
 
 __all__ = ['class_names', 'imagenet_classes', 'label_names', 'label_words', 'readable_names']
@@ -44,7 +45,7 @@ def class_names(count, source=None, description=None):
         return list(imagenet_classes().values()) if count == 1000 else [str(number) for number in range(count)]
     path = Path(os.path.expanduser(source))
     if path.is_dir():
-        path /= 'manifest.json'
+        path = shard_folder(path) / 'manifest.json'
     told = one_line(path)
     if not path.exists():
         raise InputError(f'{told}: no such file; give --classes a file with a name on each line, or a manifest.json')
