@@ -9,7 +9,15 @@ from resnest.errors import InputError
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training.fields import fields_of
 from resnest.gluon.training.options import check_values
-from resnest.gluon.training.recipe import check_batch, check_device, differences, environment, resolved, to_yaml
+from resnest.gluon.training.recipe import (
+    check_batch,
+    check_device,
+    check_warmup,
+    differences,
+    environment,
+    resolved,
+    to_yaml,
+)
 
 FIELDS = fields_of(Config)
 
@@ -116,6 +124,13 @@ def test_small_batches():
         check_batch(Config(batch_size=1, accumulate=64))
     assert '--batch-size 15' in check_batch(Config(batch_size=15))
     assert check_batch(Config(batch_size=16)) is None
+
+
+@pytest.mark.parametrize('epochs, warmup, wanted', [(3, None, 3), (5, None, 5), (6, None, None), (3, 2.5, None)])
+def test_a_warmup_that_fills_the_run(epochs, warmup, wanted):
+    told = check_warmup(Config(num_epochs=epochs, warmup_epochs=warmup))
+    assert told == (wanted and f'the warm-up of {wanted} epochs fills the run: the learning rate only rises; use fewer '
+                    '--warmup-epochs, or more --num-epochs')
 
 
 def test_half_precision_needs_a_gpu():

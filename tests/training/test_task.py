@@ -71,13 +71,13 @@ def test_stopped_by_a_signal_it_goes_on_to_the_same_end(whole, tmp_path):
 SELDOM = ('--save-frequency', 100, '--save-steps', 0)
 
 
-@pytest.mark.parametrize('words, name', [
-    (('--stop', 2, 11), 'checkpoint-0002-000012.npz'),
-    (('--stop-evaluating', 5), 'checkpoint-0005-000020.npz')], ids=str)
-def test_stopped_it_loses_no_step(whole, tmp_path, words, name):
+@pytest.mark.parametrize('words, name, code', [
+    (('--stop', 2, 11, '--signal', 'SIGUSR1'), 'checkpoint-0002-000012.npz', 75),
+    (('--stop-evaluating', 5, '--signal', 'SIGINT'), 'checkpoint-0005-000020.npz', 130)], ids=str)
+def test_stopped_it_loses_no_step(whole, tmp_path, words, name, code):
     """In the middle of an epoch, whose bad records are counted once, and while the network is evaluated."""
     stopped = here(tmp_path, *SELDOM, *words)
-    assert stopped.returncode == 75, stopped.stderr
+    assert stopped.returncode == code, stopped.stderr
     assert [path.name for path in checkpoint.found(tmp_path)] == [name]
     assert len(rows(tmp_path)) == words[1]
     result = here(tmp_path, *SELDOM, '--resume', 'auto')
@@ -114,6 +114,69 @@ def test_the_best_weights_are_described(whole, tmp_path):
     (tmp_path / 'best.json').unlink()
     assert here(tmp_path, *SELDOM, '--resume', 'auto').returncode == 0
     assert (tmp_path / 'best.json').read_bytes() == (whole[0] / 'best.json').read_bytes()
+
+
+def test_a_time_limit_ends_a_part_of_a_run(tmp_path):
+    ended = here(tmp_path, *SELDOM, '--time-limit', 1e-6)
+    assert ended.returncode == 75
+    assert 'stopped by --time-limit after 1 steps of epoch 1; --resume auto goes on' in ended.stdout
+    assert [path.name for path in checkpoint.found(tmp_path)] == ['checkpoint-0000-000001.npz']
+
+
+STILL = ('--lr', 0, '--patience', 2)      # no evaluation is better than the first
+
+
+def test_it_ends_where_nothing_gets_better(tmp_path):
+    """And not before, however often it was stopped; with more patience it goes on."""
+    assert here(tmp_path, *SELDOM, *STILL, '--stop', 2, 3).returncode == 75
+    result = here(tmp_path, *SELDOM, *STILL, '--resume', 'auto')
+    assert result.returncode == 0, result.stderr
+    assert 'stopped early after epoch 3 of 6: --patience\n3 epochs in ' in result.stdout
+    found = json.loads((tmp_path / 'summary.json').read_text())
+    assert (found['epoch'], found['epochs'], len(rows(tmp_path))) == (1, 3, 3)
+    assert [path.name for path in checkpoint.found(tmp_path)][-1] == 'checkpoint-0003-000000.npz'
+    again = here(tmp_path, *SELDOM, *STILL, '--resume', 'auto')
+    assert 'already trained for all of its 3 epochs' in again.stdout
+    assert here(tmp_path, *SELDOM, *STILL, '--patience', 4, '--resume', 'auto').returncode == 0
+    assert len(rows(tmp_path)) == 5
+
+
+def test_the_best_by_another_figure(tmp_path):
+    result = here(tmp_path, '--best', 'val_loss', '--num-epochs', 3)
+    found = json.loads((tmp_path / 'summary.json').read_text())
+    assert found['val_loss'] == min(row['val_loss'] for row in rows(tmp_path))
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith('3 epochs in 00:0')
+    assert last.endswith(f"; best: val_loss {found['val_loss']:.2f} after epoch {found['epoch']}, "
+                         f"{tmp_path / 'best.params'}")
+    assert_refused(here(tmp_path / 'other', '--best', 'top1'), '--best must be one of error, val_loss, got top1')
+    assert not (tmp_path / 'other').exists()
+
+
+def test_evaluating_writes_nothing(whole, tmp_path):
+    """The averaged weights of the newest checkpoint, and those of any checkpoint, wherever it lies."""
+    folder, _ = whole
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob('*')}
+    newest = here(folder, '--eval-only', '--resume', 'auto')
+    assert newest.returncode == 0, newest.stderr
+    row = rows(folder)[-1]
+    assert newest.stdout.splitlines()[-1] == f"error {row['error']:.2f}  val_loss {row['val_loss']:.2f}  of 297"
+    older = checkpoint.found(folder)[-2]
+    named = here(tmp_path / 'nothing', '--eval-only', '--resume', older)
+    assert f'evaluating {older}: epoch ' in named.stdout
+    assert here(folder, '--eval-only', '--resume', older).stdout == named.stdout
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob('*')} == before
+    assert_refused(here(tmp_path / 'nothing', '--eval-only', '--resume', 'auto'), 'holds no checkpoint to evaluate')
+    assert not (tmp_path / 'nothing').exists()
+
+
+def test_adamw_goes_on_to_the_same_end(tmp_path):
+    words = ('--optimizer', 'adamw', '--lr', 0.01, '--wd', 0.1, '--num-epochs', 2, '--accumulate', 2,
+             '--lr-schedule', 'step', '--milestones', 1)
+    assert here(tmp_path / 'whole', *SELDOM, *words).returncode == 0
+    assert here(tmp_path / 'run', *SELDOM, *words, '--stop', 1, 5).returncode == 75
+    assert here(tmp_path / 'run', *SELDOM, *words, '--resume', 'auto').returncode == 0
+    assert_same_end(tmp_path / 'run', tmp_path / 'whole')
 
 
 def test_a_figure_that_is_no_number_is_never_the_best(tmp_path):

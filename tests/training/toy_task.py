@@ -3,7 +3,7 @@
 The network tells the number that a digit stands for from its 8 × 8 picture. All that the trainer gives a task, it gives
 this one: nothing in resnest/gluon/training knows it.
 
-Every 40th digit is told as a bad record. ``--stop EPOCH BATCH`` asks this process to stop, as SIGTERM does, at that
+Every 40th digit is told as a bad record. ``--stop EPOCH BATCH`` asks this process to stop by ``--signal`` at that
 batch, ``--stop-evaluating EPOCH`` in the second batch of that epoch's evaluation. ``--empty N`` has the first N
 evaluations find no error that is a number.
 """
@@ -19,10 +19,10 @@ from resnest.errors import run_command
 class Batches:
     """Batches ``(images float32 (n, 64), numbers float32 (n,))`` of digits."""
 
-    def __init__(self, digits, indices, stop=None):
+    def __init__(self, digits, indices, number, stop=None):
         self.batches, self.skipped = indices, []
         self._images, self._numbers = digits
-        self._stop = stop
+        self._signal, self._stop = number, stop
 
     def __len__(self):
         return len(self.batches)
@@ -30,7 +30,7 @@ class Batches:
     def __iter__(self):
         for number, indices in enumerate(self.batches):
             if number == self._stop:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), self._signal)
             self.skipped += [f'record {index}' for index in indices if index % 40 == 0]
             yield self._images[indices], self._numbers[indices]
 
@@ -40,6 +40,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser()
     add_options(parser, TrainConfig)
     parser.add_argument('--stop', type=int, nargs=2, default=(None, None), help='epoch and batch')
+    parser.add_argument('--signal', type=signal.Signals.__getitem__, default=signal.SIGTERM, help='its name')
     parser.add_argument('--stop-evaluating', type=int, help='epoch')
     parser.add_argument('--empty', type=int, default=0, help='evaluations')
     options = parser.parse_args(arguments)
@@ -79,7 +80,7 @@ def main(arguments=None):
         def batches(self, epoch, start):
             self.epoch = epoch
             indices = training_batches(320, config.batch_size, self.job.rank, self.job.size, config.seed, epoch, start)
-            return Batches(training, indices, options.stop[1] if options.stop[0] == epoch else None)
+            return Batches(training, indices, options.signal, options.stop[1] if options.stop[0] == epoch else None)
 
         def prepare(self, indices, batch, epoch, device):
             inputs, targets = (mx.nd.array(array, ctx=device) for array in batch)
@@ -97,7 +98,8 @@ def main(arguments=None):
         def evaluate(self, net):
             error = squares = seen = bad = 0
             indices = evaluation_batches(297, 50, self.job.rank, self.job.size)
-            for inputs, targets in Batches(validation, indices, 1 if options.stop_evaluating == self.epoch else None):
+            stop = 1 if options.stop_evaluating == self.epoch else None
+            for inputs, targets in Batches(validation, indices, options.signal, stop):
                 found = net(mx.nd.array(inputs)).asnumpy().ravel()
                 squares += float(np.square(found - targets).sum())
                 error, seen = error + float(np.abs(found - targets).sum()), seen + len(targets)

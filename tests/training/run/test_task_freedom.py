@@ -7,6 +7,7 @@ from resnest.errors import InputError
 from resnest.gluon.distributed import Job
 from resnest.gluon.training import Task, TrainConfig
 from resnest.gluon.training.methods.finetuning import freeze
+from resnest.gluon.training.methods.optimizer import AdamW
 from resnest.gluon.training.run import checkpoint
 from resnest.gluon.training.run.state import COUNTERS, collect, restore
 from resnest.gluon.training.run.step import Step
@@ -91,7 +92,7 @@ def test_in_an_accumulated_step_it_counts_once():
     assert value(task, 'b') == pytest.approx(1 - 2 * 0.1 * 3 / 4)
 
 
-@pytest.mark.parametrize('kind', [mx.optimizer.Adam, mx.optimizer.SGD, mx.optimizer.NAG])
+@pytest.mark.parametrize('kind', [AdamW, mx.optimizer.Adam, mx.optimizer.SGD, mx.optimizer.NAG])
 def test_any_optimizer_goes_on_to_the_same_bits(tmp_path, kind):
     """Adam corrects its averages by how many updates there were, which a checkpoint therefore holds."""
     batch = [(np.arange(2), ([1.0, 0.5], True))]
