@@ -15,6 +15,10 @@ __all__ = ['STAGES', 'TrainConfig']
 STAGES = ('stem', 'layer1', 'layer2', 'layer3', 'layer4')
 OPTIMIZERS = ('sgd', 'adam', 'adamw')
 SCHEDULES = ('cosine', 'step', 'poly', 'constant')
+STEP, POLY, FALLING = '--lr-schedule step', '--lr-schedule poly', '--lr-schedule cosine or poly'
+SGD = '--optimizer sgd'
+# Options that do nothing without another one.
+OF_USE_WITH = {'milestones': STEP, 'lr_decay': STEP, 'poly_power': POLY, 'min_lr': FALLING, 'momentum': SGD}
 
 
 @dataclass
@@ -130,12 +134,10 @@ class TrainConfig:
             raise InputError('--freeze of all stages leaves nothing to --backbone-lr-factor; leave one of them out')
 
     def _check_rates(self):
-        """Raise InputError for options of a schedule or an optimizer that is another."""
-        for name, user in (('milestones', 'step'), ('lr_decay', 'step'), ('poly_power', 'poly')):
-            if getattr(self, name) != fields_of(self)[name].default and self.lr_schedule != user:
-                raise InputError(f'{option_of(name)} is for --lr-schedule {user}, not {self.lr_schedule}')
-        if self.min_lr and self.lr_schedule not in ('cosine', 'poly'):
-            raise InputError(f'--min-lr is for --lr-schedule cosine and poly, not {self.lr_schedule}')
+        """Raise InputError for rates that contradict each other, or the schedule or optimizer."""
+        self.check_use(OF_USE_WITH, {
+            STEP: self.lr_schedule == 'step', POLY: self.lr_schedule == 'poly', SGD: self.optimizer == 'sgd',
+            FALLING: self.lr_schedule in ('cosine', 'poly')})
         if self.min_lr > self.share_lr:
             raise InputError(f'--min-lr {self.min_lr:g} is more than the learning rate, {self.share_lr:g}')
         if self.lr_schedule == 'step':
@@ -143,8 +145,16 @@ class TrainConfig:
             if not times or times != sorted(set(times)) or times[-1] >= self.num_epochs:
                 raise InputError(f'--lr-schedule step needs --milestones, rising epochs before the last of '
                                  f'{self.num_epochs}, such as 30 60 90')
-        if self.optimizer != 'sgd' and self.momentum != fields_of(self)['momentum'].default:
-            raise InputError(f'--momentum is for --optimizer sgd, not {self.optimizer}')
+
+    def check_use(self, needed, given):
+        """Raise InputError for an option that would do nothing.
+
+        ``needed`` tells for fields what they are of use with, ``given`` whether that is given: two dicts.
+        """
+        for name, other in needed.items():
+            field = fields_of(self)[name]
+            if not given[other] and getattr(self, name) != settled(field, field.default):
+                raise InputError(f'{option_of(name)} does nothing without {other}; add that, or leave it out')
 
     def check_epochs(self, name):
         """Raise InputError where the field ``name`` is more epochs than the run has."""

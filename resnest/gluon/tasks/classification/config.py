@@ -5,7 +5,7 @@ from typing import Optional
 
 from resnest.errors import InputError
 from resnest.gluon.training.config import TrainConfig
-from resnest.gluon.training.fields import fields_of, option, option_of, settled, switch
+from resnest.gluon.training.fields import option, option_of, switch
 
 __all__ = ['ClassificationConfig']
 
@@ -83,7 +83,9 @@ class ClassificationConfig(TrainConfig):
     def __post_init__(self):
         super().__post_init__()
         self.check_epochs('mixup_off_epoch')
-        self._check_use()
+        self.check_use(OF_USE_WITH, {
+            '--augment randaugment': self.augment == 'randaugment', '--mixup': self.mixup, '--cutmix': self.cutmix,
+            'an --augment that is not none': self.augment != 'none'})
         if self.data_dir and (self.rec_train or self.rec_val):
             raise InputError('--data-dir is a folder of images, --rec-train and --rec-val are shards; leave out one or '
                              'the other')
@@ -93,15 +95,6 @@ class ClassificationConfig(TrainConfig):
             low, high = getattr(self, name)
             if low > high:
                 raise InputError(f'{option_of(name)} {low:g} {high:g}: the smaller number comes first')
-
-    def _check_use(self):
-        """Raise InputError for an option that would do nothing."""
-        used = {'--augment randaugment': self.augment == 'randaugment', '--mixup': self.mixup, '--cutmix': self.cutmix,
-                'an --augment that is not none': self.augment != 'none'}
-        for name, field in fields_of(self).items():
-            needed = OF_USE_WITH.get(name)
-            if needed and not used[needed] and getattr(self, name) != settled(field, field.default):
-                raise InputError(f'{option_of(name)} does nothing without {needed}; add that, or leave it out')
 
     @classmethod
     def add_older_options(cls, parser):
