@@ -63,6 +63,7 @@ def test_verify_agrees_with_training(trained, squares, tmp_path):
     found, summary = read_json(tmp_path / 'result.json'), read_json(trained / 'summary.json')
     assert found['seen'] == 37
     assert (found['top1'], found['top5']) == (summary['top1'], summary['top5'])
+    assert found['loss'] == pytest.approx(summary['val_loss'], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Training of a classifier: what the trainer of any task is given, and ``train``, which gives it."""
 import dataclasses
+import shlex
 import sys
+from pathlib import Path
 
 import mxnet as mx
 from mxnet.gluon import nn
@@ -144,9 +146,9 @@ def train(config, print_config=False):
     """Train by the recipe ``config``, a :class:`.config.ClassificationConfig`, and write all into its ``save_dir``.
 
     In a process that ``horovodrun`` has started this is one rank of the job. With ``print_config`` the whole recipe is
-    printed as YAML, and nothing is trained. Returns the exit code of the command: 0, or 75 where SIGTERM ended the run
-    early. Raises InputError for a recipe that cannot be followed, for data that are missing or damaged, and for a
-    loss that is not finite.
+    printed as YAML, and nothing is trained. Returns the exit code of the command: 0, or that of
+    :class:`resnest.gluon.training.run.interrupt.StopRequest` where a request ended the run early. Raises InputError
+    for a recipe that cannot be followed, for data that are missing or damaged, and for a loss that is not finite.
     """
     return in_job(config, lambda job: _train(config, job, print_config))
 
@@ -218,4 +220,8 @@ def _train(config, job, print_config):
             return f'its classifier is for other classes, the one for {classes} is new'
 
     load_first(config, job, load)
-    return fit(task, config, job, device)
+    code = fit(task, config, job, device)
+    best = Path(config.save_dir, 'best.params')
+    if code == 0 and job.rank == 0 and not config.eval_only and best.exists():
+        print(f'to use it: resnest classify --resume {shlex.quote(str(best))} IMAGE', flush=True)
+    return code
