@@ -95,6 +95,8 @@ def test_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
     assert shown.endswith(' 6/10, left 01:36  loss 1.500  8 images/s  waiting 25%')
     clock.now = 10.0
     monitor.advance(4)
+    monitor.close()
+    assert stream.getvalue().endswith('\r' + ' ' * len(shown) + '\r')
     monitor.end(row(8))
     assert capsys.readouterr().out.splitlines() == [       # 20 steps at 10 s for 6
         'epoch   8  loss 0.1250  val loss 0.2500  train 50.00 %  val 48.00 %  lr 0.1',

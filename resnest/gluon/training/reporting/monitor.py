@@ -82,7 +82,7 @@ class Monitor:
         """
         if not self.active:
             return
-        self._bar.close()
+        self.close()
         row.setdefault('time', round(time.time(), 3))
         self.rows.append(row)
         parts = [f"epoch {row['epoch']:3d}", f"loss {row['loss']:.4f}",
@@ -96,6 +96,11 @@ class Monitor:
         print(_wrapped(parts, shutil.get_terminal_size().columns if sys.stdout.isatty() else None), flush=True)
         self._try('log.jsonl', self._write_log)
         self._try('tensorboard/', self._write_events)
+
+    def close(self):
+        """Take the progress bar, if there is one, off the terminal."""
+        if self._bar:
+            self._bar.close()
 
     def curves(self):
         """Draw the loss, the task's figures and the learning rate over the epochs."""

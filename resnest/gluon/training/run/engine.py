@@ -53,6 +53,7 @@ def fit(task, config, job, device):
             job.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
         stop = stack.enter_context(StopRequest(config.time_limit))
         run = _Run(task, config, job, device, stop)
+        stack.callback(run.monitor.close)       # an error begins a line of its own
         code = run.show() if config.eval_only else run.go()
         job.finish()
     return code
@@ -98,6 +99,7 @@ class _Run:
             evaluating = number == self.config.num_epochs or number % self.config.eval_frequency == 0
             found = self._evaluate(number) if row and evaluating else {}
             if row is None or found is None:
+                self.monitor.close()
                 self._save()
                 self._say(f'stopped {self.stop.why} after {self.done} steps of epoch {number}; --resume auto goes on')
                 return self.stop.exit_code
