@@ -69,6 +69,6 @@ def case(rng, folder):
                                    if name != 'derived'}) == config, 'what is printed gives another recipe'
     assert recipe.differences(config, json.loads(json.dumps(recipe.resolved(config, 2, 7))), 2, 7) == []
     recipe.environment(config)
-    override(find_variant(config.model), config.model_options or {})
+    override(find_variant(config.model or 'resnest50'), config.model_options or {})
     config.rec_train = config.rec_val = config.data_dir = None
     train(config, print_config=True)

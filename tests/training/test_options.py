@@ -47,8 +47,8 @@ def test_options_are_the_fields():
 
 def test_the_documented_command_line():
     config = parse(*shlex.split(DOCUMENTED), '--rec-train-idx', 'train.idx', '--rec-val-idx', 'val.idx')
-    assert config == Config(rec_train='/data/train.rec', rec_val='/data/val.rec', lr=0.05, warmup_epochs=5.0,
-                                 last_gamma=True, label_smoothing=0.1, mixup=True, save_dir='params_resnest50',
+    assert config == Config(model='resnest50', rec_train='/data/train.rec', rec_val='/data/val.rec', lr=0.05,
+                                 warmup_epochs=5.0, last_gamma=True, label_smoothing=0.1, mixup=True, save_dir='params_resnest50',
                                  eval_frequency=5, augment='autoaugment', input_size=224)
     derived = recipe.resolved(config, 64)['derived']
     assert derived['global_batch_size'] == 8192
@@ -60,7 +60,7 @@ def test_the_file_first_then_the_options(file):
     assert parse('--config', path) == Config(model='resnest101', lr=0.01, wd=1.0, mixup=True, no_cuda=True,
                                                   augment='none')
     config = parse('--config', path, '--model', 'resnest50', '--no-mixup', '--cuda', '--auto_aug', '--lr', 0.5)
-    assert config == Config(lr=0.5, wd=1.0, augment='autoaugment', cuda=True)
+    assert config == Config(model='resnest50', lr=0.5, wd=1.0, augment='autoaugment', cuda=True)
     assert parse('--config', file('')) == Config()
 
 

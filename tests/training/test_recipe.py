@@ -65,8 +65,8 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
 FREE = {'rec_train', 'rec_val', 'data_dir', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps',
         'keep', 'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite',
         'deterministic', 'fusion_mb', 'cycle_ms', 'cuda', 'eval_only', 'time_limit', 'patience'}
-KNOWN = {'wd': 1e-4, 'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875, 'interpolation': 'bilinear',
-         'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}
+KNOWN = {'wd': 1e-4, 'model': 'resnest50', 'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875,
+         'interpolation': 'bilinear', 'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}
 # What other options are of use with.
 STEP = {'lr_schedule': 'step', 'milestones': [30]}
 WITH = {'optimizer': {'lr': 0.1}, 'milestones': STEP, 'lr_decay': STEP, 'poly_power': {'lr_schedule': 'poly'},

@@ -10,7 +10,7 @@ from ..variants import STILL_TRUE, VariantSpec, find_variant, option_names, over
 from .description import Description, read_description
 from .parameters import count_classes
 
-__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'is_file_of_weights']
+__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'choose_described', 'is_file_of_weights']
 
 DEFAULT_MODEL = 'resnest50'     # of a command that is not told otherwise
 PUBLISHED_CLASSES = 1000
@@ -61,6 +61,12 @@ def choose(model=None, pretrained=True, values=None, default=None):
         description = read_description(path) if path else None
     if description is None:
         return Choice(default if model is None else model, pretrained, values)
+    return choose_described(path, description, model, values)
+
+
+def choose_described(path, description, model=None, values=None):
+    """The :class:`Choice` of the weights in the file ``path``, whose description is known; raises as :func:`choose`."""
+    values = dict(values or {})
     if model is not None and find_variant(model).name != description.model:
         raise InputError(f'{one_line(path)}: weights of {description.model}, not of {model}; leave out the model, or '
                          'give other weights')
@@ -71,7 +77,7 @@ def choose(model=None, pretrained=True, values=None, default=None):
             if asked != told:
                 raise InputError(f'{one_line(path)}: weights of a network whose {name} is {one_line(told)}, not '
                                  f'{one_line(asked)}; leave out the option, or give other weights')
-    return Choice(description.model, pretrained, {'classes': description.classes, **description.options, **values},
+    return Choice(description.model, path, {'classes': description.classes, **description.options, **values},
                   description)
 
 

@@ -23,7 +23,8 @@ class ClassificationConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
-    model: str = option('resnest50', 'network; resnest models lists them', group='network')
+    model: Optional[str] = option(None, 'network; resnest models lists them; that of the weights of --resume-params, '
+                                  'else resnest50, unless given', resume='own', group='network')
     rec_train: Optional[str] = option(None, 'training data: a folder of shards, a .rec file or a pattern',
                                       resume='free', group='data')
     rec_val: Optional[str] = option(None, 'validation data, in the same forms; the shards beside the training ones '

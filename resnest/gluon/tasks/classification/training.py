@@ -23,8 +23,17 @@ from resnest.gluon.data import (
 )
 from resnest.gluon.data.shards.manifest import read_manifest
 from resnest.gluon.device import choose_device
-from resnest.gluon.models import SMALLEST_IMAGE, ResNet, find_variant, load_pretrained, override
-from resnest.gluon.models.weights.description import Description, changed_options, is_held_out, to_mapping
+from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained, override
+from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose_described
+from resnest.gluon.models.weights.description import (
+    Description,
+    changed_options,
+    from_text,
+    is_held_out,
+    read_description,
+    to_mapping,
+    to_text,
+)
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
@@ -171,19 +180,33 @@ def _open(config, job, local):
     return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
 
 
-def settle_images(config):
+def _first_description(config, job):
+    """The description of the weights that the run starts from, read on the first rank; None where there is none."""
+    def read():
+        found = read_description(config.resume_params)
+        return found and to_text(found).encode()
+
+    found = config.resume_params and job.from_first(read, 'description')
+    return from_text(bytes(found).decode(), config.resume_params) if found else None
+
+
+def settle_images(config, description=None):
     """``(config, spec)``: the recipe with the size, the statistics and so on that its images get in the end, and the
     network's row with the same, so that ``net.spec`` says how the weights want their images."""
-    spec = override(find_variant(config.model), config.model_options or {})
+    path, values = config.resume_params, config.model_options or {}
+    chosen = choose_described(path, description, config.model, values) if description else \
+        Choice(config.model or DEFAULT_MODEL, path, values)
+    spec = chosen.spec
     size, ratio, interpolation = preprocessing(spec, config.input_size, config.crop_ratio)
-    config = dataclasses.replace(config, input_size=size, crop_ratio=ratio, mean=config.mean or list(spec.mean),
-                                 std=config.std or list(spec.std), interpolation=config.interpolation or interpolation)
+    config = dataclasses.replace(config, model=chosen.model, input_size=size, crop_ratio=ratio,
+                                 mean=config.mean or list(spec.mean), std=config.std or list(spec.std),
+                                 interpolation=config.interpolation or interpolation)
     return config, override(spec, {'crop_size': size, **{name: getattr(config, name) for name in (
         'crop_ratio', 'interpolation', 'mean', 'std')}})
 
 
 def _train(config, job, print_config):
-    config, spec = settle_images(config)
+    config, spec = settle_images(config, _first_description(config, job))
 
     def show(steps=None):
         if job.rank == 0:

@@ -15,7 +15,6 @@ from resnest.gluon.data import (
     normalization,
     with_normalization,
 )
-from resnest.gluon.data.images.class_folders import has_val
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.inference.export.onnx_files import OnnxNet
@@ -126,7 +125,7 @@ def _open(rec_dir, data_dir, known, num_classes, job):
     held_out = known.description and known.description.held_out
     if not data_dir:
         records, notes = RecordSet(rec_dir, 'val'), []
-    elif held_out and not has_val(Path(data_dir).expanduser()):
+    elif held_out and not Path(data_dir, 'val').expanduser().is_dir():
         records = FolderSet(data_dir, 'val', **held_out)
         notes = [records.note, f'{data_dir}: no val/ in it, so the {len(records)} images are verified that training '
                  f"held out (--val-fraction {held_out['val_fraction']}); put new ones into {Path(data_dir, 'val')}"]

@@ -1,0 +1,115 @@
+"""Commands with described weights and nothing else, against the same with every option; what contradicts them."""
+import numpy as np
+import pytest
+
+from resnest.errors import InputError
+from resnest.gluon import get_model
+from resnest.gluon.models.weights.conversion import convert, described
+from resnest.gluon.models.weights.description import Description, write_description
+from resnest.gluon.tasks.classification import ClassificationConfig, classify_pictures, verify
+from resnest.gluon.tasks.classification.settling import settle
+from resnest.gluon.tasks.classification.training import settle_images
+
+from ...conftest import assert_refused, encoded, randomize, script_here
+
+OPTIONS = {'stem_width': 8, 'bottleneck_width': 8}
+CROP = {'crop_size': 40, 'crop_ratio': 0.8, 'interpolation': 'bicubic', 'mean': [0.5, 0.4, 0.3]}
+NAMES = ['ant', 'bee', 'cat', 'dog']
+
+
+@pytest.fixture(scope='module')
+def weights(tmp_path_factory):
+    """``(bare, told)``: the same weights alone, and described."""
+    folder = tmp_path_factory.mktemp('weights')
+    net = randomize(get_model('resnest14', classes=4, **OPTIONS))
+    for name in ('bare', 'told'):
+        net.save_parameters(str(folder / f'{name}.params'))
+    described = Description('resnest14', 4, {**OPTIONS, **CROP}, NAMES, decoding='upright',
+                            held_out={'val_fraction': 0.5, 'seed': 1})
+    write_description(folder / 'told.params', described)
+    return folder / 'bare.params', folder / 'told.params'
+
+
+@pytest.fixture(scope='module')
+def photos(tmp_path_factory):
+    """Folders of three of the four classes."""
+    folder, rng = tmp_path_factory.mktemp('photos'), np.random.default_rng(0)
+    for name in ('bee', 'cat', 'dog'):
+        (folder / 'val' / name).mkdir(parents=True)
+        for number in range(4):
+            pixels = rng.integers(0, 255, (48, 60, 3), dtype=np.uint8)
+            (folder / 'val' / name / f'{number}.png').write_bytes(encoded(pixels))
+    return folder
+
+
+def test_verify_and_classify_need_only_the_weights(weights, photos, tmp_path):
+    """The same predictions from both, the same pictures right, in whatever order the classes come."""
+    found = verify(weights=weights[1], data_dir=photos, no_cuda=True, confusion=tmp_path / 'c.json')
+    assert (found['model'], found['crop_size'], found['seen']) == ('resnest14', 40, 12)
+    assert [(entry['name'], entry['seen']) for entry in found['classes']] == [(name, 4) for name in NAMES[1:]]
+    assert sum(entry['right'] for entry in found['classes']) == found['correct1']
+    results, problems = classify_pictures([photos / 'val'], weights=weights[1], no_cuda=True)
+    assert not problems
+    told = [(result['file'].split('/')[-2], result['top'][0]['name']) for result in results]
+    assert sum(name == answer for name, answer in told) == found['correct1']
+    by_hand, _ = classify_pictures([photos / 'val'], 'resnest14', weights[0], no_cuda=True,
+                                   model_options={**OPTIONS, **CROP})
+    assert [[entry['probability'] for entry in result['top']] for result in results] == \
+        [[entry['probability'] for entry in result['top']] for result in by_hand]
+    assert {entry['name'] for result in by_hand for entry in result['top']} == set('0123')
+
+
+def test_the_held_out_part_alone_is_verified(weights, photos, capsys):
+    found = verify(weights=weights[1], data_dir=photos / 'val', no_cuda=True)
+    assert found['seen'] == 6
+    assert 'the 6 images are verified that training held out (--val-fraction 0.5)' in capsys.readouterr().err
+
+
+def test_conversion_keeps_the_description(weights, tmp_path):
+    """There and back, through the metadata of a safetensors file; the network's name is not asked for."""
+    convert(weights[1], tmp_path / 'a.safetensors')
+    convert(tmp_path / 'a.safetensors', tmp_path / 'b.params')
+    assert described(tmp_path / 'b.params').spec == described(weights[1]).spec == described(
+        tmp_path / 'a.safetensors').spec
+    assert described(tmp_path / 'b.params').names == NAMES
+    net = get_model(str(tmp_path / 'b.params'))
+    assert (net.description.names, net.spec.crop_size, net.fc.weight.shape[0]) == (NAMES, 40, 4)
+    for source, model, wanted in ((weights[1], 'resnest50', 'weights of resnest14, not of resnest50'),
+                                  (weights[0], None, 'give --model')):
+        with pytest.raises(InputError, match=wanted):
+            convert(source, tmp_path / 'c.params', model)
+    (tmp_path / 'd.json').write_text('{"mine": 1}')
+    with pytest.raises(InputError, match='d.json: would be replaced'):
+        convert(weights[1], tmp_path / 'd.params')
+    assert not (tmp_path / 'd.params').exists()
+
+
+def test_contradictions_name_both(weights, photos):
+    bare, told = weights
+    for given, wanted in (
+            (dict(model='resnest50', weights=told), 'weights of resnest14, not of resnest50'),
+            (dict(weights=told, num_classes=5), 'know 4 classes, not 5'),
+            (dict(weights=told, options={'radix': 4}), 'radix is 2, not 4'),
+            (dict(model='resnest14', weights=bare, options=OPTIONS, num_classes=None), None)):
+        if wanted:
+            with pytest.raises(InputError, match=wanted):
+                settle(**given)
+        else:
+            assert settle(**given).classes == 4
+    assert_refused(script_here('gluon/verify.py', '--resume', told, '--data-dir', photos, '--json',
+                               told.with_suffix('.json')), 'told.json: that is where', 'is described')
+    for path, wanted in ((bare, 'no file beside it describes'), (bare.with_name('x.params'), 'no such file')):
+        with pytest.raises(InputError, match=wanted):
+            get_model(path)
+    known = settle(weights=told)
+    assert list(known.surprises(known.crop(64), None)) == [f'note: images of 64 px; {known.what} were made with 40 px']
+
+
+def test_a_run_that_starts_from_described_weights_is_of_their_network(weights):
+    config = ClassificationConfig(resume_params=str(weights[1]), input_size=48)
+    found, spec = settle_images(config, described(weights[1]))
+    assert (found.model, found.input_size, found.crop_ratio, found.mean) == ('resnest14', 48, 0.8, CROP['mean'])
+    assert (spec.stem_width, spec.crop_size) == (8, 48)
+    with pytest.raises(InputError, match='of resnest14, not of resnest101'):
+        settle_images(ClassificationConfig(model='resnest101'), described(weights[1]))
+    assert settle_images(ClassificationConfig())[0].model == 'resnest50'
