@@ -24,6 +24,7 @@ import numpy as np
 from resnest.__main__ import COMMANDS
 from resnest.gluon import get_model
 from resnest.gluon.data import write_shards
+from resnest.gluon.models.weights.description import Description, write_description
 from resnest.gluon.tasks.classification.names import imagenet_classes
 
 from .conftest import ROOT, encoded, randomize
@@ -140,6 +141,9 @@ class World:
         path = self.folder / f'{model}-{classes}.params'
         if not path.exists():
             randomize(get_model(model, classes=classes)).save_parameters(str(path))
+            if classes == 10:       # of digits: those of a run are described
+                options = {'crop_size': 32, 'crop_ratio': 1.0} if model == 'resnest14' else {}
+                write_description(path, Description(model, 10, options, [*'0123456789'], decoding='stored'))
         return path
 
     def furnish(self, folder, text):
@@ -153,7 +157,8 @@ class World:
             if f'--save-dir runs/{run}' not in text:
                 (folder / 'runs' / run).mkdir(parents=True)
                 model = 'resnest50' if run == 'mine' else 'resnest14'
-                os.link(self.weights(model, 10), folder / 'runs' / run / 'best.params')
+                for ending in ('.params', '.json'):
+                    os.link(self.weights(model, 10).with_suffix(ending), folder / 'runs' / run / f'best{ending}')
                 shutil.copytree(self.folder / 'digits/rec', folder / 'runs' / run / 'rec')
 
 

@@ -48,7 +48,9 @@ def test_options_are_the_fields():
 def test_the_documented_command_line():
     config = parse(*shlex.split(DOCUMENTED), '--rec-train-idx', 'train.idx', '--rec-val-idx', 'val.idx')
     assert config == Config(model='resnest50', rec_train='/data/train.rec', rec_val='/data/val.rec', lr=0.05,
-                                 warmup_epochs=5.0, last_gamma=True, label_smoothing=0.1, mixup=True, save_dir='params_resnest50',
+                                 warmup_epochs=5.0,
+                                 last_gamma=True, label_smoothing=0.1, mixup=True,
+                                 save_dir='params_resnest50',
                                  eval_frequency=5, augment='autoaugment', input_size=224)
     derived = recipe.resolved(config, 64)['derived']
     assert derived['global_batch_size'] == 8192
