@@ -3,6 +3,7 @@
 The table of a task is imported when it is asked for: classifiers and backbones need none but their own.
 """
 import fnmatch
+from typing import Any
 
 from resnest.errors import InputError
 from resnest.gluon import models
@@ -16,7 +17,7 @@ __all__ = ['TASKS', 'get_model', 'list_models', 'purge']
 TASKS = ('classification', 'segmentation')
 
 
-def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
+def get_model(name: str, pretrained=False, root=store.ROOT, ctx=None, **kwargs) -> Any:
     """Make a network by its name, one of :func:`list_models` of any task.
 
     The path of described weights makes their network. ``pretrained``, ``root`` and ``ctx`` are those of
@@ -32,7 +33,7 @@ def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
     raise no_such_model(name, [row for task in TASKS for row in _table(task)])
 
 
-def list_models(pattern='*', pretrained=False, task='classification'):
+def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'classification') -> list[str]:
     """List the names of a task's networks that fit a shell pattern such as ``'*fast*'``, in the order of the table.
 
     With ``pretrained=True`` only those networks are listed whose weights are published. Raises InputError for an

@@ -3,18 +3,19 @@
 What mxnet offers in public is used where it is needed. What is here has no public counterpart; another version of
 mxnet may have it under another name or not at all.
 """
+import copyreg
 import ctypes
 
 import mxnet as mx
 from mxnet.base import _LIB, check_call, mx_uint
-from mxnet.gluon import HybridBlock
+from mxnet.gluon import HybridBlock, Parameter
 from mxnet.ndarray.register import _make_ndarray_function
 from mxnet.symbol.register import _make_symbol_function
 
 __all__ = ['child_names', 'complete_gradients', 'expect_gradients', 'forget_trace', 'freeze_statistics', 'has_values',
            'load_value', 'make_optimizer_states', 'norm_settings', 'observe_outputs', 'onnx_graph_maker',
            'optimizer_indices', 'optimizer_states', 'pending_average', 'rate_and_decay', 'register_operators',
-           'set_update_counts', 'structural_parameters', 'update_counts']
+           'remove_child', 'set_update_counts', 'structural_parameters', 'update_counts']
 
 
 def structural_parameters(net):
@@ -25,6 +26,35 @@ def structural_parameters(net):
 def child_names(net):
     """Names of a block's children, in their order."""
     return list(net._children)
+
+
+def _no_trace(cached_op):
+    return type(None), ()
+
+
+def _parameter_parts(param):
+    return _whole_parameter, ({**param.__dict__, '_trainer': None, '_grad': None},)
+
+
+def _whole_parameter(state):
+    param = Parameter.__new__(Parameter)
+    param.__dict__.update(state)
+    if param._data is not None and param._grad_req != 'null':
+        param._init_grad()
+    return param
+
+
+# Blocks can be pickled and deep-copied. mxnet fails on what was traced of a hybridized block, which the copy traces
+# again, and leaves the copy of a parameter without the tie to its gradient: it would never learn.
+copyreg.pickle(mx.nd.CachedOp, _no_trace)
+copyreg.pickle(Parameter, _parameter_parts)
+
+
+def remove_child(net, name):
+    """Take a child, where there is one, out of a block: its parameters, and what was traced with it."""
+    if net._children.pop(name, None) is not None:
+        delattr(net, name)
+        net._clear_cached_op()
 
 
 def has_values(param):

@@ -2,13 +2,12 @@
 import mxnet as mx
 
 from resnest.gluon.models import VARIANTS, get_model, list_models
-from resnest.gluon.models.variants import option_names
-from resnest.gluon.models.zoo import NETWORK
+from resnest.gluon.models.signatures import NetworkOptions
 
 from .mutations import VALUES
 
-KEYS = [*option_names(), *NETWORK, 'name', 'pretrained', 'root', 'ctx', 'features_only', 'out_indices', 'sha1', 'top1',
-        'parameters', 'spec', 'kwargs', 'self', 'a\nb', '']
+KEYS = [*NetworkOptions.__annotations__, 'name', 'pretrained', 'root', 'ctx', 'features_only', 'out_indices', 'sha1',
+        'top1', 'parameters', 'spec', 'kwargs', 'self', 'a\nb', '']
 SMALL = [0, 1, 2, 3, 4, 5, 8, 16, 24, 40, 64, 96, 0.5, 0.1, (1, 1, 1, 1), [2, 1, 1, 1], (1, 1), (0, 3), [4], 'bicubic',
          True, mx.gluon.nn.BatchNorm, mx.gluon.nn.LayerNorm, mx.gluon.nn.Dense, object, len, {'epsilon': 1}, {'x': 1},
          {1: 1}, {'in_channels': 3}, mx.cpu(), [mx.cpu()], b'x', object(), {1, 2}, '/dev/zero', '/', '~nobody/x',

@@ -1,14 +1,19 @@
 """Making networks by name, and loading weights into them."""
+import ast
 import hashlib
+import inspect
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
 import pytest
 
+import resnest
 from resnest import gluon
 from resnest.errors import InputError
-from resnest.gluon import get_model, list_models
-from resnest.gluon.models import variants
+from resnest.gluon import get_model, list_models, models
+from resnest.gluon.models import variants, zoo
+from resnest.gluon.models.signatures import ALIASES, NetworkOptions
 from resnest.gluon.models.weights import store
 
 from ..conftest import randomize, relative_error
@@ -21,6 +26,42 @@ def test_one_function_a_name():
     net = gluon.resnest50_fast_4s2x40d(classes=3)
     assert net.spec == variants.VARIANTS['resnest50_fast_4s2x40d']
     assert net.fc.weight.shape == (3, 2048)
+
+
+@pytest.mark.parametrize('name', list_models())
+def test_editors_see_each_function_and_its_keywords(name):
+    """In the source, as a line of its own, and in the signature, with the values of the row."""
+    for module in (zoo, models, gluon):
+        names = [node.targets[0].id for node in ast.parse(inspect.getsource(module)).body
+                 if isinstance(node, ast.Assign)] if module is zoo else explicit_names(module)
+        assert name in names
+    found = inspect.signature(getattr(gluon, name)).parameters
+    spec, defaults = variants.VARIANTS[name], inspect.signature(models.ResNet).parameters
+    wanted = {**{key: getattr(spec, key) for key in variants.option_names()},
+              **{key: defaults[key].default for key in defaults if key not in ('spec', 'kwargs')},
+              **{key: each.default for key, each in inspect.signature(get_model).parameters.items()
+                 if key not in ('name', 'kwargs')}, 'prefix': None, 'params': None}
+    assert {key: each.default for key, each in found.items()} == wanted
+    assert {*NetworkOptions.__annotations__} - {*ALIASES} == \
+        {*wanted} - {'pretrained', 'root', 'ctx', 'features_only', 'out_indices'}
+    assert {*ALIASES.values()} < {*wanted}
+    assert (Path(resnest.__file__).parent / 'py.typed').exists()
+
+
+def explicit_names(module):
+    """The names that a module imports one by one and lists in ``__all__``."""
+    body = ast.parse(inspect.getsource(module)).body
+    imported = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    listed, = (ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign))
+    assert sorted(listed) == sorted(set(module.__all__))
+    return imported & set(listed)
+
+
+def test_names_of_timm():
+    net = gluon.resnest14(num_classes=3, in_chans=1)
+    assert (net.fc.weight.shape, net.conv1[0].weight.shape) == ((3, 2048), (32, 1, 3, 3))
+    with pytest.raises(InputError, match="a network has no 'radx'; did you mean 'radix'"):
+        gluon.resnest14(radx=4)
 
 
 def test_list_models_by_pattern():
@@ -41,7 +82,7 @@ def test_any_field_can_be_overridden():
     assert net.conv1[0].weight.shape == (16, 3, 3, 3)
 
 
-@pytest.mark.parametrize('settings', [dict(dilation=3), dict(classes=0), dict(in_channels=0)])
+@pytest.mark.parametrize('settings', [dict(dilation=3), dict(classes=-1), dict(in_channels=0)])
 def test_values_out_of_range(settings):
     with pytest.raises(ValueError, match=next(iter(settings))):
         get_model('resnest14', **settings)
@@ -57,7 +98,7 @@ def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
 @pytest.mark.parametrize('settings, wanted', [
     (dict(radix='two'), "radix of a network is a whole number, got 'two'"),
     (dict(blocks=5), 'blocks of a network is a list of whole numbers, got 5'),
-    (dict(classes='ten'), "classes must be a whole number of at least 1 and at most 10000000, got 'ten'"),
+    (dict(classes='ten'), "classes must be a whole number of at least 0 and at most 10000000, got 'ten'"),
     (dict(classes=True), 'got True'), (dict(classes=2 ** 70), 'got 118059'),
     (dict(in_channels=1.5), 'in_channels must be a whole number'), (dict(dilation=[2]), 'dilation must be 1, 2 or 4'),
     (dict(last_gamma='no'), 'last_gamma must be True or False'),
@@ -66,6 +107,12 @@ def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
     (dict(norm_kwargs={'epsilonn': 1}), 'norm_layer does not take norm_kwargs: .*epsilonn'),
     (dict(features_only=True, out_indices=3), 'out_indices must be ascending numbers'),
     (dict(features_only=True, out_indices=['1']), 'out_indices must be ascending numbers'),
+    (dict(features_only=4), 'features_only must be True or False, got 4'),
+    (dict(features_only=True, out_indices=4), 'out_indices must be ascending numbers'),
+    (dict(radix='4'), "radix of a network is a whole number, got '4'"), (dict(ctx='cpu'), 'ctx must be a Context'),
+    (dict(num_classes=3, classes=3), 'num_classes and classes are the same: give one of them'),
+    (dict(in_chans=3, in_channels=1), 'in_chans and in_channels are the same'),
+    (dict(num_classes='ten'), "classes must be a whole number of at least 0 and at most 10000000, got 'ten'"),
     (dict(prefix=3), 'prefix must be a str, got 3'), (dict(params={}), 'params must be a ParameterDict, got {}'),
     (dict(pretrained=5), 'pretrained must be True, False or the path'),
     (dict(radix=3), 'resnest14: 64 input and 64 output channels cannot be divided into radix 3'),

@@ -1,8 +1,6 @@
 """The outputs of the stages, for segmentation, detection and other heads."""
 from collections.abc import Iterable
-from itertools import accumulate
 from numbers import Integral
-from operator import mul
 
 from mxnet.gluon import HybridBlock
 
@@ -11,7 +9,7 @@ from resnest.gluon.mxnet_private import child_names
 from resnest.gluon.nn import Bottleneck
 from resnest.reading import one_line
 
-from .resnet import DILATIONS
+from .resnet import check_images, output_strides, shown_options, smallest_side
 
 __all__ = ['Features']
 
@@ -29,7 +27,8 @@ class Features(HybridBlock):
     out_indices : sequence of int
         Ascending; 1 to 4 are the stages, 0 is the stem before its pooling.
 
-    ``strides`` and ``channels`` are tuples of int, one per output. Raises InputError for other indices.
+    ``strides`` and ``channels`` are tuples of int, one per output. Raises InputError for other indices and, when
+    called, for what is no batch of such images, or where they are too small for the stages.
     """
 
     def __init__(self, net, out_indices=(1, 2, 3, 4), **kwargs):
@@ -42,17 +41,20 @@ class Features(HybridBlock):
         self.spec = net.spec
         self.in_channels = net.in_channels
         self.out_indices = indices
-        strides = 2, *accumulate((4, *DILATIONS[net.dilation][0][1:]), mul)
+        self.dilation = net.dilation
+        strides = output_strides(net.dilation)
         channels = 2 * net.spec.stem_width, *(width * Bottleneck.expansion for width in (64, 128, 256, 512))
         self.strides = tuple(strides[index] for index in indices)
         self.channels = tuple(channels[index] for index in indices)
+        self.smallest = smallest_side(self.strides[-1])
         stages = ('maxpool', *(f'layer{number}' for number in range(1, indices[-1] + 1))) if indices[-1] else ()
         kept = ('conv1', 'bn1', 'relu', *stages)
-        self.omitted = tuple(name for name in child_names(net) if name not in kept)
+        self.omitted = tuple({name: None for name in (*child_names(net), 'fc') if name not in kept})
         for name in kept:
             setattr(self, name, getattr(net, name))
 
     def forward(self, x):
+        check_images(x, self)
         return tuple(super().forward(x))        # a hybridized block makes a list of it
 
     def hybrid_forward(self, F, x):
@@ -64,3 +66,10 @@ class Features(HybridBlock):
             x = getattr(self, f'layer{number}')(x)
             outputs.append(x)
         return tuple(outputs[index] for index in self.out_indices)
+
+    def __repr__(self):
+        return (f'Features({shown_options(self)}, out_indices={self.out_indices}, strides={self.strides}, '
+                f'channels={self.channels})')
+
+    def __str__(self):
+        return super().__repr__()

@@ -1,16 +1,25 @@
 """The network: deep stem, four stages of bottlenecks, classifier (ResNet-D, He et al., 2019, with Split-Attention)."""
+from itertools import accumulate
 from numbers import Integral, Real
+from operator import mul
 
+import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from resnest.errors import InputError
+from resnest.gluon.mxnet_private import has_values, remove_child
 from resnest.gluon.nn import Bottleneck, path_probabilities
 from resnest.reading import one_line
 
-__all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE']
+from .variants import VARIANTS, option_names
 
-SMALLEST_IMAGE = 17     # px; below, a stage would halve a map of one position
+__all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_strides', 'shown_options',
+           'smallest_side']
+
+SMALLEST_IMAGE = 17     # px, for any network; below, a stage would halve a map of one position
 MOST_CLASSES = 10_000_000
+UNUSUAL = (np.float64, np.uint8, np.int8, np.int32, np.int64)       # types of images, unless the weights have them
 
 # dilation → (strides, dilations) of the four stages; the output strides are 32, 16 and 8.
 DILATIONS = {1: ((1, 2, 2, 2), (1, 1, 1, 1)),
@@ -23,13 +32,15 @@ class ResNet(HybridBlock):
 
     Any height and width from 17 px on will do (:data:`SMALLEST_IMAGE`). The children ``conv1, bn1, relu,
     maxpool, layer1 … layer4, avgpool, flat, fc`` are there for heads that need the stages; the
-    parameters' names are those of the official checkpoints.
+    parameters' names are those of the official checkpoints. ``repr`` is a line, ``print`` shows Gluon's tree of layers.
+    A network can be copied (``copy.deepcopy``) and pickled, its values included.
 
     Parameters
     ----------
     spec : VariantSpec
         Row of the table; it stays at hand as ``net.spec``.
     classes : int
+        With 0 there is no classifier (``fc`` is None), and the pooled features ``(N, 2048)`` are returned.
     in_channels : int
         Channels of the image.
     dilation : {1, 2, 4}
@@ -45,7 +56,8 @@ class ResNet(HybridBlock):
     norm_kwargs : dict
         Called as ``norm_layer(in_channels=…, **norm_kwargs)``.
 
-    Raises InputError for a parameter of another type or out of range.
+    Raises InputError for a parameter of another type or out of range and, when called, for what is no batch of such
+    images.
     """
 
     def __init__(self, spec, classes=1000, in_channels=3, dilation=1, last_gamma=False, dropblock_prob=0.0,
@@ -56,6 +68,7 @@ class ResNet(HybridBlock):
         self.spec = spec
         self.in_channels = in_channels
         self.dilation = dilation
+        self.smallest = smallest_side(output_strides(dilation)[-1])
         with self.name_scope():
             self.conv1, channels = _stem(in_channels, spec.stem_width, norm_layer, norm_kwargs)
             self.bn1 = norm_layer(in_channels=channels, **norm_kwargs)
@@ -82,22 +95,106 @@ class ResNet(HybridBlock):
             self.avgpool = nn.GlobalAvgPool2D()
             self.flat = nn.Flatten()
             self.drop = nn.Dropout(spec.final_drop) if spec.final_drop > 0 else None
-            self.fc = nn.Dense(classes, in_units=channels)
+        self._add_classifier(classes)
+
+    def _add_classifier(self, classes):
+        self.classes = classes
+        self.fc = None
+        if classes:
+            with self.name_scope():     # the prefix: names stay the same after reset_classifier
+                self.fc = nn.Dense(classes, in_units=512 * Bottleneck.expansion, prefix='dense0_')
+
+    @property
+    def omitted(self):
+        """The children that files of a whole network have parameters for, and this network has not."""
+        return () if self.fc else ('fc',)
+
+    def reset_classifier(self, classes):
+        """Put a classifier for ``classes`` in the place of ``fc``, or none for 0; all else keeps its values.
+
+        It starts anew (MSRAPrelu), on the same devices, where the network has values. A hybridized block *around* this
+        one must be hybridized again, and a Trainer made again. Raises InputError as the constructor does.
+        """
+        _check_count('classes', classes, 0)
+        remove_child(self, 'fc')
+        self._add_classifier(classes)
+        weight = self.conv1[0].weight
+        if classes:
+            self.fc.cast(weight.dtype)
+            if has_values(weight):
+                self.fc.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=weight.list_ctx())
+
+    def forward(self, x):
+        check_images(x, self)
+        return super().forward(x)
 
     def hybrid_forward(self, F, x):
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        x = self.flat(self.avgpool(x))
+        x = self.flat(self.avgpool(self._stages(x)))
         if self.drop is not None:
             x = self.drop(x)
-        return self.fc(x)
+        return x if self.fc is None else self.fc(x)
+
+    def forward_features(self, x):
+        """The map before the pooling: ``(N, 2048, ⌈H / 32⌉, ⌈W / 32⌉)``, larger with a dilation.
+
+        ``net.fc(net.flat(net.avgpool(map)))`` are the logits. Raises InputError as calling the network does.
+        """
+        check_images(x, self)
+        return self._stages(x)
+
+    def _stages(self, x):
+        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def __repr__(self):
+        return f'ResNet({shown_options(self)}, classes={self.classes})'
+
+    def __str__(self):
+        return super().__repr__()
+
+
+def shown_options(net):
+    """What makes a network, as the arguments of ``repr``: its name, and what differs from the name's row."""
+    row = VARIANTS.get(net.spec.name, net.spec)
+    options = {name: getattr(net.spec, name) for name in option_names()
+               if getattr(net.spec, name) != getattr(row, name)}
+    options.update({name: getattr(net, name) for name, usual in (('in_channels', 3), ('dilation', 1))
+                    if getattr(net, name) != usual})
+    return ', '.join([net.spec.name, *(f'{name}={value}' for name, value in options.items())])
+
+
+def output_strides(dilation):
+    """The strides of the stem before its pooling and of the four stages."""
+    return 2, *accumulate((4, *DILATIONS[dilation][0][1:]), mul)
+
+
+def smallest_side(stride):
+    """The least height and width of images where the last map has this stride."""
+    return stride // 2 + 1 if stride > 4 else 1
+
+
+def check_images(x, net):
+    """Raise InputError where ``x``, unless it is a symbol, is no batch of images for a network."""
+    if isinstance(x, mx.sym.Symbol):
+        return
+    if not isinstance(x, mx.nd.NDArray):
+        hint = ": mx.nd.array(x, dtype='float32') makes one" if isinstance(x, np.ndarray) else ''
+        raise InputError(f'the network takes images as an NDArray, got {type(x).__name__}{hint}')
+    shape = x.shape
+    if len(shape) != 4 or shape[1] != net.in_channels:
+        raise InputError(f'the network takes images (N, {net.in_channels}, H, W), got {shape}')
+    if shape[2] < net.smallest or shape[3] < net.smallest:
+        raise InputError(f'the network takes images of at least {net.smallest} x {net.smallest} px, got '
+                         f'{shape[2]} x {shape[3]}')
+    if x.dtype in UNUSUAL and np.dtype(net.conv1[0].weight.dtype) != x.dtype:
+        hint = 'resnest.gluon.data.with_normalization(net) takes pixels' if x.dtype == np.uint8 else \
+            f"x.astype('{np.dtype(net.conv1[0].weight.dtype).name}') makes them"
+        raise InputError(f'the network does not take images of {np.dtype(x.dtype).name}: {hint}')
 
 
 def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path, norm_layer, norm_kwargs):
-    for name, value in (('classes', classes), ('in_channels', in_channels)):
-        if not _is_number(value, Integral) or not 1 <= value <= MOST_CLASSES:
-            raise InputError(f'{name} must be a whole number of at least 1 and at most {MOST_CLASSES}, got '
-                             f'{one_line(repr(value))}')
+    _check_count('classes', classes, 0)
+    _check_count('in_channels', in_channels, 1)
     if not _is_number(dilation, Integral) or dilation not in DILATIONS:
         raise InputError('dilation must be 1, 2 or 4 (output stride 32, 16 or 8), got ' + one_line(repr(dilation)))
     if not isinstance(last_gamma, bool):
@@ -108,6 +205,12 @@ def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path
     if not callable(norm_layer) or not isinstance(norm_kwargs, (dict, type(None))):
         raise InputError('norm_layer must be a class of layers, norm_kwargs a dict of its parameters, got '
                          f'{one_line(repr(norm_layer))} and {one_line(repr(norm_kwargs))}')
+
+
+def _check_count(name, value, least):
+    if not _is_number(value, Integral) or not least <= value <= MOST_CLASSES:
+        raise InputError(f'{name} must be a whole number of at least {least} and at most {MOST_CLASSES}, got '
+                         f'{one_line(repr(value))}')
 
 
 def _is_number(value, kind):

@@ -74,7 +74,7 @@ class Bottleneck(HybridBlock):
                 self.downsample = nn.HybridSequential()
                 # The official names count the pooling, so it is there at stride 1 too, as the identity.
                 self.downsample.add(nn.AvgPool2D(strides, strides, ceil_mode=True, count_include_pad=False)
-                                    if strides > 1 else nn.HybridLambda(lambda F, x: x))
+                                    if strides > 1 else nn.HybridLambda(_identity))
                 self.downsample.add(nn.Conv2D(channels, 1, use_bias=False, in_channels=in_channels))
                 self.downsample.add(norm_layer(in_channels=channels, **norm_kwargs))
 
@@ -88,6 +88,10 @@ class Bottleneck(HybridBlock):
         out = _through(out, self.dropblock2, None if self._avd_first else self.avd)
         out = _through(self.conv3(out), self.bn3, self.dropblock3, self.drop_path)
         return self.relu3(out + (x if self.downsample is None else self.downsample(x)))
+
+
+def _identity(F, x):
+    return x
 
 
 def _through(x, *blocks):

@@ -14,10 +14,10 @@ from resnest.gluon.data import with_normalization
 from resnest.gluon.inference import load, optimize
 from resnest.gluon.inference.int8.ranges import find_ranges, run
 from resnest.gluon.inference.passes.graph import from_symbol, output_name, walk
-from resnest.gluon.models import ResNet, VariantSpec
+from resnest.gluon.models import Features, ResNet, VariantSpec
 from resnest.gluon.nn import native
 
-from ...conftest import ROOT, TINY, randomize
+from ...conftest import ROOT, TINY, randomize, relative_error
 
 compiled = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
                               reason='no C++ compiler to build the native operators with')
@@ -213,13 +213,24 @@ def test_uint8_images_behind_the_normalization(native_operators):
     assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.19
 
 
+@pytest.mark.parametrize('native', [False, True])
+def test_no_stage_is_cut_off(native_operators, native):
+    """Of a stage with a convolution in its shortcut, whose sum oneDNN writes as a signed number, and without one."""
+    net = Features(randomize(network()), (1, 2, 3, 4))
+    x = images(4)
+    for found, wanted in zip(optimize(net, x, 'int8', [x], native=native)(x), net(x)):
+        found, wanted = found.asnumpy(), wanted.asnumpy()
+        assert found.max() > 0.9 * wanted.max()
+        assert relative_error(found, wanted) < 0.2
+
+
 def test_naive_ranges_are_the_extremes(tiny):
     x = mx.sym.var('data')
     symbol = mx.sym.Activation(mx.sym.FullyConnected(x, num_hidden=3, name='fc'), act_type='relu', name='relu')
     rng = np.random.default_rng(0)
     args = {'fc_weight': mx.nd.array(rng.normal(size=(3, 5))), 'fc_bias': mx.nd.array(rng.normal(size=3))}
     batches = [mx.nd.array(rng.normal(size=(4, 5))), mx.nd.array(rng.normal(size=(2, 5)))]
-    ranges, outputs = find_ranges(symbol, args, {}, batches, {'data', 'fc_output', 'relu_output'}, 'naive')
+    ranges, (outputs,) = find_ranges(symbol, args, {}, batches, {'data', 'fc_output', 'relu_output'}, 'naive')
     data = np.concatenate([batch.asnumpy() for batch in batches])
     dense = data @ args['fc_weight'].asnumpy().T + args['fc_bias'].asnumpy()
     np.testing.assert_allclose(outputs, np.maximum(dense, 0), rtol=1e-5)

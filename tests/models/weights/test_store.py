@@ -16,7 +16,7 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models, purge
-from resnest.gluon.models import VARIANTS, VariantSpec
+from resnest.gluon.models import VARIANTS, VariantSpec, load_pretrained
 from resnest.gluon.models.weights import downloading, store
 from resnest.reading import open_plain
 
@@ -469,5 +469,5 @@ def test_other_classes_get_a_new_classifier(official, server, tmp_path):
 
 
 def test_pretrained_does_not_hide_other_differences(official, tmp_path):
-    with pytest.raises(InputError, match='conv1.0.weight'):
-        get_model('resnest50', pretrained=True, root=tmp_path, classes=7, in_channels=4)
+    with pytest.raises(InputError, match='layer1.0.conv2.conv.weight'):
+        load_pretrained(get_model('resnest50', radix=1, classes=7), VARIANTS['resnest50'], True, tmp_path)

@@ -46,6 +46,9 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
     Returns the largest relative difference that was seen. Raises InputError where it is above ``tolerance`` and for a
     network that ONNX cannot express, MissingPackage without the extra ``export``.
     """
+    if getattr(net, 'fc', None) is None:
+        raise InputError(f'{path}: not written: the network has no classifier; resnest.gluon.inference.optimize takes '
+                         'it, and its export writes files for mxnet')
     onnx = import_extra('onnx', 'export')
     import_extra('onnxruntime', 'export')
     model = _convert(net, path, size, onnx)

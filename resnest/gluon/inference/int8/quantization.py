@@ -19,7 +19,8 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
     """An int8 network from a float32 one.
 
     Layers are left in float32, the one that int8 harms most first, until the first class is the float32 network's for
-    enough of the calibration images. That takes at most some ten trials; the last one leaves every layer.
+    enough of the calibration images. That takes at most some ten trials; the last one leaves every layer. Where the
+    network has no logits (an output ``(N, classes)``), there is nothing to agree on, and every layer is int8.
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
         The share of the calibration images to agree on; 0 quantizes every layer.
 
     Returns ``(symbol, args, aux, report)``. The report is a dict: ``calibration_mode``, ``calibration_images``,
-    ``top1_agreement``, ``int8_layers`` (their number), ``in_float32`` (names of the layers that were left) and
-    ``attention_layers_in_float32`` (the number of the attention's layers after the pooling, which always are).
+    ``top1_agreement`` (of logits), ``int8_layers`` (their number), ``in_float32`` (names of the layers that were left)
+    and ``attention_layers_in_float32`` (the number of the attention's layers after the pooling, which always are).
     Raises InputError for a calibration set that is empty or gives values that are not finite.
     """
     if not calibration:
@@ -47,10 +48,11 @@ def quantize(symbol, args, aux, calibration, mode='naive', native=False, agreeme
     symbol, args = equalize(symbol, args)
     reference = Reference(symbol, args, aux, calibration, mode, native)
     found = Trial(reference)
-    if found.agreement < agreement:
+    if found.agreement is not None and found.agreement < agreement:
         found = _search(reference, found, agreement)
     return found.symbol, found.args, found.aux, {
-        'calibration_mode': mode, 'calibration_images': len(reference.classes), 'top1_agreement': found.agreement,
+        'calibration_mode': mode, 'calibration_images': sum(map(len, calibration)),
+        **({} if found.agreement is None else {'top1_agreement': found.agreement}),
         'int8_layers': len(reference.layers) - len(found.left),
         'in_float32': [layer for name, layer in reference.layers.items() if name in found.left],
         'attention_layers_in_float32': len(reference.fixed)}

@@ -5,7 +5,9 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import observe_outputs
 
-__all__ = ['MODES', 'find_ranges', 'run']
+from ..passes.tracing import in_list
+
+__all__ = ['MODES', 'find_ranges', 'first_classes', 'run']
 
 MODES = ('naive', 'entropy')
 BINS = 4001
@@ -13,7 +15,7 @@ SAMPLE = 1 << 20    # values of an array that go into its histogram
 
 
 def run(symbol, args, aux, batches, watch=None):
-    """The output of ``symbol``, NumPy, for the batches together.
+    """The outputs of ``symbol``, a list, NumPy, for the batches together.
 
     ``watch(name, array)`` is called with every node's outputs as they are computed; that of ``conv0`` is named
     ``conv0_output``.
@@ -23,8 +25,17 @@ def run(symbol, args, aux, batches, watch=None):
         observe_outputs(network, watch)
     # Copies: oneDNN may store the weights anew, in a layout of its own.
     values = {name: value.copy() for name, value in {**args, **aux}.items()}
-    return np.concatenate([network(*(batch if name == 'data' else values[name] for name in symbol.list_inputs()))
-                           .asnumpy() for batch in batches])
+    found = [[array.asnumpy() for array in in_list(
+        network(*(batch if name == 'data' else values[name] for name in symbol.list_inputs())))] for batch in batches]
+    return [np.concatenate(arrays) for arrays in zip(*found)]
+
+
+def first_classes(outputs):
+    """The first class of each image, NumPy, by the first of a network's outputs that is ``(N, classes)``, its logits.
+
+    None where there are no logits.
+    """
+    return next((output.argmax(axis=1) for output in outputs if output.ndim == 2), None)
 
 
 def find_ranges(symbol, args, aux, batches, names, mode):

@@ -5,7 +5,7 @@ from mxnet.contrib.quantization import calib_graph, quantize_graph
 
 from ..passes.graph import INPUT, from_symbol, output_name, to_symbol, vectors, walk
 from .attention import fuse_attention
-from .ranges import find_ranges, run
+from .ranges import find_ranges, first_classes, run
 
 __all__ = ['Reference', 'Trial']
 
@@ -24,8 +24,10 @@ class Reference:
         Names of the nodes that stay in float32 always: convolutions of pooled maps, the attention's.
     ``ranges``
         See :func:`.ranges.find_ranges`.
+    ``signed_sums``
+        See :func:`_signed_sums`.
     ``classes``
-        The first class of each calibration image, NumPy.
+        The first class of each calibration image, NumPy; None for a network without logits.
 
     Takes the arguments of :func:`.quantization.quantize`. Raises InputError for values that are not finite.
     """
@@ -43,8 +45,9 @@ class Reference:
         names = {INPUT} | {output_name(node.name) for node in nodes if node.op == 'split_attention_sum'}
         for node in layers:
             names |= {output_name(each.name) for each in (node, *(child for child, _ in node.inputs))}
-        self.ranges, logits = find_ranges(self.symbol, args, aux, batches, names, mode)
-        self.classes = logits.argmax(axis=1)
+        self.ranges, found = find_ranges(self.symbol, args, aux, batches, names, mode)
+        self.classes = first_classes(found)
+        self.signed_sums = _signed_sums(layers, self.ranges)
 
     def watch(self, batch, see):
         """Run the network on ``batch``; ``see(layer, output)`` is called with a node's name and its output, NumPy."""
@@ -63,17 +66,19 @@ class Trial:
     ``symbol``, ``args``, ``aux``
         The network.
     ``agreement``
-        The share of the calibration images whose first class is the reference's.
+        The share of the calibration images whose first class is the reference's; None for a network without logits.
     """
 
     def __init__(self, reference, left=()):
         self.left = frozenset(left)
-        self._ranges = reference.ranges
+        self._ranges = {**reference.ranges, **{
+            name: (low, 2 * high) for name in map(output_name, reference.signed_sums - self.left)
+            for low, high in [reference.ranges[name]]}}
         self._layers = reference.layers
         symbol, args, aux, collector = quantize_graph(
             reference.symbol, reference.args, reference.aux, ctx=mx.cpu(),
             excluded_sym_names=sorted({*reference.fixed, *left}), calib_mode='customize',
-            LayerOutputCollector=_Collector(reference.ranges), quantized_dtype='auto', quantize_mode='smart',
+            LayerOutputCollector=_Collector(self._ranges), quantized_dtype='auto', quantize_mode='smart',
             quantize_granularity='channel-wise', logger=None)
         symbol, args, aux = calib_graph(symbol, reference.args, aux, collector, calib_mode='customize',
                                         quantized_dtype='auto', logger=None)
@@ -83,8 +88,10 @@ class Trial:
         known = {**reference.args, **args}
         self.args = {name: known[name] for name in self.symbol.list_arguments() if name != INPUT}
         self.aux = {name: aux[name] for name in self.symbol.list_auxiliary_states()}
-        classes = run(self.symbol, self.args, self.aux, reference.batches).argmax(axis=1)
-        self.agreement = float(np.mean(classes == reference.classes))
+        self.agreement = None
+        if reference.classes is not None:
+            classes = first_classes(run(self.symbol, self.args, self.aux, reference.batches))
+            self.agreement = float(np.mean(classes == reference.classes))
 
     def watch(self, batch, see):
         """As :meth:`Reference.watch`, by the reference's names; an int8 array comes as the numbers it stands for."""
@@ -103,6 +110,16 @@ class _Collector:
 
     def __init__(self, ranges):
         self.min_max_dict = ranges
+
+
+def _signed_sums(layers, ranges):
+    """Names of the convolutions that add an array with negative values, and end with a ReLU.
+
+    oneDNN writes such a sum in the place, and in the type, of what is added, int8, and mxnet reads it as uint8: all
+    above half of the range would be cut off. With a range of twice the width nothing is.
+    """
+    return {node.name for node in layers if node.flag('with_sum') and node.flag('with_postsum_act')
+            and ranges[output_name(node.inputs[-1][0].name)][0] < 0}
 
 
 def _readings(nodes, layers):

@@ -27,6 +27,7 @@ __all__ = ['last_line', 'read', 'write']
 
 FORMAT = 'resnest-optimized-1'
 LONGEST_NAME = 500
+MOST_OUTPUTS = 1000
 MOST_VALUES = 2 ** 31 - 1       # of an array in mxnet
 CODES = {'float32': '0', 'uint8': '3', 'bfloat16': '12'}        # types in a symbol's JSON
 KINDS = {'precision': str, 'native_operators': bool, 'dtype': str, 'example_shape': list, 'report': dict,
@@ -113,13 +114,16 @@ def _symbol(graph, values, states, about):
         shapes = {INPUT: tuple(about['example_shape']), **{name: value.shape for name, value in values.items()}}
         with contextlib.redirect_stdout(None), warnings.catch_warnings():       # mxnet prints beside what it raises
             warnings.simplefilter('ignore')
-            shape, = symbol.infer_shape(**shapes)[1] or [()]
+            found = symbol.infer_shape(**shapes)[1] or [()]
     except (mx.MXNetError, ValueError) as error:
         raise _Misfit(f'its layers do not fit each other: {last_line(error)}') from None
     if other := states ^ set(symbol.list_auxiliary_states()):
         raise ValueError(f'{sorted(other)[0]} is a parameter in one file and a state in the other')
-    if not shape or len(shape) < 2 or shape[0] != about['example_shape'][0]:
-        raise _Misfit(f'its output is {shape}, not a row for each image')
+    for shape in found:
+        if not shape or len(shape) < 2 or shape[0] != about['example_shape'][0]:
+            raise _Misfit(f'its output is {shape}, not a row for each image')
+    if len(found) > 1 and not about.get('several_outputs'):
+        raise _Misfit(f'it has {len(found)} outputs in the place of one')
     return symbol
 
 
@@ -129,7 +133,8 @@ def _read_about(path):
     about = read_json(path)
     if not isinstance(about, dict) or about.get('format') != FORMAT or \
             any(not isinstance(about.get(key), kind) for key, kind in KINDS.items()) or \
-            any(not isinstance(about['sha256'].get(key), str) for key in ('symbol', 'params')):
+            any(not isinstance(about['sha256'].get(key), str) for key in ('symbol', 'params')) or \
+            not isinstance(about.get('several_outputs', False), bool):
         raise InputError(f'{path}: not written by export, or damaged; a plain symbol is loaded with '
                          'mxnet.gluon.SymbolBlock.imports')
     shape, dtype = about['example_shape'], about['dtype']
@@ -175,7 +180,9 @@ def _graph(graph, values, dtype, example):
     """
     kinds, used, channels = {}, set(), {}
     shapes = {name: tuple(value.shape) for name, value in values.items()}
-    output, = outputs = from_json(graph)
+    outputs = from_json(graph)
+    if not 0 < len(outputs) <= MOST_OUTPUTS:
+        raise ValueError(f'{len(outputs)} outputs')
     for node in walk(outputs):
         try:
             if not (0 < len(node.name) < LONGEST_NAME and node.name.isprintable()):
@@ -196,7 +203,7 @@ def _graph(graph, values, dtype, example):
             kinds[id(node)] = (kind,)
         except ValueError as error:
             raise ValueError(f'{one_line(node.name, 60)} ({one_line(node.op, 60)}): {error}') from None
-    if _output(kinds[id(output[0])], output[1]) != 'float32':
+    if any(_output(kinds[id(node)], number) != 'float32' for node, number in outputs):
         raise ValueError('its output is no float')
     if missing := {INPUT, *values} - {node.name for node in walk(outputs) if node.op == 'null'}:
         raise ValueError(f'it does not use {one_line(sorted(missing)[0])}')

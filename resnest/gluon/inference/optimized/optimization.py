@@ -7,11 +7,11 @@ from resnest.gluon.models.weights.description import describe
 from resnest.gluon.nn import native as native_operators
 
 from ..int8.quantization import quantize
-from ..int8.ranges import MODES
+from ..int8.ranges import MODES, first_classes
 from ..passes.bfloat16 import to_bfloat16
 from ..passes.folding import fold
 from ..passes.rewriting import pool_early, slice_splits
-from ..passes.tracing import trace
+from ..passes.tracing import in_list, trace
 from .exported import last_line
 from .network import OptimizedNet
 from .precision import require_cpu
@@ -32,30 +32,34 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     Parameters
     ----------
     net : HybridBlock
-        With its parameters loaded; also one that :func:`resnest.gluon.data.with_normalization` returns.
+        With its parameters loaded; also one that :func:`resnest.gluon.data.with_normalization` returns, and one whose
+        output is a tuple, as :class:`resnest.gluon.models.Features`.
     example : NDArray
         A batch: float32 ``(N, C, H, W)``, or uint8 ``(N, H, W, C)`` behind the normalization.
     precision : 'float32', 'bfloat16' or 'int8'
     calibration : iterable
         Batches like the example, or pairs (batch, labels). int8 learns its ranges from them; in every precision the
-        report says for how many of these images the first class is the one of ``net``.
+        report says for how many of these images the first class is the one of ``net``, if one of its outputs is
+        ``(N, classes)``.
     calibration_mode : 'naive' or 'entropy'
         How int8 finds its ranges.
     agreement : float
         int8 leaves layers in float32 until the first class is that of ``net`` for this share of the calibration images;
-        0 leaves none. Take images that the network was not trained on: it is too sure of the others.
+        0 leaves none, and so does a network without classes. Take images that the network was not trained on: it is
+        too sure of the others.
     native : bool
         Whether to use the native operators; by default for int8, where they can be loaded.
 
-    Returns an :class:`OptimizedNet`. Raises InputError for a precision that is unknown or that this CPU lacks, for an
-    example that does not suit the network, for logits that are not finite, for a calibration that is empty or does not
-    suit it, and where the native operators are asked for and not there.
+    Returns an :class:`OptimizedNet`. The ``largest_difference`` of its report is that of a value of the output from
+    the one of ``net``, relative to the largest value; of a tuple it is a list. Raises InputError for a precision that
+    is unknown or that this CPU lacks, for an example that does not suit the network, for outputs that are not finite,
+    for a calibration that is empty or does not suit it, and where the native operators are asked for and not there.
     """
     require_cpu(precision)
     if calibration_mode not in MODES:
         raise InputError(f"unknown calibration mode '{calibration_mode}'; choose from {', '.join(MODES)}")
-    wanted = _logits(net, example)
-    if not np.isfinite(wanted).all():       # int8 would turn them into numbers
+    wanted, several = _outputs(net, example)
+    if not all(np.isfinite(each).all() for each in wanted):       # int8 would turn them into numbers
         raise InputError("the network's output is not finite in float32; these weights are of no use")
     batches = None if calibration is None else _batches(calibration, example)
     native = _native(native, precision)
@@ -71,9 +75,11 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         symbol = symbol.get_backend_symbol(BACKEND)
     native = bool(native_operators.needed(symbol.tojson()))
     report['native_operators'] = native
-    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, native, report, describe(net))
-    made.report['largest_difference'] = _difference(made(example).asnumpy(), wanted)
-    if batches:
+    made = OptimizedNet(symbol, args, aux, precision, example.shape, example.dtype, native, report, describe(net),
+                        several)
+    differences = [_difference(*pair) for pair in zip(_outputs(made, example)[0], wanted)]
+    made.report['largest_difference'] = differences if several else differences[0]
+    if batches and first_classes(wanted) is not None:
         made.report.update(_agreement(net, made, batches))
     return made
 
@@ -92,26 +98,29 @@ def _agreement(net, made, batches):
     """On how many images of ``batches`` both have the same first class, for the report."""
     same = total = 0
     for batch in batches:
-        pairs = zip(_logits(net, batch).argmax(axis=1), made(batch).asnumpy().argmax(axis=1))
-        same += sum(a == b for a, b in pairs)
+        found, wanted = (first_classes(_outputs(each, batch)[0]) for each in (made, net))
+        same += int((found == wanted).sum())
         total += len(batch)
-    return {'calibration_images': total, 'same_top1': int(same), 'top1_agreement': same / total}
+    return {'calibration_images': total, 'same_top1': same, 'top1_agreement': same / total}
 
 
-def _logits(net, x):
-    """The logits of the network as it is, NumPy."""
+def _outputs(net, x):
+    """The outputs of a network as it is, a list, NumPy, and whether it makes a tuple of them."""
     if not isinstance(x, mx.nd.NDArray):
         raise InputError(f'the example must be an NDArray, got {type(x).__name__}')
     try:
         with mx.autograd.pause():
-            return net(x).asnumpy()
+            found = net(x)
+            return [each.asnumpy() for each in in_list(found)], isinstance(found, (tuple, list))
+    except InputError:
+        raise
     except (mx.MXNetError, RuntimeError, ValueError, AssertionError) as error:
         raise InputError(f'the network cannot take the example {x.shape} of {np.dtype(x.dtype).name}: '
                          f'{last_line(error)}') from error
 
 
 def _difference(found, wanted):
-    """Largest difference of a logit, relative to the largest logit."""
+    """Largest difference of a value, relative to the largest value."""
     return float(np.abs(found - wanted).max() / max(np.abs(wanted).max(), np.finfo(np.float32).tiny))
 
 

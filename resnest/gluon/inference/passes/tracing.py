@@ -9,7 +9,15 @@ from resnest.gluon.nn import DropBlock, DropPath, SplitAttentionConv
 
 from .graph import INPUT, from_symbol, to_symbol, walk
 
-__all__ = ['trace']
+__all__ = ['in_list', 'trace']
+
+
+def in_list(outputs):
+    """The outputs of a network, which may be one array or symbol or a tuple of them, as a list."""
+    outputs = list(outputs) if isinstance(outputs, (tuple, list)) else [outputs]
+    if not outputs or any(isinstance(each, (tuple, list)) for each in outputs):
+        raise InputError("the network's output must be an array or a tuple of arrays")
+    return outputs
 
 
 def trace(net, dtype='float32', native=False):
@@ -25,11 +33,12 @@ def trace(net, dtype='float32', native=False):
         Whether split attention is to be the native operators; they must be loaded.
 
     Returns ``(symbol, args, aux)``: the parameters by the names under which ``net.save_parameters`` writes them
-    (``layer1.0.conv2.fc1.weight``), on the CPU. Raises InputError where a parameter has no value.
+    (``layer1.0.conv2.fc1.weight``), on the CPU; a tuple of outputs is a group. Raises InputError where a parameter has
+    no value, and for outputs within outputs.
     """
     names = {param.name: name for name, param in structural_parameters(net).items()}
     with _inference_form(net, native), mx.autograd.pause():
-        symbol = net(mx.sym.var(INPUT, dtype=dtype))
+        symbol = mx.sym.Group(in_list(net(mx.sym.var(INPUT, dtype=dtype))))
     try:
         values = {name: param.data(param.list_ctx()[0]).copyto(mx.cpu())
                   for name, param in net.collect_params().items() if name in symbol.list_inputs()}

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import mxnet as mx
+import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import load_value, structural_parameters
@@ -11,8 +12,9 @@ from resnest.reading import one_line
 
 from .params_file import read_arrays, read_shapes
 
-__all__ = ['count_classes', 'load_parameters', 'read_parameters']
+__all__ = ['adapt_channels', 'check_contexts', 'count_classes', 'load_parameters', 'read_parameters']
 
+FIRST = 'conv1.0.weight'    # the convolution that sees the image
 LOG = logging.getLogger(__name__)
 
 
@@ -44,13 +46,32 @@ def count_classes(path):
     return bias[0]
 
 
+def check_contexts(ctx):
+    """Raise InputError for what is neither None, nor a context, nor a list of them."""
+    contexts = ctx if isinstance(ctx, (list, tuple)) and ctx else [ctx]
+    if ctx is not None and not all(isinstance(each, mx.Context) for each in contexts):
+        raise InputError(f'ctx must be a Context or a list of them, such as mx.cpu(), got {one_line(repr(ctx))}')
+
+
+def adapt_channels(weight, channels):
+    """The weight ``(C, 3, K, K)`` of a first convolution for images of another number of ``channels``, as timm does it.
+
+    For one channel it is the sum over the three: a grey image, thrice, gives the same. For ``n`` channels, channel
+    ``i`` has the weight of channel ``i mod 3``, times ``3 / n``, which keeps the size of the sums.
+    """
+    if channels == 1:
+        return weight.sum(axis=1, keepdims=True)
+    return weight[:, np.arange(channels) % 3] * np.float32(3 / channels)
+
+
 def load_parameters(net, path, ctx=None, other_classes=False):
     """``net.load_parameters`` with errors that say what is wrong.
 
     Parameters
     ----------
     net : ResNet, Features or a network of another task
-        The parameters of children that it leaves out (``net.omitted``) are passed over. ``net.classifiers`` names the
+        The parameters of children that it leaves out (``net.omitted``) are passed over; those of the first convolution
+        for three channels are adapted to ``net.in_channels`` (:func:`adapt_channels`). ``net.classifiers`` names the
         layers that depend on the classes, where that is not ``fc`` alone.
     path : str or Path
         A file of ``net.save_parameters``; its values are cast to the network's type.
@@ -63,12 +84,14 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     Returns whether the classifier starts anew. Raises InputError for a file that is missing, is not a parameter
     file, or is of another network, and for what is no context; nothing is loaded then.
     """
-    contexts = ctx if isinstance(ctx, (list, tuple)) and ctx else [ctx]
-    if ctx is not None and not all(isinstance(each, mx.Context) for each in contexts):
-        raise InputError(f'ctx must be a Context or a list of them, such as mx.cpu(), got {one_line(repr(ctx))}')
+    check_contexts(ctx)
     omitted = getattr(net, 'omitted', ())
     stored = {name: value for name, value in read_parameters(path).items() if name.split('.')[0] not in omitted}
     wanted = structural_parameters(net)
+    first, channels = stored.get(FIRST), getattr(net, 'in_channels', 3)
+    if first is not None and first.ndim == 4 and first.shape[1] == 3 != channels:
+        stored[FIRST] = adapt_channels(mx.nd.array(first, dtype=first.dtype).astype('float32').asnumpy(), channels)
+        LOG.info('%s: its first convolution is adapted to images of %d channels', one_line(path), channels)
     biases = [f'{layer}.bias' for layer in getattr(net, 'classifiers', ('fc',))]
     differing = [name for name in biases if name in stored and name in wanted
                  and stored[name].shape != wanted[name].shape]

@@ -1,0 +1,74 @@
+"""What editors and type checkers are told of the functions that make networks: every keyword by its name (PEP 692)."""
+import inspect
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Optional, Protocol, TypedDict, Union, overload
+
+from .features import Features
+from .resnet import ResNet
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # of typing from Python 3.11 on
+
+__all__ = ['ALIASES', 'Folder', 'Maker', 'NetworkOptions', 'Weights', 'whole_signature']
+
+Folder = Union[str, os.PathLike]
+Weights = Union[bool, str, os.PathLike, None]
+# timm's names for some of the keywords.
+ALIASES = {'num_classes': 'classes', 'in_chans': 'in_channels'}
+
+
+class NetworkOptions(TypedDict, total=False):
+    """The keywords by which a network differs from its row: parameters of ResNet, fields of VariantSpec, aliases."""
+    classes: int
+    num_classes: int
+    in_channels: int
+    in_chans: int
+    dilation: Literal[1, 2, 4]
+    last_gamma: bool
+    dropblock_prob: float
+    drop_path: float
+    norm_layer: Any
+    norm_kwargs: Optional[dict[str, Any]]
+    prefix: Optional[str]
+    params: Any
+    blocks: Sequence[int]
+    radix: int
+    cardinality: int
+    bottleneck_width: int
+    stem_width: int
+    avd: bool
+    avd_first: bool
+    final_drop: float
+    crop_size: int
+    interpolation: Literal['bilinear', 'bicubic']
+    crop_ratio: float
+    mean: Sequence[float]
+    std: Sequence[float]
+
+
+class Maker(Protocol):
+    """The function of a network's name."""
+    __name__: str
+
+    @overload
+    def __call__(self, pretrained: Weights = ..., root: Folder = ..., ctx: Any = ...,
+                 features_only: Literal[False] = ..., out_indices: Sequence[int] = ...,
+                 **kwargs: 'Unpack[NetworkOptions]') -> ResNet: ...
+
+    @overload
+    def __call__(self, pretrained: Weights = ..., root: Folder = ..., ctx: Any = ..., *,
+                 features_only: Literal[True], out_indices: Sequence[int] = ...,
+                 **kwargs: 'Unpack[NetworkOptions]') -> Features: ...
+
+
+def whole_signature(function, spec):
+    """The signature of a network's function, for ``help`` and interactive shells, with the values of its row.
+
+    ``function`` is :func:`get_model`, whose parameters but the name it has.
+    """
+    own = list(inspect.signature(function).parameters.values())[1:-1]
+    defaults = {name: each.default for name, each in inspect.signature(ResNet).parameters.items()}
+    return inspect.Signature([*own, *(
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(spec, name, defaults.get(name)))
+        for name in NetworkOptions.__annotations__ if name not in ALIASES)])
