@@ -39,7 +39,7 @@ def test_editors_see_each_function_and_its_keywords(name):
     spec, defaults = variants.VARIANTS[name], inspect.signature(models.ResNet).parameters
     wanted = {**{key: getattr(spec, key) for key in variants.option_names()},
               **{key: defaults[key].default for key in defaults if key not in ('spec', 'kwargs')},
-              **{key: each.default for key, each in inspect.signature(get_model).parameters.items()
+              **{key: each.default for key, each in inspect.signature(models.get_model).parameters.items()
                  if key not in ('name', 'kwargs')}, 'prefix': None, 'params': None}
     assert {key: each.default for key, each in found.items()} == wanted
     assert {*NetworkOptions.__annotations__} - {*ALIASES} == \
