@@ -213,12 +213,12 @@ def test_uint8_images_behind_the_normalization(native_operators):
     assert distance(made(x).asnumpy(), net(x).asnumpy()) < 0.19
 
 
-@pytest.mark.parametrize('native', [False, True])
-def test_no_stage_is_cut_off(native_operators, native):
+@pytest.mark.parametrize('native_operators', EITHER)
+def test_no_stage_is_cut_off(native_operators):
     """Of a stage with a convolution in its shortcut, whose sum oneDNN writes as a signed number, and without one."""
     net = Features(randomize(network()), (1, 2, 3, 4))
     x = images(4)
-    for found, wanted in zip(optimize(net, x, 'int8', [x], native=native)(x), net(x)):
+    for found, wanted in zip(optimize(net, x, 'int8', [x], native=native_operators)(x), net(x)):
         found, wanted = found.asnumpy(), wanted.asnumpy()
         assert found.max() > 0.9 * wanted.max()
         assert relative_error(found, wanted) < 0.2
