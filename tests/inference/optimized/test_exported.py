@@ -93,7 +93,7 @@ def twice(graph):
     ('float32', lambda graph: node(graph, 'softmax').update(op='Custom'), 'no operator Custom'),
     ('float32', lambda graph: graph.update(nodes=graph['nodes'][0]), 'no list of nodes'),
     ('float32', lambda graph: graph['nodes'][1].update(name=7), 'node 1 is none'),
-    ('float32', lambda graph: graph.update(heads=[]), 'not enough values'),
+    ('float32', lambda graph: graph.update(heads=[]), '0 outputs'),
     ('float32', lambda graph: graph.update(heads=[[2, 0, 0]]), 'it does not use'),
     ('float32', forwards, 'no input'),
     ('float32', twice, 'it stands there twice'),
