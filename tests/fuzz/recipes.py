@@ -15,14 +15,16 @@ SAMPLES = [path.read_text() for path in sorted((ROOT / 'configs').glob('resnest*
     recipe.to_yaml(recipe.resolved(ClassificationConfig(
         model_options={'radix': 1, 'blocks': [1, 1, 1, 1], 'avd_first': True, 'final_drop': 0.5}, freeze=['stem'],
         pretrained=True, rec_train='a', rec_val='b', lr=0.1, fusion_mb=1.0, label_smoothing=0.1, optimizer='adamw',
-        lr_schedule='step', milestones=[30, 60], lr_decay=0.2, patience=3, time_limit=60.0, best='val_loss'), 2, 10))]
+        lr_schedule='step', milestones=[30, 60], lr_decay=0.2, patience=3, time_limit=60.0, best='val_loss',
+        augment='randaugment', scale=(0.5, 1), mean=(0.5, 0.5, 0.5), std=(0.1, 0.2, 0.3), cutmix=True,
+        cutmix_alpha=0.5), 2, 10))]
 NAMES = sorted(fields_of(ClassificationConfig))
 # Texts that YAML readers take for something else, or choke on.
 TEXTS = ['2001-01-01', '1:30', '0x10', '010', '1_000', '.inf', '-.nan', '1e400', '9' * 30, '9' * 5000, '~', 'yes',
          'null', '!!python/object:os.system x', '!!binary aGk=', '!!set {a}', '&a [*a]', '*a', '<<: {a: 1}',
          '{a: {b: {c: 1}}}', '[' * 300 + ']' * 300, '"\\ud800"', '"a\\nb"', '"a\\u2028b"', '? [a]', '|\n  a\n  b',
          '"', "'", '1e5', '%YAML 9', '---', '{}', '[[stem]]', '{radix: .nan}', '{blocks: [1, 1, 1, 1.0]}',
-         '{radix: 99999999}', '[30, 60]', '[30, 1.5]', '[]',
+         '{radix: 99999999}', '[30, 60]', '[30, 1.5]', '[]', '[1, 2]', '[0.5, 0.1, 0.2]', '[.nan, 1]', '[1e-320, 1]',
          '~nobody/x', '\x07', 'é' * 300, '0', '-1', '1e-320', '1e308', str(2 ** 31), str(2 ** 63)]
 
 

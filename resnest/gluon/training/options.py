@@ -59,9 +59,9 @@ def add_options(parser, recipe):
             items, default = field.metadata['items'], field.default
             if default is not None:
                 settings['help'] = f"{text} (default: {' '.join(f'{each:g}' for each in default)})"
-            group.add_argument(*strings, type=TYPES[items], metavar=METAVARS.get(items, 'NAME'),
-                               nargs=field.metadata['length'] or ('*' if items is str else '+'), **settings,
-                               **field.metadata['settings'])
+            settings = {'metavar': METAVARS.get(items, 'NAME'), **settings, **field.metadata['settings']}
+            group.add_argument(*strings, type=TYPES[items],
+                               nargs=field.metadata['length'] or ('*' if items is str else '+'), **settings)
         else:
             choices = field.metadata['choices']
             word = METAVARS.get(kind, name.split('_')[-1].upper())

@@ -45,9 +45,9 @@ class ClassificationConfig(TrainConfig):
                           choices=('standard', 'autoaugment', 'randaugment', 'none'), group='images')
     hflip: float = option(0.5, 'probability of the mirror image', least=0, most=1, group='images')
     scale: list = option((0.08, 1.0), "least and largest area of the random crop, as a share of the image's",
-                         items=float, length=2, above=0, most=1, group='images')
+                         items=float, length=2, above=0, most=1, metavar=('LOW', 'HIGH'), group='images')
     ratio: list = option((0.75, 4 / 3), 'least and largest aspect of the random crop, width / height', items=float,
-                         length=2, above=0, group='images')
+                         length=2, least=0.01, most=100, metavar=('LOW', 'HIGH'), group='images')
     color_jitter: float = option(0.4, 'brightness, contrast and saturation change by up to this share each, '
                                  'lighting by a quarter of it; 0 is neither', least=0, most=1, group='images')
     randaugment_count: int = option(2, 'operations of --augment randaugment on each image', least=1, most=100,
@@ -58,18 +58,19 @@ class ClassificationConfig(TrainConfig):
     interpolation: Optional[str] = option(None, "how images are resized; the model's own unless given",
                                           choices=('bilinear', 'bicubic'), resume='own', group='images')
     mean: Optional[list] = option(None, "mean of the pixels (red, green, blue; 0 to 1) for normalization; the model's "
-                                  'own unless given', items=float, length=3, least=0, most=1, resume='own',
-                                  group='images')
+                                  'own unless given', items=float, length=3, least=0, most=1, metavar=tuple('RGB'),
+                                  resume='own', group='images')
     std: Optional[list] = option(None, "their standard deviation; the model's own unless given", items=float, length=3,
-                                 least=1e-6, most=1, resume='own', group='images')
+                                 least=1e-6, most=1, metavar=tuple('RGB'), resume='own', group='images')
     best: str = option('top1', 'figure by which best.params is chosen', choices=('top1', 'top5', 'val_loss'),
                        group='output')
     mixup: bool = switch('mix each batch with its reverse (section 4.2)', group='regularization')
-    mixup_alpha: float = option(0.2, 'shares are drawn from Beta(alpha, alpha)', above=0, group='regularization')
+    mixup_alpha: float = option(0.2, 'shares are drawn from Beta(alpha, alpha)', least=0.001, most=1000,
+                                group='regularization')
     cutmix: bool = switch('paste a box of each image into the one at its place in the reversed batch; with --mixup '
                           'each batch draws one of the two', group='regularization')
-    cutmix_alpha: float = option(1.0, 'areas outside of the boxes are drawn from Beta(alpha, alpha)', above=0,
-                                 group='regularization')
+    cutmix_alpha: float = option(1.0, 'areas outside of the boxes are drawn from Beta(alpha, alpha)', least=0.001,
+                                 most=1000, group='regularization')
     mixup_mode: str = option('sample', 'a share, or a box, for each sample, as the paper of mixup has it, or one for '
                              'the batch', choices=('sample', 'batch'), group='regularization')
     mixup_off_epoch: int = option(0, 'epochs at the end without mixup and CutMix', least=0, group='regularization')
