@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from resnest.errors import InputError
+from resnest.gluon import distributed
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training.fields import fields_of
 from resnest.gluon.training.options import check_values
@@ -131,6 +132,15 @@ def test_a_warmup_that_fills_the_run(epochs, warmup, wanted):
     told = check_warmup(Config(num_epochs=epochs, warmup_epochs=warmup))
     assert told == (wanted and f'the warm-up of {wanted} epochs fills the run: the learning rate only rises; use fewer '
                     '--warmup-epochs, or more --num-epochs')
+
+
+def test_small_batches_of_many_ranks(monkeypatch):
+    with pytest.raises(InputError, match='--batch-size 1 cannot be trained'):
+        check_batch(Config(batch_size=1, sync_bn=True))
+    monkeypatch.setattr(distributed.current(), 'size', 8)
+    assert '--sync-bn' in check_batch(Config(batch_size=2))
+    assert '--batch-size 1:' in check_batch(Config(batch_size=1, sync_bn=True))
+    assert check_batch(Config(batch_size=2, sync_bn=True)) is None
 
 
 def test_half_precision_needs_a_gpu():
