@@ -45,9 +45,9 @@ def test_one_rank_s_loss_stops_all(tmp_path):
 
 @pytest.mark.slow
 @needs_horovod
-@pytest.mark.parametrize('rank', [0, 1])
-def test_a_rank_that_dies_is_named(tmp_path, rank):
-    result = little_run(tmp_path, *WORDS, '--die', rank, 0, 1, '--batch-size', 8, ranks=2, timeout=60)
+@pytest.mark.parametrize('rank, words', [(0, ()), (1, ()), (1, ('--sync-bn',))])
+def test_a_rank_that_dies_is_named(tmp_path, rank, words):
+    result = little_run(tmp_path, *WORDS, '--die', rank, 0, 1, '--batch-size', 8, *words, ranks=2, timeout=60)
     printed = result.stdout + result.stderr
     assert result.returncode != 0
     assert f'error: rank {rank} (process ' in printed
