@@ -60,6 +60,8 @@ def test_imagenet_is_stored_and_other_folders_are_upright(photos, official, tmp_
     assert prepare(find_source('.', photos), tmp_path / 'own', Options())['decoding'] == 'upright'
     assert RecordSet(tmp_path / 'official/rec', 'val').decoding == 'stored'
     assert RecordSet(tmp_path / 'own', 'train').decoding == 'upright'
+    with pytest.raises(InputError, match='has validation images of its own; leave out --val-fraction'):
+        find_source(official[0], val_fraction=0.1)
     for wnid in imagenet_classes():
         (tmp_path / 'wnids' / wnid).mkdir(parents=True)
         (tmp_path / 'wnids' / wnid / '0.png').write_bytes(b'x')
