@@ -30,12 +30,14 @@ def run(symbol, args, aux, batches, watch=None):
     return [np.concatenate(arrays) for arrays in zip(*found)]
 
 
-def first_classes(outputs):
-    """The first class of each image, NumPy, by the first of a network's outputs that is ``(N, classes)``, its logits.
+def first_classes(outputs, images):
+    """The first class of each of the images, or of each of their pixels ``(N, H, W)``, NumPy.
 
-    None where there are no logits.
+    That is by the first of a network's outputs that is ``(N, classes)``, its logits, or ``(N, classes, H, W)`` at the
+    size of the images; None where there are no logits.
     """
-    return next((output.argmax(axis=1) for output in outputs if output.ndim == 2), None)
+    sides = images.shape[1:3] if np.dtype(images.dtype) == np.uint8 else images.shape[2:]
+    return next((output.argmax(axis=1) for output in outputs if output.ndim == 2 or output.shape[2:] == sides), None)
 
 
 def find_ranges(symbol, args, aux, batches, names, mode):

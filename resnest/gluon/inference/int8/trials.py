@@ -21,7 +21,8 @@ class Reference:
     ``reads``
         For each of them the set of those whose outputs it reads, through whatever is between.
     ``fixed``
-        Names of the nodes that stay in float32 always: convolutions of pooled maps, the attention's.
+        Names of the nodes that stay in float32 always: convolutions of pooled maps, the attention's, and the one that
+        makes a map of logits.
     ``ranges``
         See :func:`.ranges.find_ranges`.
     ``signed_sums``
@@ -37,8 +38,10 @@ class Reference:
         self.args, self.aux, self.batches, self.native = args, aux, batches, native
         outputs = from_symbol(self.symbol)
         nodes, pooled = walk(outputs), vectors(outputs)
-        # Convolutions of pooled maps take no time, and the attention hangs on them.
-        self.fixed = [node.name for node in nodes if node.op == CONVOLUTION and id(node) in pooled]
+        # Convolutions of pooled maps take no time, and the attention hangs on them; logits that are resized, which
+        # begins with a transposition, would be whole numbers of steps.
+        still = pooled | {id(child) for node in nodes if node.op == 'transpose' for child, _ in node.inputs}
+        self.fixed = [node.name for node in nodes if node.op == CONVOLUTION and id(node) in still]
         layers = [node for node in nodes if node.op in (CONVOLUTION, DENSE) and node.name not in self.fixed]
         self.layers = {node.name: node.layer for node in layers}
         self.reads = _readings(nodes, self.layers)
@@ -46,7 +49,7 @@ class Reference:
         for node in layers:
             names |= {output_name(each.name) for each in (node, *(child for child, _ in node.inputs))}
         self.ranges, found = find_ranges(self.symbol, args, aux, batches, names, mode)
-        self.classes = first_classes(found)
+        self.classes = first_classes(found, batches[0])
         self.signed_sums = _signed_sums(layers, self.ranges)
 
     def watch(self, batch, see):
@@ -90,7 +93,7 @@ class Trial:
         self.aux = {name: aux[name] for name in self.symbol.list_auxiliary_states()}
         self.agreement = None
         if reference.classes is not None:
-            classes = first_classes(run(self.symbol, self.args, self.aux, reference.batches))
+            classes = first_classes(run(self.symbol, self.args, self.aux, reference.batches), reference.batches[0])
             self.agreement = float(np.mean(classes == reference.classes))
 
     def watch(self, batch, see):

@@ -12,6 +12,8 @@ MOST_CHANNELS = 10 ** 6
 ALIKE = ('Activation', 'LeakyReLU', 'Pooling', '_contrib_dequantize', '_contrib_quantize_v2',
          '_contrib_quantized_pooling', '_image_normalize', '_image_to_tensor', 'amp_cast', 'broadcast_add',
          'broadcast_mul', 'clip', 'elemwise_add', 'elemwise_mul', 'elemwise_sub', 'relu', 'sigmoid', 'tanh')
+# The output has the channels of the first input, whatever the others have.
+FIRST = ('broadcast_like', 'dot')
 FIXED = {'_sg_mkldnn_conv': 'num_filter', '_sg_mkldnn_fully_connected': 'num_hidden'}
 
 
@@ -34,4 +36,6 @@ def count_channels(node, known, shapes):
         if None in found or sum(found) > MOST_CHANNELS:
             raise ValueError('it joins channels whose number is not known, or too many')
         return sum(found)
+    if node.op in FIRST or node.attrs.get('axes') == '(0, 1, 3, 2)':
+        return found[0]
     return max(found) if node.op in ALIKE and found and None not in found else None

@@ -3,12 +3,15 @@ import re
 from dataclasses import dataclass, field
 from typing import Callable
 
-__all__ = ['BFLOAT16', 'COUNT', 'FLOAT32', 'INT8', 'LIMITS', 'NUMBER', 'PADDING', 'PAIR', 'RANGE', 'UINT8', 'WINDOW',
-           'YES_OR_NO', 'Operator', 'alike', 'check_attributes', 'check_limits', 'check_parameters', 'check_ranges',
-           'plain', 'takes']
+__all__ = ['BFLOAT16', 'COLUMN', 'COUNT', 'FLOAT32', 'INT8', 'LAST', 'LIMITS', 'NUMBER', 'PADDING', 'PAIR', 'POSITIONS',
+           'RANGE', 'ROW', 'SHARES', 'UINT8', 'WINDOW', 'YES_OR_NO', 'Operator', 'alike', 'check_attributes',
+           'check_limits', 'check_parameters', 'check_ranges', 'either', 'plain', 'takes']
 
 # What an entry of the graph holds; RANGE is the lower or upper end of an INT8 array, a number.
 UINT8, FLOAT32, BFLOAT16, INT8, RANGE = 'uint8', 'float32', 'bfloat16', 'int8', 'range'
+# And what resizing is made of, which nothing else may read: the numbers 0, 1, … of the rows or columns of a map, the
+# last of them, both sides of the matrix of shares, and the matrix.
+POSITIONS, LAST, COLUMN, ROW, SHARES = 'positions', 'last', 'column', 'row', 'shares'
 COUNT, YES_OR_NO = r'[1-9]\d{0,5}', r'[Tt]rue|[Ff]alse'
 NUMBER = r'-?\d{1,9}(\.\d{1,30})?(e-?\d\d)?'
 PAIR, PADDING = r'\([1-9]\d?, ?[1-9]\d?\)', r'\(\d\d?, ?\d\d?\)'
@@ -60,6 +63,18 @@ def plain(*wanted, makes=(FLOAT32,)):
     def kinds(node, found):
         check(found)
         return makes
+    return kinds
+
+
+def either(*signatures):
+    """One of several signatures: pairs of the inputs' kinds, a tuple, and of the one kind that is made of them."""
+    def kinds(node, found):
+        for wanted, made in signatures[:-1]:
+            if tuple(found) == wanted:
+                return (made,)
+        wanted, made = signatures[-1]
+        takes(*wanted)(found)
+        return (made,)
     return kinds
 
 

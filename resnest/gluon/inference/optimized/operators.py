@@ -8,12 +8,17 @@ import re
 
 from .checks import (
     BFLOAT16,
+    COLUMN,
     COUNT,
     FLOAT32,
     INT8,
+    LAST,
     LIMITS,
     NUMBER,
+    POSITIONS,
     RANGE,
+    ROW,
+    SHARES,
     UINT8,
     WINDOW,
     YES_OR_NO,
@@ -23,6 +28,7 @@ from .checks import (
     check_limits,
     check_parameters,
     check_ranges,
+    either,
     plain,
     takes,
 )
@@ -31,6 +37,7 @@ from .fused import convolution, dense
 __all__ = ['OPERATORS', 'check_node']
 
 MOST_SPLITS = 64
+SIDES = {'(-1, 1)': COLUMN, '(1, -1)': ROW}
 COLOURS = rf'\({NUMBER}(, ?{NUMBER})*,?\)'
 
 
@@ -81,6 +88,12 @@ def _slice(node, found):
     return (FLOAT32,)
 
 
+def _reshape(node, found):
+    side = SIDES.get(node.attrs['shape'])
+    takes(POSITIONS if side else FLOAT32)(found)
+    return (side or FLOAT32,)
+
+
 def _cast(node, found):
     if len(found) != 1 or found[0] not in (FLOAT32, BFLOAT16):
         raise ValueError('it casts floats alone')
@@ -121,8 +134,10 @@ OPERATORS = {
     'Pooling': Operator(alike(1), POOLING, ('kernel', 'pool_type')),
     'elemwise_add': Operator(alike(2)),
     'elemwise_sub': Operator(alike(2)),
-    **dict.fromkeys(('broadcast_add', 'broadcast_mul', 'elemwise_mul'), Operator(plain(FLOAT32, FLOAT32))),
-    **dict.fromkeys(('Flatten', 'relu', 'sigmoid', 'tanh'), Operator(plain(FLOAT32))),
+    **dict.fromkeys(('broadcast_add', 'elemwise_mul'), Operator(plain(FLOAT32, FLOAT32))),
+    'broadcast_mul': Operator(either(((POSITIONS, LAST), POSITIONS), ((FLOAT32, FLOAT32), FLOAT32))),
+    **dict.fromkeys(('Flatten', 'sigmoid', 'tanh'), Operator(plain(FLOAT32))),
+    'relu': Operator(either(((SHARES,), SHARES), ((FLOAT32,), FLOAT32))),
     'Activation': Operator(alike(1), {'act_type': 'relu|sigmoid|tanh|softrelu|softsign'}, ('act_type',)),
     'LeakyReLU': Operator(plain(FLOAT32), {'act_type': 'leaky|elu|gelu', 'slope': NUMBER}, ('act_type',)),
     'clip': Operator(plain(FLOAT32), {'a_min': NUMBER, 'a_max': NUMBER}, ('a_min', 'a_max')),
@@ -131,9 +146,9 @@ OPERATORS = {
         **dict.fromkeys(('fix_gamma', 'use_global_stats'), YES_OR_NO)}),
     'Concat': Operator(_concat, {'dim': '1', 'num_args': r'[1-9]\d{0,2}'}, ('num_args',)),
     'softmax': Operator(plain(FLOAT32), {'axis': '2'}, ('axis',)),
-    'transpose': Operator(plain(FLOAT32), {'axes': r'\(0, 2, 1, 3\)'}, ('axes',)),
-    'Reshape': Operator(plain(FLOAT32), {'shape': rf'\(0, -1, 1, 1\)|\(0, 0, 0, 0\)|\(0, {COUNT}, {COUNT}, -1\)'},
-                        ('shape',)),
+    'transpose': Operator(plain(FLOAT32), {'axes': r'\(0, 2, 1, 3\)|\(0, 1, 3, 2\)'}, ('axes',)),
+    'Reshape': Operator(_reshape, {'shape': rf'\(0, -1, 1, 1\)|\(0, 0, 0, 0\)|\(0, {COUNT}, {COUNT}, -1\)|' +
+                                            '|'.join(map(re.escape, SIDES))}, ('shape',)),
     'SliceChannel': Operator(_split, {'axis': '1', 'num_outputs': COUNT}, ('num_outputs',)),
     'slice': Operator(_slice, dict.fromkeys(('begin', 'end'), r'\(None, \d{1,6}\)'), ('begin', 'end')),
     'amp_cast': Operator(_cast, {'dtype': f'{FLOAT32}|{BFLOAT16}'}, ('dtype',)),
@@ -141,6 +156,16 @@ OPERATORS = {
     'split_attention_sum': Operator(plain(FLOAT32, FLOAT32), RADIX, ('radix',)),
     'split_attention_int8': Operator(_attention, {**RADIX, 'cardinality': COUNT, 'scaled': '[01]', 'range': NUMBER},
                                      ('radix', 'cardinality', 'scaled', 'range')),
+    'broadcast_like': Operator(plain(FLOAT32, FLOAT32), dict.fromkeys(('lhs_axes', 'rhs_axes'), r'\(2, 3\)'),
+                               ('lhs_axes', 'rhs_axes')),
+    '_contrib_arange_like': Operator(plain(FLOAT32, makes=(POSITIONS,)), {'axis': '[23]'}, ('axis',)),
+    'max': Operator(plain(POSITIONS, makes=(LAST,))),
+    '_maximum_scalar': Operator(plain(LAST, makes=(LAST,)), {'scalar': '1'}, ('scalar',)),
+    'broadcast_div': Operator(plain(POSITIONS, LAST, makes=(POSITIONS,))),
+    'broadcast_sub': Operator(plain(COLUMN, ROW, makes=(SHARES,))),
+    'abs': Operator(plain(SHARES, makes=(SHARES,))),
+    '_rminus_scalar': Operator(plain(SHARES, makes=(SHARES,)), {'scalar': '1'}, ('scalar',)),
+    'dot': Operator(plain(FLOAT32, SHARES), {'transpose_b': 'True'}, ('transpose_b',)),
     '_contrib_quantize_v2': Operator(_quantize, {**LIMITS, 'out_type': 'auto'}, ('out_type',)),
     '_contrib_dequantize': Operator(_dequantize),
     '_contrib_quantized_pooling': Operator(_quantized, POOLING, ('kernel', 'pool_type')),

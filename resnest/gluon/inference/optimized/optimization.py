@@ -33,14 +33,16 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     ----------
     net : HybridBlock
         With its parameters loaded; also one that :func:`resnest.gluon.data.with_normalization` returns, and one whose
-        output is a tuple, as :class:`resnest.gluon.models.Features`.
+        output is a tuple, as :class:`resnest.gluon.models.Features`. Of a segmentation network its ``prediction`` is
+        taken.
     example : NDArray
         A batch: float32 ``(N, C, H, W)``, or uint8 ``(N, H, W, C)`` behind the normalization.
     precision : 'float32', 'bfloat16' or 'int8'
     calibration : iterable
         Batches like the example, or pairs (batch, labels). int8 learns its ranges from them; in every precision the
-        report says for how many of these images the first class is the one of ``net``, if one of its outputs is
-        ``(N, classes)``.
+        report says for how many of these images (``top1_agreement``), or for which share of all their pixels
+        (``pixel_agreement``), the first class is the one of ``net``, if one of its outputs is ``(N, classes)`` or
+        ``(N, classes, H, W)``.
     calibration_mode : 'naive' or 'entropy'
         How int8 finds its ranges.
     agreement : float
@@ -58,6 +60,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     require_cpu(precision)
     if calibration_mode not in MODES:
         raise InputError(f"unknown calibration mode '{calibration_mode}'; choose from {', '.join(MODES)}")
+    net = getattr(net, 'prediction', net)
     wanted, several = _outputs(net, example)
     if not all(np.isfinite(each).all() for each in wanted):       # int8 would turn them into numbers
         raise InputError("the network's output is not finite in float32; these weights are of no use")
@@ -79,7 +82,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
                         several)
     differences = [_difference(*pair) for pair in zip(_outputs(made, example)[0], wanted)]
     made.report['largest_difference'] = differences if several else differences[0]
-    if batches and first_classes(wanted) is not None:
+    if batches and first_classes(wanted, example) is not None:
         made.report.update(_agreement(net, made, batches))
     return made
 
@@ -95,12 +98,13 @@ def _native(wanted, precision):
 
 
 def _agreement(net, made, batches):
-    """On how many images of ``batches`` both have the same first class, for the report."""
-    same = total = 0
-    for batch in batches:
-        found, wanted = (first_classes(_outputs(each, batch)[0]) for each in (made, net))
-        same += int((found == wanted).sum())
-        total += len(batch)
+    """On how many images of ``batches``, or of their pixels, both have the same first class, for the report."""
+    pairs = [[first_classes(_outputs(each, batch)[0], batch) for each in (made, net)] for batch in batches]
+    images, total = (sum(size(found) for found, _ in pairs) for size in (len, np.size))
+    same = sum(int((found == wanted).sum()) for found, wanted in pairs)
+    if total > images:      # a map of classes
+        made.report.pop('top1_agreement', None)
+        return {'calibration_images': images, 'pixel_agreement': same / total}
     return {'calibration_images': total, 'same_top1': same, 'top1_agreement': same / total}
 
 

@@ -12,7 +12,7 @@ __all__ = ['fold']
 
 
 def fold(symbol, args, aux):
-    """Fold every BatchNorm that follows a convolution or dense layer into it, and drop every Dropout.
+    """Fold every BatchNorm that follows a convolution or dense layer into it, and drop every Dropout and BlockGrad.
 
     A BatchNorm stays where something else reads the convolution too, or where weights are shared. The bias of a
     folded convolution takes the name of the normalization's ``beta``.
@@ -28,7 +28,8 @@ def fold(symbol, args, aux):
     """
     outputs = from_symbol(symbol)
     args, aux = dict(args), dict(aux)
-    _bypass(outputs, lambda node: node.op == 'Dropout' and node.attrs.get('mode', 'training') == 'training')
+    _bypass(outputs, lambda node: node.op == 'BlockGrad' or
+            node.op == 'Dropout' and node.attrs.get('mode', 'training') == 'training')
     readers = users(outputs)
     folded = set()
     for norm in walk(outputs):

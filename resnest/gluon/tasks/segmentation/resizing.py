@@ -32,7 +32,6 @@ def _weights(F, wanted, given):
 
     The corners are aligned: new position ``i`` of ``n`` lies at ``i * (m - 1) / (n - 1)`` of ``m`` old ones.
     """
-    last = F.max(wanted)
-    places = F.broadcast_div(F.broadcast_mul(wanted, F.max(given)), F.broadcast_maximum(last, F.ones_like(last)))
+    places = F.broadcast_div(F.broadcast_mul(wanted, F.max(given)), F.maximum(F.max(wanted), 1))
     distances = F.abs(F.broadcast_sub(F.reshape(places, (-1, 1)), F.reshape(given, (1, -1))))
     return F.BlockGrad(F.relu(1 - distances))
