@@ -23,6 +23,8 @@ class Reference:
     ``fixed``
         Names of the nodes that stay in float32 always: convolutions of pooled maps, the attention's, and the one that
         makes a map of logits.
+    ``joins``
+        Names of the nodes that join arrays, in float32 too: each has a range of its own.
     ``ranges``
         See :func:`.ranges.find_ranges`.
     ``signed_sums``
@@ -42,6 +44,7 @@ class Reference:
         # begins with a transposition, would be whole numbers of steps.
         still = pooled | {id(child) for node in nodes if node.op == 'transpose' for child, _ in node.inputs}
         self.fixed = [node.name for node in nodes if node.op == CONVOLUTION and id(node) in still]
+        self.joins = [node.name for node in nodes if node.op == 'Concat']
         layers = [node for node in nodes if node.op in (CONVOLUTION, DENSE) and node.name not in self.fixed]
         self.layers = {node.name: node.layer for node in layers}
         self.reads = _readings(nodes, self.layers)
@@ -80,7 +83,7 @@ class Trial:
         self._layers = reference.layers
         symbol, args, aux, collector = quantize_graph(
             reference.symbol, reference.args, reference.aux, ctx=mx.cpu(),
-            excluded_sym_names=sorted({*reference.fixed, *left}), calib_mode='customize',
+            excluded_sym_names=sorted({*reference.fixed, *reference.joins, *left}), calib_mode='customize',
             LayerOutputCollector=_Collector(self._ranges), quantized_dtype='auto', quantize_mode='smart',
             quantize_granularity='channel-wise', logger=None)
         symbol, args, aux = calib_graph(symbol, reference.args, aux, collector, calib_mode='customize',
