@@ -1,0 +1,1 @@
+"""One picture in Python: from paths, PIL images or arrays to names and probabilities."""
