@@ -1,6 +1,7 @@
 """Naming pictures: the function against the network run by hand, and the command on all kinds of files."""
 import dataclasses
 import os
+from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -9,10 +10,14 @@ from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon import get_model
-from resnest.gluon.data import Evaluation, with_normalization
+from resnest.gluon.data import Evaluation, create_transform
 from resnest.gluon.data.images.transforms import MEAN, STD
+from resnest.gluon.inference import optimize
+from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models import ResNet
-from resnest.gluon.tasks.classification import classify, explain_pictures, format_table
+from resnest.gluon.models.weights.description import describe, write_description
+from resnest.gluon.tasks.classification import Predictor, explain, format_table
+from resnest.gluon.tasks.classification.evaluation import softmax
 
 from ...conftest import TINY, assert_refused, randomize, read_json, script, script_main
 
@@ -52,59 +57,150 @@ def by_hand(net, pixels):
     return powers / powers.sum(axis=1, keepdims=True)
 
 
+def predictor(net, **settings):
+    return Predictor(net, classes=NAMES, crop_size=32, crop_ratio=1, ctx=mx.cpu(), **settings)
+
+
 @pytest.mark.parametrize('batch_size, workers', [(1, 1), (3, 2), (16, 4)])
 def test_equals_the_network_by_hand(net, photos, batch_size, workers):
     folder, pixels = photos
-    done = []
+    done, problems = [], []
     files = sorted(folder.iterdir())
-    results, problems = classify(with_normalization(net), files, Evaluation(32, 1), NAMES, mx.cpu(), 9, batch_size,
-                                 workers, done.append)
+    results = list(predictor(net, batch_size=batch_size, workers=workers).each(files, 9, problems.append, done.append))
     assert sum(done) == 7
-    assert [result['file'] for result in results] == [str(file) for file in files[:5]]
-    assert [problem.split(': ')[0] for problem in problems] == [str(file) for file in files[5:]]
+    assert [result.path for result in results] == [str(file) for file in files[:5]]
+    assert [str(problem).split(': ')[0] for problem in problems] == [str(file) for file in files[5:]]
     for result, wanted in zip(results, by_hand(net, pixels)):
-        found = [entry['probability'] for entry in result['top']]
+        found = [guess.probability for guess in result.guesses]
         assert found == sorted(found, reverse=True)
         assert sum(found) == pytest.approx(1)
         assert len(found) == 6
-        for entry in result['top']:
-            assert entry['name'] == NAMES[entry['class']]
+        assert (result.name, result.label, result.probability) == (*result.guesses[0][1::-1], found[0])
+        for guess in result.guesses:
+            assert guess.name == NAMES[guess.label]
             # A crop that is turned after its resampling may differ by a grey level.
-            most = 5e-4 if 'turned' in result['file'] else 1e-4
-            assert entry['probability'] == pytest.approx(wanted[entry['class']], abs=most)
+            most = 5e-4 if 'turned' in result.path else 1e-4
+            assert guess.probability == pytest.approx(wanted[guess.label], abs=most)
+
+
+def test_paths_images_and_arrays_are_the_same_picture(net, photos):
+    folder, pixels = photos
+    predict = predictor(net)
+    path = folder / '1 turned.png'
+    wanted = predict.probabilities(path)
+    assert wanted.shape == (1, 6)
+    with Image.open(path) as image:
+        kinds = [str(path), image, np.asarray(image.transpose(Image.ROTATE_270)), mx.nd.array(pixels[1], dtype='uint8')]
+        for one, each in zip(kinds, (1e-12, 1e-12, 5e-4, 5e-4)):
+            assert predict.probabilities(one) == pytest.approx(wanted, abs=each)
+        assert predict.probabilities(kinds).shape == (4, 6)
+    assert predict(path).name == predict([path])[0].name
+    assert predict(path).path == str(path)
+    assert predict(pixels[1]).path is None
+    assert predict([]) == []
+    grey = folder / '4 grey.png'
+    assert predict.probabilities(np.asarray(Image.open(grey))) == pytest.approx(predict.probabilities(grey))
+
+
+def test_a_folder_stands_for_its_pictures(net, photos, tmp_path):
+    for name in ('0.png', '2 alpha.png'):
+        (tmp_path / name).write_bytes((photos[0] / name).read_bytes())
+    assert [Path(found.path).name for found in predictor(net)(tmp_path)] == ['0.png', '2 alpha.png']
+
+
+@pytest.mark.parametrize('picture, wanted', [
+    (np.zeros((4, 4, 3)), 'an array that is a picture is uint8'), (np.zeros((0, 4), np.uint8), 'uint8, .height, width'),
+    (3, 'a picture is a path, a PIL image or an array, got int'), ('no.png', 'no.png: no such file')])
+def test_what_is_no_picture(net, picture, wanted):
+    with pytest.raises(InputError, match=wanted):
+        predictor(net)(picture)
+
+
+def test_a_damaged_image_that_somebody_opened(net, photos):
+    with Image.open(photos[0] / '6 cut.png') as image, pytest.raises(InputError, match='the PngImageFile: not a read'):
+        predictor(net)(image)
+
+
+def test_the_transform_of_a_network(net, photos):
+    """What ``create_transform`` makes goes into the network as it is."""
+    transform = create_transform(net, size=32, ratio=1)
+    x = transform(photos[0] / '0.png')
+    assert (x.shape, x.dtype) == ((3, 32, 32), np.float32)
+    logits = net(x.expand_dims(0)).asnumpy()
+    assert softmax(logits) == pytest.approx(predictor(net).probabilities(photos[0] / '0.png'), abs=1e-6)
+    own = create_transform(net)
+    assert own.crop.size == net.spec.crop_size
+    with pytest.raises(InputError, match='5 text.jpg: not a readable image'):
+        own(photos[0] / '5 text.jpg')
+
+
+def test_from_described_weights_in_any_precision(tmp_path, photos):
+    """The weights say all; optimized and exported, they give the same classes."""
+    net = randomize(get_model('resnest14', classes=6, bottleneck_width=8, stem_width=8, crop_size=32, crop_ratio=1.0))
+    path = tmp_path / 'best.params'
+    net.save_parameters(str(path))
+    write_description(path, dataclasses.replace(describe(net), names=NAMES))
+    files = sorted(photos[0].iterdir())[:5]
+    plain = Predictor(path, ctx=mx.cpu())
+    assert plain.names == NAMES
+    wanted = plain.probabilities(files)
+    assert wanted == pytest.approx(predictor(net).probabilities(files), abs=1e-6)
+    fast = Predictor(path, 'float32', batch_size=2)
+    assert fast.probabilities(files) == pytest.approx(wanted, abs=1e-5)
+    int8 = Predictor(path, 'int8', calibration=files)
+    assert int8.probabilities(files) == pytest.approx(wanted, abs=0.2)
+    export_onnx(plain.network, tmp_path / 'net.onnx', 32)
+    exported = Predictor(tmp_path / 'net.onnx')
+    assert exported.probabilities(files) == pytest.approx(wanted, abs=1e-5)
+    assert (exported.names, exported(files[0]).name) == (NAMES, plain(files[0]).name)
+    optimize(plain.network, mx.nd.zeros((2, 3, 32, 32))).export(str(tmp_path / 'fast'))
+    assert Predictor(tmp_path / 'fast').probabilities(files) == pytest.approx(wanted, abs=1e-5)
+    with pytest.raises(InputError, match='no layers to look into'):
+        exported.explain(files)
+    with pytest.raises(InputError, match='exported, and so in the precision'):
+        Predictor(tmp_path / 'net.onnx', 'int8')
 
 
 def test_top_k(net, photos):
-    files = sorted(photos[0].iterdir())[:1]
-    (result,), _ = classify(with_normalization(net), files, Evaluation(32), NAMES, mx.cpu(), top_k=2)
-    assert len(result['top']) == 2
-    text = format_table([result]).splitlines()
-    assert text[0] == str(files[0])
-    assert text[1].split() == [f"{100 * result['top'][0]['probability']:.2f}", '%', result['top'][0]['name']]
+    path = sorted(photos[0].iterdir())[0]
+    found = predictor(net)(path, top_k=2)
+    assert len(found.guesses) == 2
+    text = format_table([found]).splitlines()
+    assert text[0] == str(path)
+    assert text[1].split() == [f'{100 * found.probability:.2f}', '%', found.name]
     with pytest.raises(InputError, match='at least 1'):
-        classify(None, files, None, NAMES, mx.cpu(), top_k=0)
+        predictor(net)(path, top_k=0)
 
 
 def test_weights_that_give_no_numbers(photos):
     broken = randomize(ResNet(TINY, classes=6))
     broken.fc.bias.set_data(mx.nd.full(6, np.nan))
     with pytest.raises(InputError, match='not finite'):
-        classify(with_normalization(broken), sorted(photos[0].iterdir())[:1], Evaluation(32), NAMES, mx.cpu())
+        predictor(broken)(photos[0] / '0.png')
+
+
+def test_explanations_are_those_of_the_network(net, photos):
+    files = sorted(photos[0].iterdir())[:3]
+    predict = predictor(net, batch_size=2)
+    found = predict.explain(files, labels=[1, 2, 3])
+    x = mx.nd.stack(*map(create_transform(net, 32, 1), files))
+    for ours, wanted in zip(found, explain(net, x, [1, 2, 3])):
+        assert ours.label == wanted.label
+        assert ours.cam == pytest.approx(wanted.cam, abs=1e-4)
 
 
 @pytest.mark.parametrize('changes', [dict(), dict(radix=1), dict(radix=0), dict(radix=4)])
 def test_the_figure(changes, photos, tmp_path):
-    net = with_normalization(randomize(ResNet(dataclasses.replace(TINY, **changes), classes=6)))
-    net.hybridize()
+    net = randomize(ResNet(dataclasses.replace(TINY, **changes), classes=6))
     files = sorted(photos[0].iterdir())[:2]
     long = ['a name that is so long that it would run into the chart'] * 6
-    assert explain_pictures(net, files, Evaluation(48), long, mx.cpu(), tmp_path / 'a.png') == 2
+    assert Predictor(net, classes=long, crop_size=48, ctx=mx.cpu()).draw(files, tmp_path / 'a.png') == 2
     with Image.open(tmp_path / 'a.png') as image:
         width, height = image.size
         assert width > (1500 if changes != dict(radix=0) else 800)
         assert height > 800
         assert len(np.unique(np.asarray(image.convert('L')))) > 100
-    assert explain_pictures(net, files * 5, Evaluation(17), long, mx.cpu(), tmp_path / 'a.png') == 8
+    assert Predictor(net, classes=long, crop_size=17, ctx=mx.cpu()).draw(files * 5, tmp_path / 'a.png') == 8
     assert [path.name for path in tmp_path.iterdir()] == ['a.png']
 
 
@@ -139,7 +235,8 @@ def test_command(trained, photos, tmp_path):
     for entry, wanted in zip(written['pictures'], by_hand(net, pixels)):
         assert entry['top'][0]['probability'] == pytest.approx(wanted.max(), abs=1e-4)
         assert len(entry['top']) == 2
-    assert format_table(written['pictures']) in result.stdout
+    best = written['pictures'][0]['top'][0]
+    assert f"{good[0]}\n  {100 * best['probability']:6.2f} %  {best['name']}\n" in result.stdout
     assert 'a.png: what the network looked at in 5 of 5 pictures' in result.stdout
     assert (tmp_path / 'a.png').read_bytes().startswith(b'\x89PNG')
 

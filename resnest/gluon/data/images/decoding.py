@@ -16,7 +16,7 @@ from resnest.reading import one_line, read_bytes
 
 from .turning import orientation_of, stored_box, stored_size, turn
 
-__all__ = ['BadImage', 'Picture', 'opened', 'picture_bytes']
+__all__ = ['BadImage', 'Picture', 'blamed', 'opened', 'picture_bytes']
 
 LARGEST_FILE = 1 << 29      # bytes; what a record of a shard can hold
 DRAWN_BY_PROGRAMS = ('EPS', 'WMF')      # Pillow hands their bytes to Ghostscript, or to Windows
@@ -102,6 +102,18 @@ def opened(data, where, decoding):
         if plausible and isinstance(error, MemoryError):
             raise
         raise BadImage(where, _reason(error, data) if len(data) else 'it is empty') from error
+
+
+@contextlib.contextmanager
+def blamed(where):
+    """Raise BadImage that names ``where`` for any exception in the block but an InputError and a MemoryError: of an
+    image that somebody else has opened."""
+    try:
+        yield
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:
+        raise BadImage(where, _reason(error, b'')) from error
 
 
 def _is_plausible(image, size):

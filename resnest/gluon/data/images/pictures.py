@@ -5,14 +5,19 @@ They are turned upright by EXIF, as their viewers show them.
 import os
 from pathlib import Path
 
+import mxnet as mx
+import numpy as np
+from PIL import Image
+
 from resnest.errors import InputError
 from resnest.reading import one_line
 
 from .class_folders import IMAGE_SUFFIXES, foreign_note, images_below
-from .decoding import opened, picture_bytes
+from .decoding import Picture, blamed, opened, picture_bytes
 from .samples import Samples
+from .transforms import Evaluation, normalization, preprocessing
 
-__all__ = ['find_pictures', 'read_picture']
+__all__ = ['PictureTransform', 'create_transform', 'find_pictures', 'read_picture']
 
 
 def find_pictures(paths, tell=None):
@@ -41,13 +46,62 @@ def find_pictures(paths, tell=None):
     return found
 
 
-def read_picture(path, transform):
-    """The pixels that ``transform(picture, None)`` makes of the :class:`.Picture` in a file.
+def read_picture(picture, transform):
+    """The pixels that ``transform(picture, None)`` makes of the :class:`.Picture` that is given.
+
+    ``picture`` is a path, a PIL image, or a uint8 array ``(H, W)``, ``(H, W, 3)`` or ``(H, W, 4)``, of NumPy or MXNet.
 
     Raises InputError, in one line that names the file, where it is no picture, a damaged one, or larger than memory.
     """
+    where = picture if isinstance(picture, (str, os.PathLike)) else f'the {type(picture).__name__}'
     try:
-        with opened(picture_bytes(path), path, 'upright') as picture:
-            return transform(picture, None)
+        if where is picture:
+            with opened(picture_bytes(picture), picture, 'upright') as opened_picture:
+                return transform(opened_picture, None)
+        image = picture if isinstance(picture, Image.Image) else _from_array(picture)
+        with blamed(where):
+            return transform(Picture(image, 'upright'), None)
     except MemoryError:
-        raise InputError(f'{one_line(path)}: not enough memory for it; make the picture smaller') from None
+        raise InputError(f'{one_line(where)}: not enough memory for it; make the picture smaller') from None
+
+
+def _from_array(array):
+    """A PIL image of a uint8 array."""
+    array = array.asnumpy() if isinstance(array, mx.nd.NDArray) else array
+    if not isinstance(array, np.ndarray):
+        raise InputError(f'a picture is a path, a PIL image or an array, got {type(array).__name__}')
+    if array.dtype != np.uint8 or not (array.ndim == 2 or array.ndim == 3 and array.shape[2] in (3, 4)) or \
+            not array.size:
+        raise InputError(f'an array that is a picture is uint8, (height, width, 3 or 4) or (height, width), got '
+                         f'{array.dtype} {array.shape}')
+    return Image.fromarray(array)
+
+
+class PictureTransform:
+    """From one picture to what a network takes: float32 ``(3, size, size)``, resized, cropped and normalized.
+
+    Called with what :func:`read_picture` takes; :meth:`pixels` stops before the normalization.
+    """
+
+    def __init__(self, crop, mean, std):
+        self.crop = crop
+        self._normalize = normalization(mean, std)
+
+    def __call__(self, picture):
+        return self._normalize(mx.nd.array(self.pixels(picture)[None], dtype='uint8'))[0]
+
+    def pixels(self, picture):
+        """uint8 ``(size, size, 3)``, NumPy."""
+        return read_picture(picture, self.crop)
+
+    def __repr__(self):
+        return f'PictureTransform({self.crop!r})'
+
+
+def create_transform(net, size=None, ratio=None):
+    """The :class:`PictureTransform` that a network's weights want (``net.spec``).
+
+    ``size`` (pixels) and ``ratio`` (crop / resized short edge) are the network's own unless given:
+    ``net(create_transform(net)('cat.jpg').expand_dims(0))`` are the logits of a picture.
+    """
+    return PictureTransform(Evaluation(*preprocessing(net.spec, size, ratio)), net.spec.mean, net.spec.std)

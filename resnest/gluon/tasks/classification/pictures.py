@@ -1,14 +1,13 @@
 """From picture files to what is in them, by a network that is found or given by name."""
 import sys
+from pathlib import Path
 
-from resnest.gluon.data import find_pictures, with_normalization
+from resnest.gluon.data import find_pictures
 from resnest.gluon.device import choose_device
 from resnest.gluon.figures import require_figure
+from resnest.gluon.models.weights.choosing import DEFAULT_MODEL
 
-from .explanations.drawing import explain_pictures
-from .names import class_names
-from .prediction import classify, format_table
-from .settling import settle
+from .prediction import Predictor, format_table
 
 __all__ = ['classify_pictures']
 
@@ -31,7 +30,7 @@ def classify_pictures(images, model=None, weights=None, classes=None, top_k=5, f
     top_k : int
         Classes to name.
     figure : path
-        Where to draw, for the first 8 pictures, :func:`.explain_pictures`; nothing is drawn unless given.
+        Where to draw, for the first 8 pictures, :meth:`.Predictor.draw`; nothing is drawn unless given.
     crop_size, crop_ratio
         The weights' or the model's own unless given.
     batch_size, workers : int
@@ -45,26 +44,26 @@ def classify_pictures(images, model=None, weights=None, classes=None, top_k=5, f
     model_options : dict
         Fields in which the network of bare weights differs from the model's row.
 
-    Returns ``(results, problems)`` as :func:`.classify`. Raises InputError for what is not there or does not fit.
+    Returns ``(results, problems)``: a dict ``{'file', 'top': [{'class', 'name', 'probability'}, …]}`` for each picture,
+    and a line for each file that cannot be read. Raises InputError for what is not there or does not fit.
     """
     if figure:
         require_figure(figure, '--explain')
     paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
-    known = settle(model, weights, model_options)
-    crop = known.crop(crop_size, crop_ratio)
-    names = class_names(known.classes, classes, known.description)
-    device = choose_device(no_cuda)
-    network = known.network(device)
-    net = with_normalization(network)
-    net.hybridize(static_alloc=True)
+    predictor = Predictor(Path(weights) if weights else model or DEFAULT_MODEL, classes=classes,
+                          crop_size=crop_size, crop_ratio=crop_ratio, batch_size=batch_size, workers=workers,
+                          ctx=choose_device(no_cuda), model=model if weights else None, options=model_options)
 
     from tqdm import tqdm
+    problems = []
     with tqdm(total=len(paths), unit='picture', disable=not progress or not sys.stderr.isatty()) as bar:
-        results, problems = classify(net, paths, crop, names, device, top_k, batch_size, workers, bar.update)
-    if results and say:
-        say(format_table(results))
-    if figure and results:
-        shown = explain_pictures(net, [result['file'] for result in results], crop, names, device, figure)
+        found = list(predictor.each(paths, top_k, problems.append, bar.update))
+    if found and say:
+        say(format_table(found))
+    if figure and found:
+        shown = predictor.draw([each.path for each in found], figure)
         if say:
-            say(f'{figure}: what the network looked at in {shown} of {len(results)} pictures')
-    return results, problems
+            say(f'{figure}: what the network looked at in {shown} of {len(found)} pictures')
+    results = [{'file': each.path, 'top': [{'class': guess.label, 'name': guess.name, 'probability': guess.probability}
+                                           for guess in each.guesses]} for each in found]
+    return results, list(map(str, problems))

@@ -2,7 +2,6 @@
 import sys
 from pathlib import Path
 
-import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError, SharedError
@@ -12,14 +11,12 @@ from resnest.gluon.data import (
     Loader,
     RecordSet,
     evaluation_batches,
-    normalization,
-    with_normalization,
 )
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.inference.export.onnx_files import OnnxNet
-from resnest.gluon.inference.optimized.optimization import optimize
 
+from .engines import gluon_engine, onnx_engine
 from .evaluation import COUNTS, SUMS, evaluate
 from .matching import match
 from .mistakes import Mistakes, class_table, require_confusion, worst_classes, write_confusion
@@ -157,29 +154,6 @@ def picked_batches(count, limit, batch_size, rank=0, ranks=1):
     limit = min(limit or count, count)
     picked = np.arange(limit) * count // limit
     return [picked[batch] for batch in evaluation_batches(limit, batch_size, rank, ranks)]
-
-
-def gluon_engine(network, precision, device, size, batch_size, calibration=None, calibration_mode='naive'):
-    """A function from uint8 ``(N, size, size, 3)`` to logits: on a CPU an :class:`.OptimizedNet` in that precision.
-
-    ``calibration`` are the batches that int8 learns its ranges from
-    (:func:`resnest.gluon.inference.calibration_images.calibration_batches`), ``calibration_mode`` is how
-    (:func:`resnest.gluon.inference.optimize`).
-    """
-    net = with_normalization(network)
-    if device.device_type == 'cpu':
-        example = mx.nd.zeros((batch_size, size, size, 3), dtype='uint8')
-        return optimize(net, example, precision, calibration, calibration_mode)
-    if precision != 'float32':
-        raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
-    net.hybridize(static_alloc=True)
-    return net
-
-
-def onnx_engine(net, spec):
-    """The same from an :class:`.OnnxNet`, whose pixels are normalized as ``spec`` says."""
-    normalize = normalization(spec.mean, spec.std)
-    return lambda images: net(normalize(images))
 
 
 def result(totals, rate, what, **settings):

@@ -1,15 +1,9 @@
 """Explanations as a figure: the picture, the map over it, and the weights of the splits block by block."""
-from pathlib import Path
-
-import mxnet as mx
 import numpy as np
 
-from resnest.gluon.data import read_picture
 from resnest.gluon.figures import figure_file
 
-from .explaining import explain
-
-__all__ = ['draw_explanations', 'explain_pictures']
+__all__ = ['MOST_PICTURES', 'draw_explanations']
 
 MOST_PICTURES = 8       # rows of a figure that is still one page
 # Okabe and Ito (2008), https://jfly.uni-koeln.de/color/: told apart by all eyes; the markers help in grey print.
@@ -17,22 +11,6 @@ COLOURS = '#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9'
 MARKERS = 'osD^vP'
 DARKEST = 120           # how much lighter than black, out of 255, a picture is under its map
 SHARP_BELOW = 64        # px; smaller pictures are shown pixel by pixel
-
-
-def explain_pictures(net, files, transform, names, device, path):
-    """Draw the first of the picture files (8 at most), each with its likeliest class, to ``path``; returns how many.
-
-    ``net`` is a network behind its normalization (:func:`resnest.gluon.data.with_normalization`), ``names`` are those
-    of the classes. Raises InputError for a file that cannot be read, MissingPackage without matplotlib.
-    """
-    files = files[:MOST_PICTURES]
-    images = np.stack([read_picture(file, transform) for file in files])
-    *normalization, network = net
-    x = mx.nd.array(images, ctx=device, dtype='uint8')
-    for block in normalization:
-        x = block(x)
-    draw_explanations(images, explain(network, x), [Path(file).name for file in files], names, path)
-    return len(files)
 
 
 def draw_explanations(images, explanations, captions, names, path):
