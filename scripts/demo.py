@@ -22,7 +22,7 @@ def main(arguments=None):
     start = time.perf_counter()
     rec = options.out / 'rec'
     for old in (*options.out.glob('checkpoint-*.npz'),
-                *(options.out / name for name in ('best.params', 'log.jsonl', 'summary.json'))):
+                *(options.out / name for name in ('best.params', 'best.json', 'log.jsonl', 'summary.json'))):
         old.unlink(missing_ok=True)     # an earlier demo's
     run(sys.executable, SCRIPTS / 'dataset/prepare_digits.py', '--target-dir', options.out)
     horovodrun = Path(sys.executable).with_name('horovodrun')
@@ -31,20 +31,17 @@ def main(arguments=None):
     if ranks == 1:
         print('note: Horovod is not built here (resnest env says why), so one process trains alone')
     launcher = [horovodrun, '-np', ranks, '-H', f'localhost:{ranks}'] if ranks > 1 else []
-    images = ['--input-size', 32, '--crop-ratio', 1]
     run(*launcher, sys.executable, SCRIPTS / 'gluon/train.py', '--model', 'resnest14', '--rec-train', rec,
-        '--rec-val', rec, *images, '--augment', 'none', '--batch-size', 64 // ranks, '--lr', 0.05 / ranks,
-        '--num-epochs', options.num_epochs, '--warmup-epochs', 1, '--label-smoothing', '--last-gamma',
-        '--save-dir', options.out)
-    result = options.out / 'verify.json'
-    run(sys.executable, SCRIPTS / 'gluon/verify.py', '--model', 'resnest14', '--rec-dir', rec, *images,
-        '--resume', options.out / 'best.params', '--json', result)
+        '--input-size', 32, '--crop-ratio', 1, '--augment', 'none', '--batch-size', 64 // ranks,
+        '--lr', 0.05 / ranks, '--num-epochs', options.num_epochs, '--warmup-epochs', 1, '--label-smoothing',
+        '--last-gamma', '--save-dir', options.out)
+    result, weights = options.out / 'verify.json', options.out / 'best.params'
+    run(sys.executable, SCRIPTS / 'gluon/verify.py', '--rec-dir', rec, '--resume', weights, '--json', result)
     trained, verified = (json.loads(path.read_text())['top1'] for path in (options.out / 'summary.json', result))
     if abs(trained - verified) > 100 / 297:     # other numbers of threads may round one image differently
         raise InputError(f'{options.out}: training reported {trained:.2f} % top-1, verifying {verified:.2f} %')
-    run(sys.executable, SCRIPTS / 'gluon/classify.py', *examples(rec, options.out), '--model', 'resnest14',
-        '--resume', options.out / 'best.params', '--crop-size', 32, '--crop-ratio', 1, '--top-k', 2,
-        '--classes', rec / 'manifest.json', '--explain', options.out / 'explain.png')
+    run(sys.executable, SCRIPTS / 'gluon/classify.py', *examples(rec, options.out), '--resume', weights,
+        '--top-k', 2, '--explain', options.out / 'explain.png')
     print(f'top-1 {verified:.2f} % on 297 digits after {time.perf_counter() - start:.0f} s; '
           f'curves: {options.out / "curves.png"}, weights: {options.out / "best.params"}; '
           f'what it looked at: {options.out / "explain.png"}')

@@ -110,7 +110,7 @@ def test_a_folder_stands_for_its_pictures(net, photos, tmp_path):
 
 @pytest.mark.parametrize('picture, wanted', [
     (np.zeros((4, 4, 3)), 'an array that is a picture is uint8'), (np.zeros((0, 4), np.uint8), 'uint8, .height, width'),
-    (3, 'a picture is a path, a PIL image or an array, got int'), ('no.png', 'no.png: no such file')])
+    (3, 'a picture is a path, a PIL image or an array, got int'), ('no.png', 'no.png: No such file')])
 def test_what_is_no_picture(net, picture, wanted):
     with pytest.raises(InputError, match=wanted):
         predictor(net)(picture)
