@@ -209,10 +209,10 @@ def test_two_ranks_compute_what_one_does(tmp_path):
 def test_less_may_be_better():
     figures = Figures((Figure('error', 'error', best='lowest'), Figure('hits', 'hits', best='highest'),
                        Figure('train_hits', 'hits/train')), best='error')
-    assert figures.better(1, 2)
-    assert not figures.better(2, 1)
+    assert figures.better({'error': 1}, {'error': 2})
+    assert not figures.better({'error': 2}, {'error': 1})
     assert figures.by(None) == figures
-    assert figures.by('hits').better(2, 1)
+    assert figures.by('hits').better({'hits': 2}, {'hits': 1})
     with pytest.raises(InputError, match='--best must be one of error, hits, got train_hits'):
         figures.by('train_hits')
 
@@ -220,9 +220,23 @@ def test_less_may_be_better():
 @pytest.mark.parametrize('more', ['highest', 'lowest'])
 @pytest.mark.parametrize('none', [float('nan'), float('inf'), -float('inf')])
 def test_what_is_not_finite_gives_way(more, none):
-    better = Figures((Figure('top1', 'top1', best=more),), 'top1').better
+    figures = Figures((Figure('top1', 'top1', best=more),), 'top1')
+
+    def better(one, other):
+        return figures.better({'top1': one}, None if other is None else {'top1': other})
+
     assert [better(1, other) for other in (None, none)] == [True, True]
     assert [better(none, other) for other in (None, 1, none)] == [False, False, False]
+
+
+def test_between_equal_figures_another_decides():
+    figures = Figures((Figure('top1', 'top1', best='highest'), Figure('loss', 'loss', best='lowest')), 'top1',
+                      tie='loss')
+    best = {'top1': 90, 'loss': 2}
+    assert [figures.better({'top1': top1, 'loss': loss}, best) for top1, loss in (
+        (91, 3), (90, 1), (90, 2), (90, 3), (89, 1), (90, float('nan')))] == [True, True, False, False, False, False]
+    assert not figures.better({'top1': 90}, best)
+    assert figures.better(best, {'top1': 90})
 
 
 def test_a_task_without_methods():

@@ -1,9 +1,13 @@
 """Commands with described weights and nothing else, against the same with every option; what contradicts them."""
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import get_model
+from resnest.gluon.data import FolderSet
 from resnest.gluon.models.weights.conversion import convert, described
 from resnest.gluon.models.weights.description import Description, write_description
 from resnest.gluon.tasks.classification import ClassificationConfig, classify_pictures, verify
@@ -63,6 +67,24 @@ def test_the_held_out_part_alone_is_verified(weights, photos, capsys):
     found = verify(weights=weights[1], data_dir=photos / 'val', no_cuda=True)
     assert found['seen'] == 6
     assert 'the 6 images are verified that training held out (--val-fraction 0.5)' in capsys.readouterr().err
+
+
+def test_a_folder_that_was_not_trained_on_is_verified_whole(weights, photos, tmp_path):
+    """The folder that was is known by some of its images, though classes of it be gone and images new."""
+    told = tmp_path / 'told.params'
+    shutil.copy(weights[1], told)
+    sample = FolderSet(photos / 'val', 'train', 0.5, 1).sample()
+    write_description(told, dataclasses.replace(described(weights[1]), held_out={
+        'val_fraction': 0.5, 'seed': 1, 'sample': sample}))
+    folder = tmp_path / 'pictures'
+    shutil.copytree(photos / 'val', folder)
+    (folder / NAMES[1] / 'new.png').write_bytes((folder / NAMES[1] / '0.png').read_bytes())
+    shutil.rmtree(folder / NAMES[3])
+    assert verify(weights=told, data_dir=folder, no_cuda=True)['seen'] == 2 + 2
+    for name in NAMES[1:3]:
+        for path in (folder / name).iterdir():
+            path.write_bytes(path.read_bytes() + b'.')      # other pictures of the same names
+    assert verify(weights=told, data_dir=folder, no_cuda=True)['seen'] == 5 + 4
 
 
 def test_conversion_keeps_the_description(weights, tmp_path):

@@ -5,7 +5,7 @@ from ...conftest import read_json, script
 from .stripes import CLASSES, write_stripes
 
 SMALL = ('--model', 'resnest14', '--model-options', 'stem_width=8', 'bottleneck_width=16', '--input-size', 32,
-         '--batch-size', 16, '--lr', 0.05, '--num-epochs', 6, '--warmup-epochs', 1, '--no-cuda')
+         '--batch-size', 8, '--lr', 0.02, '--num-epochs', 5, '--warmup-epochs', 1, '--last-gamma', '--no-cuda')
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +32,7 @@ def test_every_command_sees_the_same_pictures(photos, tmp_path, resize):
     weights = ('--resume', 'runs/best.params')
     verified = run('verify', '--rec-dir', 'prepared', *weights, cwd=tmp_path)
     assert 'top-1 100.00 %' in verified
-    run('verify', '--data-dir', photos / 'others', *weights, '--json', 'found.json', cwd=tmp_path)
+    run('verify', '--data-dir', photos / 'others/val', *weights, '--json', 'found.json', cwd=tmp_path)
     found = read_json(tmp_path / 'found.json')
     assert (found['seen'], found['correct1']) == (120, 120)
     run('classify', photos / 'others/val', *weights, '--json', 'named.json', cwd=tmp_path)

@@ -8,8 +8,9 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data.images.transforms import MEAN, STD
 from resnest.gluon.distributed import Job
-from resnest.gluon.tasks.classification import Classification, cutmix, mixup
+from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
+from resnest.gluon.tasks.classification.mixing import cutmix, mixup
 from resnest.gluon.training import recipe
 from resnest.gluon.training.methods.loss_scale import LossScale
 from resnest.gluon.training.methods.optimizer import make_trainer

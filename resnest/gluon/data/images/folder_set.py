@@ -2,6 +2,7 @@
 from contextlib import AbstractContextManager
 
 from .class_folders import foreign_note, list_split
+from .holding_out import is_sampled_from, sample_of
 from .rules import rule_of_classes
 
 __all__ = ['FolderSet']
@@ -27,6 +28,14 @@ class FolderSet(AbstractContextManager):
 
     def __getitem__(self, index):
         return self._samples.read(index), self._samples.labels[index]
+
+    def sample(self):
+        """What :func:`.holding_out.sample_of` says of the images."""
+        return sample_of(self._samples)
+
+    def is_sampled_from(self, sample):
+        """Whether the images are those of the folder that a :meth:`sample` was taken of."""
+        return is_sampled_from(sample, self._samples)
 
     def where(self, index):
         """Path of an image, for messages."""

@@ -4,7 +4,9 @@ import hashlib
 from resnest.errors import InputError
 from resnest.reading import one_line
 
-__all__ = ['hold_out']
+__all__ = ['SAMPLE', 'hold_out', 'is_sampled_from', 'sample_of']
+
+SAMPLE = 32         # images by which a folder is known again
 
 
 def hold_out(samples, classes, fraction, seed):
@@ -31,3 +33,23 @@ def hold_out(samples, classes, fraction, seed):
     everything = range(len(samples))
     return {'train': samples.subset(index for index in everything if index not in held),
             'val': samples.subset(sorted(held))}
+
+
+def sample_of(samples):
+    """Some of the images by which their folder is known again: hashes of names and sizes, the smallest ones.
+
+    Where the folder grows by a few images, nearly all of them stay (Broder, 1997, "On the resemblance and containment
+    of documents").
+    """
+    return sorted(_hashes(samples))[:SAMPLE]
+
+
+def is_sampled_from(sample, samples):
+    """Whether ``samples`` are of the folder of a :func:`sample_of`: some classes of it may be gone, others be new."""
+    return 8 * len({*sample} & {*_hashes(samples)}) >= len(sample)
+
+
+def _hashes(samples):
+    for index, size in enumerate(samples.sizes):
+        key = f'{size}\0{samples.name(index)}'.encode(errors='surrogateescape')
+        yield hashlib.sha256(key).hexdigest()[:16]

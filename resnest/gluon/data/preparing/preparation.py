@@ -23,6 +23,7 @@ from resnest.errors import InputError
 from resnest.gluon.streams import PREPARING, generator
 from resnest.reading import one_line
 
+from ..images.holding_out import sample_of
 from ..shards.writer import check_shard, shard_name, shard_range, write_shard
 from .journal import Journal, check_folder, finished_manifest
 from .raw_folders import are_there, originals, raw_place, sync_images, write_image
@@ -227,8 +228,9 @@ def _manifest(plan, source, finished):
     empty = [split for split, entry in splits.items() if not entry['records']]
     if empty:
         raise InputError(f'{source.splits[empty[0]].path}: no image of it can be decoded')
+    sample = {'sample': sample_of(source.splits['train'])} if source.val_fraction else {}
     return {'classes': source.classes, 'words': source.words, 'splits': splits, 'skipped': skipped, **plan.facts,
-            'versions': {'resnest': __version__, 'numpy': np.__version__, 'pillow': PIL.__version__}}
+            **sample, 'versions': {'resnest': __version__, 'numpy': np.__version__, 'pillow': PIL.__version__}}
 
 
 def check_prepared(target, workers=1):

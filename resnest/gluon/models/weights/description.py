@@ -28,6 +28,7 @@ FAMILY = 'resnest-weights-'     # how the format of any version begins
 LARGEST = 16 << 20              # bytes; 21,841 classes with names and words come to 1.5 MB
 MOST_CLASSES = 10 ** 6
 LONGEST = 1000                  # characters of a name
+MOST_SAMPLED = 1000
 DECODINGS = ('upright', 'stored')
 METADATA = 'resnest'            # what the description is called among the texts of a safetensors or ONNX file
 
@@ -50,7 +51,8 @@ class Description:
     decoding : {'upright', 'stored'} or None
         How the pictures were decoded that the weights were trained on.
     held_out : dict or None
-        ``val_fraction`` and ``seed``: which part of a folder without a validation split was not trained on.
+        ``val_fraction`` and ``seed``: which part of a folder without a validation split was not trained on; and
+        ``sample``, by which that folder is known again (:meth:`resnest.gluon.data.FolderSet.sample`).
     figures, versions : dict
         What was reached, and with what.
     task : str
@@ -224,6 +226,11 @@ def _is_name(value, empty=False):
 
 def is_held_out(value):
     """Whether a value tells which part of a folder was held out."""
-    return isinstance(value, dict) and value.keys() == {'val_fraction', 'seed'} and \
+    return isinstance(value, dict) and value.keys() - {'sample'} == {'val_fraction', 'seed'} and \
         type(value['val_fraction']) in (int, float) and 0 < value['val_fraction'] < 1 and \
-        type(value['seed']) is int and value['seed'] >= 0
+        type(value['seed']) is int and value['seed'] >= 0 and is_sample(value.get('sample', []))
+
+
+def is_sample(value):
+    """Whether a value can tell which images there were."""
+    return isinstance(value, list) and len(value) <= MOST_SAMPLED and all(map(_is_name, value))

@@ -38,9 +38,9 @@ from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
 
-from .blending import blend
 from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
+from .mixing.blending import blend
 from .names import label_names, label_words
 
 __all__ = ['Classification', 'train']
@@ -58,7 +58,8 @@ class Classification(Task):
     figures = Figures((Figure('val_loss', 'loss/validation', 'val loss', 'loss', 'validation', digits=4, best='lowest'),
                        Figure('train_top1', 'top1/train', 'train', CHART, 'training', '%'),
                        Figure('top1', 'top1/validation', 'val', CHART, 'validation', '%', best='highest'),
-                       Figure('top5', 'top5/validation', unit='%', best='highest')), best='top1', loss='cross entropy')
+                       Figure('top5', 'top5/validation', unit='%', best='highest')), best='top1', tie='val_loss',
+                      loss='cross entropy')
     sums = ('right',)
 
     def __init__(self, network, twin, config, device):
@@ -140,7 +141,8 @@ class _OnRecords(Classification):
             manifest = read_manifest(train.files[0].parent) or {}
         options, seed = manifest.get('options'), config.seed if config.data_dir else manifest.get('seed')
         fraction = config.val_fraction if config.data_dir else isinstance(options, dict) and options.get('val_fraction')
-        held_out = {'val_fraction': fraction, 'seed': seed}
+        sample = train.sample() if config.data_dir else manifest.get('sample', [])
+        held_out = {'val_fraction': fraction, 'seed': seed, 'sample': sample}
         classes = config.num_classes
         return to_mapping(Description(
             spec.name, classes, changed_options(spec), label_names(train.classes, classes),

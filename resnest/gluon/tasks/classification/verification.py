@@ -122,13 +122,14 @@ def _open(rec_dir, data_dir, known, num_classes, job):
     held_out = known.description and known.description.held_out
     if not data_dir:
         records, notes = RecordSet(rec_dir, 'val'), []
-    elif held_out and not Path(data_dir, 'val').expanduser().is_dir():
-        records = FolderSet(data_dir, 'val', **held_out)
-        notes = [records.note, f'{data_dir}: no val/ in it, so the {len(records)} images are verified that training '
-                 f"held out (--val-fraction {held_out['val_fraction']}); put new ones into {Path(data_dir, 'val')}"]
     else:
         records = FolderSet(data_dir, 'val')
         notes = [records.note]
+        if held_out and not Path(data_dir, 'val').expanduser().is_dir() and \
+                records.is_sampled_from(held_out.get('sample', [])):
+            records = FolderSet(data_dir, 'val', held_out['val_fraction'], held_out['seed'])
+            notes.append(f'{data_dir}: trained on, so the {len(records)} images are verified that training held out '
+                         f"(--val-fraction {held_out['val_fraction']}); put new ones into another folder")
     for note in filter(None, () if job.rank else notes):
         print(note, file=sys.stderr)
     return match(records, data_dir or rec_dir, known.what, known.classes, known.description, num_classes is not None)

@@ -29,6 +29,7 @@ class Figures(NamedTuple):
     shown: tuple[Figure, ...]
     best: str                       # key of the figure by which best.params is chosen unless --best names another
     loss: str = 'loss'              # what the loss is, for its chart
+    tie: Optional[str] = None       # key of the figure that decides between equal best ones
 
     def by(self, key):
         """The same, with another figure by which best.params is chosen; raises InputError where it cannot be."""
@@ -46,11 +47,15 @@ class Figures(NamedTuple):
         """The figure of a key."""
         return next(figure for figure in self.shown if figure.key == key)
 
-    def better(self, one, other):
-        """Whether the value ``one`` of the best figure is better than ``other``, or than none (None).
+    def better(self, row, other):
+        """Whether the figures of ``row`` are better than those of ``other``, or than none (None).
 
-        What is not finite is never better, and anything finite is better than it.
+        The best figure decides, between equal ones :attr:`tie` does. What is not finite is never better, and anything
+        finite is better than it.
         """
-        if not math.isfinite(one) or other is None or not math.isfinite(other):
-            return math.isfinite(one)
-        return one > other if self.more_is_better else one < other
+        for key in filter(None, (self.best, self.tie)):
+            one, two = row.get(key, math.nan), math.nan if other is None else other.get(key, math.nan)
+            if not (math.isfinite(one) and one == two):
+                more = self.of(key).best != 'lowest'
+                return math.isfinite(one) and (not math.isfinite(two) or (one > two if more else one < two))
+        return False

@@ -188,8 +188,8 @@ class _Run:
 
     def _evaluate(self, epoch):
         """The figures after ``epoch`` (from 1), or None where a stop was asked for; the best weights are saved."""
-        row, best = self.validation(epoch), self.task.figures.best
-        better = row and self.task.figures.better(row[best], self.best and self.best[best])
+        row = self.validation(epoch)
+        better = row and self.task.figures.better(row, self.best)
         path = self.folder / 'best.params'
         if better and self._try(path.name, lambda: checkpoint.save_parameters(path, self.task.twin)):
             self.best = {'epoch': epoch, **row, **({} if self.job.rank else {'sha256': file_digest(path)})}

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from resnest.gluon.streams import AUGMENTATION, generator
-from resnest.gluon.tasks.classification.mixup import draw, mix
+from resnest.gluon.tasks.classification.mixing.mixup import draw, mix
 
 
 def test_a_share_depends_on_seed_epoch_and_sample_alone():

@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 
 from resnest.gluon.streams import MIXUP, generator
-from resnest.gluon.tasks.classification import ClassificationConfig, cutmix, mixup
-from resnest.gluon.tasks.classification.blending import blend, takes_cutmix
+from resnest.gluon.tasks.classification import ClassificationConfig
+from resnest.gluon.tasks.classification.mixing import cutmix, mixup
+from resnest.gluon.tasks.classification.mixing.blending import blend, takes_cutmix
 from resnest.gluon.tasks.classification.training import Classification
 
 

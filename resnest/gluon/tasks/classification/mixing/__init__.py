@@ -1,0 +1,1 @@
+"""Images of a batch mixed with each other: mixup and CutMix."""
