@@ -1,1 +1,0 @@
-"""One picture in Python: from paths, PIL images or arrays to names and probabilities."""
