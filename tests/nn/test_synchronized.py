@@ -106,17 +106,18 @@ def test_what_is_sent_forward_is_the_sum_of_values_and_squares(monkeypatch):
     np.testing.assert_allclose(norm.running_var.data().asnumpy(), whole.var((0, 2, 3)), rtol=1e-3)
 
 
-def test_half_precision_keeps_statistics_in_single(monkeypatch):
+@pytest.mark.parametrize('dtype, own, rtol', [('float16', np.float32, 5e-3), ('float64', np.float64, 1e-5)])
+def test_half_precision_keeps_statistics_in_single(monkeypatch, dtype, own, rtol):
     x, other, dy, other_dy = images(3), images(2, 1), images(3, 2, 0.0), images(2, 3, 0.0)
     whole = np.concatenate([x, other])
     y, dx, *_, mean, var = trained(layer(nn.BatchNorm), whole, np.concatenate([dy, other_dy]))
     beside(monkeypatch, sent_forward(other), sent_backward(other, other_dy, whole))
     norm = layer(SyncBatchNorm)
-    norm.cast('float16')
-    found = trained(norm, x, dy, 'float16')
-    assert [each.dtype for each in found] == 2 * [np.float16] + 4 * [np.float32]
+    norm.cast(dtype)
+    found = trained(norm, x, dy, dtype)
+    assert [each.dtype for each in found] == 2 * [dtype] + 4 * [own]
     for value, wanted in zip((*found[:2], *found[-2:]), (y[:3], dx[:3], mean, var)):
-        np.testing.assert_allclose(value, wanted, atol=5e-3 * np.abs(wanted).max())
+        np.testing.assert_allclose(value, wanted, atol=rtol * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize('hybrid', [False, True])

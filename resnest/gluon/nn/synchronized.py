@@ -85,7 +85,7 @@ class _Operator(mx.operator.CustomOp):
         statistics = aux
         if is_train:
             self._place = _passes[self._layer].begin()
-            statistics = _united(*self._local(x, gamma), x.size // gamma.size, self._layer)
+            statistics = _united(*self._local(x, gamma), x.size // gamma.size, self._layer, gamma.dtype)
             for running, new in zip(aux, statistics):
                 running[:] = self._momentum * running + (1 - self._momentum) * new
             self.assign(out_data[1], req[1], mx.nd.stack(*statistics))
@@ -127,8 +127,9 @@ class _Operator(mx.operator.CustomOp):
         return mean.astype('float64'), 1 / inverse.astype('float64') ** 2 - self._settings['eps']
 
 
-def _united(mean, var, count, layer):
-    """The mean, the variance and the number of values of each channel over all ranks, from those of this rank.
+def _united(mean, var, count, layer, dtype):
+    """The mean, the variance and the number of values of each channel over all ranks, from those of this rank, as
+    ``dtype``.
 
     The sums are of values and of their squares, in float64. Each rank has taken its variance about its own mean, in
     two passes; what is left to subtract are squares of means, and where a mean is 10,000 standard deviations from zero
@@ -138,7 +139,7 @@ def _united(mean, var, count, layer):
     count, total, squares = distributed.current().add_up(packed, f'{layer} forward').split(3, axis=0)
     mean = total / count
     var = mx.nd.maximum(squares / count - mean ** 2, 0)
-    return [each.astype('float32') for each in (mean, var, count)]
+    return [each.astype(dtype) for each in (mean, var, count)]
 
 
 @mx.operator.register(OPERATOR)
@@ -168,7 +169,9 @@ class _Properties(mx.operator.CustomOpProp):
         return [data, channels, channels], [data, (3, *channels)], [channels, channels]
 
     def infer_type(self, in_type):
-        return [in_type[0]] + 2 * [np.float32], [in_type[0], np.float32], 2 * [np.float32]
+        data = in_type[0]
+        own = np.float32 if data == np.float16 else data        # as nn.BatchNorm casts its parameters
+        return [data, own, own], [data, own], [own, own]
 
     def declare_backward_dependency(self, out_grad, in_data, out_data):
         return [out_grad[0], *in_data, out_data[1]]
