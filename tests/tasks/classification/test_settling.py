@@ -11,8 +11,8 @@ from resnest.gluon.data import FolderSet
 from resnest.gluon.models.weights.conversion import convert, described
 from resnest.gluon.models.weights.description import Description, write_description
 from resnest.gluon.tasks.classification import ClassificationConfig, classify_pictures, verify
+from resnest.gluon.tasks.classification.opening import settle_images
 from resnest.gluon.tasks.classification.settling import settle
-from resnest.gluon.tasks.classification.training import settle_images
 
 from ...conftest import assert_refused, encoded, randomize, script_here
 

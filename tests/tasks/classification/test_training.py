@@ -3,7 +3,7 @@ import pytest
 
 from resnest.gluon.models import VARIANTS, ResNet
 from resnest.gluon.tasks.classification import ClassificationConfig
-from resnest.gluon.tasks.classification.training import settle_images
+from resnest.gluon.tasks.classification.opening import settle_images
 
 OWN = VARIANTS['resnest101']
 

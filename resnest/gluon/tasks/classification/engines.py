@@ -1,11 +1,19 @@
 """What computes logits: a network, optimized or as it is, or an exported file."""
+import os
+
 import mxnet as mx
 
 from resnest.errors import InputError
 from resnest.gluon.data import normalization, with_normalization
+from resnest.gluon.inference.export.onnx_files import OnnxNet
+from resnest.gluon.inference.optimized.network import load
 from resnest.gluon.inference.optimized.optimization import optimize
+from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.reading import one_line
 
-__all__ = ['exported_engine', 'gluon_engine', 'onnx_engine']
+from .settling import Settled, settle
+
+__all__ = ['exported_engine', 'gluon_engine', 'onnx_engine', 'open_source']
 
 
 def gluon_engine(network, precision, device, size, batch_size, calibration=None, calibration_mode='naive'):
@@ -35,3 +43,31 @@ def exported_engine(net, spec):
     """The same from an :class:`.OptimizedNet` that was read back, whose own normalization is taken where it has one."""
     normalize = normalization(spec.mean, spec.std)
     return net if net.dtype == 'uint8' else lambda images: net(normalize(images))
+
+
+def open_source(source, model, options, ctx):
+    """``(network, engine, what is known of the weights)`` of what :class:`.Predictor` takes.
+
+    The network is None for an exported file, the engine None for a network.
+    """
+    if hasattr(source, 'collect_params'):
+        spec = getattr(source, 'spec', None)
+        if spec is None or getattr(source, 'fc', None) is None:
+            raise InputError('the network to predict with must be a classifier with a spec, as get_model makes it')
+        description = getattr(source, 'description', None)
+        return source, None, Settled('the network', spec, source.fc.weight.shape[0], description)
+    text = os.path.expanduser(source)
+    if text.endswith('.onnx'):
+        exported = OnnxNet(text)
+        known = settle(model, exported=exported)
+        return None, onnx_engine(exported, known.spec), known
+    if os.path.exists(f'{text}-symbol.json'):
+        exported = load(text)
+        told = exported.description
+        if told is None:
+            raise InputError(f'{one_line(text)}.json: does not tell what the network is of; export it again')
+        known = Settled(f'the weights in {one_line(text)}', told.spec, told.classes, told)
+        return None, exported_engine(exported, known.spec), known
+    is_file = is_file_of_weights(source)
+    known = settle(model if is_file else text, text if is_file else None, options)
+    return known.network(ctx), None, known

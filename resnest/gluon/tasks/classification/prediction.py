@@ -11,18 +11,14 @@ from resnest.errors import InputError
 from resnest.gluon.data import PictureTransform, find_pictures, preprocessing, with_normalization
 from resnest.gluon.data.images.transforms import Evaluation
 from resnest.gluon.device import choose_device
-from resnest.gluon.inference import load
-from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.models import SMALLEST_IMAGE
-from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.reading import one_line
 
-from .engines import exported_engine, gluon_engine, onnx_engine
+from .engines import gluon_engine, open_source
 from .evaluation import softmax
 from .explanations.drawing import MOST_PICTURES, draw_explanations
 from .explanations.explaining import explain
 from .names import class_names
-from .settling import Settled, settle
 
 __all__ = ['Guess', 'Prediction', 'Predictor', 'format_table']
 
@@ -96,7 +92,7 @@ class Predictor:
             raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {crop_size}')
         self.batch_size, self.workers = batch_size, workers
         self.ctx = ctx if ctx is not None else choose_device(precision not in (None, 'float32'))
-        self.network, self._engine, self.settled = self._open(source, model, options)
+        self.network, self._engine, self.settled = open_source(source, model, options, self.ctx)
         spec = self.settled.spec
         self.names = list(classes) if isinstance(classes, (list, tuple)) else \
             class_names(self.settled.classes, classes, self.settled.description)
@@ -113,30 +109,6 @@ class Predictor:
             batches = None if calibration is None else (batch for _, batch in self._batches(_listed(calibration)))
             self._engine = gluon_engine(self.network, precision, self.ctx, self.transform.crop.size, batch_size,
                                         batches and (mx.nd.array(batch, dtype='uint8') for batch in batches))
-
-    def _open(self, source, model, options):
-        """``(network, engine, what is known)``; one of the first two is None."""
-        if hasattr(source, 'collect_params'):
-            spec = getattr(source, 'spec', None)
-            if spec is None or getattr(source, 'fc', None) is None:
-                raise InputError('the network to predict with must be a classifier with a spec, as get_model makes it')
-            description = getattr(source, 'description', None)
-            return source, None, Settled('the network', spec, source.fc.weight.shape[0], description)
-        text = os.path.expanduser(source)
-        if text.endswith('.onnx'):
-            exported = OnnxNet(text)
-            known = settle(model, exported=exported)
-            return None, onnx_engine(exported, known.spec), known
-        if os.path.exists(f'{text}-symbol.json'):
-            exported = load(text)
-            description = exported.description
-            if description is None:
-                raise InputError(f'{one_line(text)}.json: does not tell what the network is of; export it again')
-            known = Settled(f'the weights in {one_line(text)}', description.spec, description.classes, description)
-            return None, exported_engine(exported, known.spec), known
-        is_file = is_file_of_weights(source)
-        known = settle(model if is_file else text, text if is_file else None, options)
-        return known.network(self.ctx), None, known
 
     def __repr__(self):
         return (f'Predictor({self.settled.what}: {self.settled.spec.name}, {len(self.names)} classes, '

@@ -1,7 +1,6 @@
 """Training of a classifier: what the trainer of any task is given, and ``train``, which gives it."""
 import dataclasses
 import shlex
-import sys
 from pathlib import Path
 
 import mxnet as mx
@@ -11,11 +10,8 @@ from resnest.errors import InputError, SharedError
 from resnest.gluon.data import (
     Evaluation,
     Loader,
-    default_fraction,
     evaluation_batches,
     local_batches,
-    open_folders,
-    open_pair,
     preprocessing,
     training_batches,
     training_transform,
@@ -23,17 +19,8 @@ from resnest.gluon.data import (
 )
 from resnest.gluon.data.shards.manifest import read_manifest
 from resnest.gluon.device import choose_device
-from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained, override
-from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose_described
-from resnest.gluon.models.weights.description import (
-    Description,
-    changed_options,
-    from_text,
-    is_held_out,
-    read_description,
-    to_mapping,
-    to_text,
-)
+from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained
+from resnest.gluon.models.weights.description import Description, changed_options, is_held_out, to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
@@ -42,6 +29,7 @@ from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
 from .mixing.blending import blend
 from .names import label_names, label_words
+from .opening import first_description, open_records, settle_images
 
 __all__ = ['Classification', 'train']
 
@@ -164,51 +152,8 @@ def train(config, print_config=False):
     return in_job(config, lambda job: _train(config, job, print_config))
 
 
-def _open(config, job, local):
-    """The recipe, with what it says of the data settled, the two sets of records, and the number of classes."""
-    if not config.data_dir:
-        return config, *open_pair(config.rec_train, config.rec_val, config.num_classes,
-                                  (job.local_rank, job.local_size) if local else None)
-    if local:
-        raise InputError('--sharding local is for shards, of which each machine has its own; leave it out')
-    given, fraction = config.val_fraction, config.val_fraction or default_fraction(config.data_dir)
-    train_set, val_set, classes = open_folders(config.data_dir, config.num_classes, fraction, config.seed)
-    notes = [train_set.note, None if val_set.note == train_set.note else val_set.note]
-    if fraction != given:
-        notes.append(f'{config.data_dir}: no val/ in it, so {len(val_set)} of {len(train_set) + len(val_set)} images, '
-                     f'some of each class, are held out for validation (--val-fraction {fraction})')
-    for note in filter(None, notes if job.rank == 0 else ()):
-        print(note, file=sys.stderr)
-    return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
-
-
-def _first_description(config, job):
-    """The description of the weights that the run starts from, read on the first rank; None where there is none."""
-    def read():
-        found = read_description(config.resume_params)
-        return found and to_text(found).encode()
-
-    found = config.resume_params and job.from_first(read, 'description')
-    return from_text(bytes(found).decode(), config.resume_params) if found else None
-
-
-def settle_images(config, description=None):
-    """``(config, spec)``: the recipe with the size, the statistics and so on that its images get in the end, and the
-    network's row with the same, so that ``net.spec`` says how the weights want their images."""
-    path, values = config.resume_params, config.model_options or {}
-    chosen = choose_described(path, description, config.model, values) if description else \
-        Choice(config.model or DEFAULT_MODEL, path, values)
-    spec = chosen.spec
-    size, ratio, interpolation = preprocessing(spec, config.input_size, config.crop_ratio)
-    config = dataclasses.replace(config, model=chosen.model, input_size=size, crop_ratio=ratio,
-                                 mean=config.mean or list(spec.mean), std=config.std or list(spec.std),
-                                 interpolation=config.interpolation or interpolation)
-    return config, override(spec, {'crop_size': size, **{name: getattr(config, name) for name in (
-        'crop_ratio', 'interpolation', 'mean', 'std')}})
-
-
 def _train(config, job, print_config):
-    config, spec = settle_images(config, _first_description(config, job))
+    config, spec = settle_images(config, first_description(config, job))
 
     def show(steps=None):
         if job.rank == 0:
@@ -220,7 +165,7 @@ def _train(config, job, print_config):
         raise SharedError('the data are missing: give --rec-train a folder of shards from resnest prepare or '
                           'prepare-digits, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
-    config, train_set, val_set, classes = _open(config, job, local)
+    config, train_set, val_set, classes = open_records(config, job, local)
     # The twin is only evaluated, where nothing is dropped or exchanged: masks of ones would take their time.
     in_training = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path,
                    'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}

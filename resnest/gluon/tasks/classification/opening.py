@@ -1,0 +1,54 @@
+"""What a run of training starts from: its records, the weights that it is given, and how its images come."""
+import dataclasses
+import sys
+
+from resnest.errors import InputError
+from resnest.gluon.data import default_fraction, open_folders, open_pair, preprocessing
+from resnest.gluon.models import override
+from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose_described
+from resnest.gluon.models.weights.description import from_text, read_description, to_text
+
+__all__ = ['first_description', 'open_records', 'settle_images']
+
+
+def open_records(config, job, local):
+    """The recipe, with what it says of the data settled, the two sets of records, and the number of classes."""
+    if not config.data_dir:
+        return config, *open_pair(config.rec_train, config.rec_val, config.num_classes,
+                                  (job.local_rank, job.local_size) if local else None)
+    if local:
+        raise InputError('--sharding local is for shards, of which each machine has its own; leave it out')
+    given, fraction = config.val_fraction, config.val_fraction or default_fraction(config.data_dir)
+    train_set, val_set, classes = open_folders(config.data_dir, config.num_classes, fraction, config.seed)
+    notes = [train_set.note, None if val_set.note == train_set.note else val_set.note]
+    if fraction != given:
+        notes.append(f'{config.data_dir}: no val/ in it, so {len(val_set)} of {len(train_set) + len(val_set)} images, '
+                     f'some of each class, are held out for validation (--val-fraction {fraction})')
+    for note in filter(None, notes if job.rank == 0 else ()):
+        print(note, file=sys.stderr)
+    return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
+
+
+def first_description(config, job):
+    """The description of the weights that the run starts from, read on the first rank; None where there is none."""
+    def read():
+        found = read_description(config.resume_params)
+        return found and to_text(found).encode()
+
+    found = config.resume_params and job.from_first(read, 'description')
+    return from_text(bytes(found).decode(), config.resume_params) if found else None
+
+
+def settle_images(config, description=None):
+    """``(config, spec)``: the recipe with the size, the statistics and so on that its images get in the end, and the
+    network's row with the same, so that ``net.spec`` says how the weights want their images."""
+    path, values = config.resume_params, config.model_options or {}
+    chosen = choose_described(path, description, config.model, values) if description else \
+        Choice(config.model or DEFAULT_MODEL, path, values)
+    spec = chosen.spec
+    size, ratio, interpolation = preprocessing(spec, config.input_size, config.crop_ratio)
+    config = dataclasses.replace(config, model=chosen.model, input_size=size, crop_ratio=ratio,
+                                 mean=config.mean or list(spec.mean), std=config.std or list(spec.std),
+                                 interpolation=config.interpolation or interpolation)
+    return config, override(spec, {'crop_size': size, **{name: getattr(config, name) for name in (
+        'crop_ratio', 'interpolation', 'mean', 'std')}})
