@@ -1,4 +1,7 @@
 """ResNeSt for MXNet Gluon: ``from resnest.gluon import resnest50``."""
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from resnest.runtime import import_mxnet
 
 import_mxnet()      # threads and compatibility must be settled before mxnet is first imported
@@ -31,8 +34,25 @@ from resnest.gluon.models import (  # noqa: E402
     resnest269,
 )
 
-__all__ = ['models', 'nn', 'Features', 'ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity',
-           'count_classes', 'find_variant', 'get_model', 'list_models', 'load_pretrained', 'override', 'purge',
-           'resnest14', 'resnest26', 'resnest50', 'resnest50_fast_1s1x64d', 'resnest50_fast_1s2x40d',
-           'resnest50_fast_1s4x24d', 'resnest50_fast_2s1x64d', 'resnest50_fast_2s2x40d', 'resnest50_fast_4s1x64d',
-           'resnest50_fast_4s2x40d', 'resnest101', 'resnest200', 'resnest269']
+if TYPE_CHECKING:
+    from resnest.gluon.data import create_transform
+    from resnest.gluon.tasks.classification import Predictor
+
+__all__ = ['models', 'nn', 'Features', 'Predictor', 'ResNet', 'SMALLEST_IMAGE', 'VARIANTS', 'VariantSpec', 'complexity',
+           'count_classes', 'create_transform', 'find_variant', 'get_model', 'list_models', 'load_pretrained',
+           'override', 'purge', 'resnest14', 'resnest26', 'resnest50', 'resnest50_fast_1s1x64d',
+           'resnest50_fast_1s2x40d', 'resnest50_fast_1s4x24d', 'resnest50_fast_2s1x64d', 'resnest50_fast_2s2x40d',
+           'resnest50_fast_4s1x64d', 'resnest50_fast_4s2x40d', 'resnest101', 'resnest200', 'resnest269']
+
+# Imported when they are asked for: networks need neither Pillow nor the trainer.
+LATER = {'Predictor': 'resnest.gluon.tasks.classification', 'create_transform': 'resnest.gluon.data'}
+
+
+def __getattr__(name):
+    if name not in LATER:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(import_module(LATER[name]), name)
+
+
+def __dir__():
+    return sorted({*globals(), *LATER})

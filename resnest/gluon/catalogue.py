@@ -3,21 +3,44 @@
 The table of a task is imported when it is asked for: classifiers and backbones need none but their own.
 """
 import fnmatch
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from resnest.errors import InputError
 from resnest.gluon import models
+from resnest.gluon.models.features import Features
+from resnest.gluon.models.resnet import ResNet
+from resnest.gluon.models.signatures import Classifier, Folder, NetworkOptions, Weights
 from resnest.gluon.models.variants import VARIANTS, no_such_model
 from resnest.gluon.models.weights import store
 from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.reading import not_among
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ['TASKS', 'get_model', 'list_models', 'purge']
 
 TASKS = ('classification', 'segmentation')
 
 
-def get_model(name: str, pretrained=False, root=store.ROOT, ctx=None, **kwargs) -> Any:
+@overload
+def get_model(name: Classifier, pretrained: Weights = ..., root: Folder = ..., ctx: Any = ...,
+              features_only: Literal[False] = ..., out_indices: Sequence[int] = ...,
+              **kwargs: 'Unpack[NetworkOptions]') -> ResNet: ...
+
+
+@overload
+def get_model(name: Classifier, pretrained: Weights = ..., root: Folder = ..., ctx: Any = ..., *,
+              features_only: Literal[True], out_indices: Sequence[int] = ...,
+              **kwargs: 'Unpack[NetworkOptions]') -> Features: ...
+
+
+@overload
+def get_model(name: Folder, pretrained: Weights = ..., root: Folder = ..., ctx: Any = ..., **kwargs: Any) -> Any: ...
+
+
+def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
     """Make a network by its name, one of :func:`list_models` of any task.
 
     The path of described weights makes their network. ``pretrained``, ``root`` and ``ctx`` are those of

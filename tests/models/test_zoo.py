@@ -2,7 +2,9 @@
 import ast
 import hashlib
 import inspect
+import sys
 from pathlib import Path
+from typing import get_args
 
 import mxnet as mx
 import numpy as np
@@ -13,10 +15,10 @@ from resnest import gluon
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models, models
 from resnest.gluon.models import variants, zoo
-from resnest.gluon.models.signatures import ALIASES, NetworkOptions
+from resnest.gluon.models.signatures import ALIASES, Classifier, NetworkOptions
 from resnest.gluon.models.weights import store
 
-from ..conftest import randomize, relative_error
+from ..conftest import command, randomize, relative_error
 
 
 def test_one_function_a_name():
@@ -45,6 +47,7 @@ def test_editors_see_each_function_and_its_keywords(name):
     assert {*NetworkOptions.__annotations__} - {*ALIASES} == \
         {*wanted} - {'pretrained', 'root', 'ctx', 'features_only', 'out_indices'}
     assert {*ALIASES.values()} < {*wanted}
+    assert list(get_args(Classifier)) == list_models()
     assert (Path(resnest.__file__).parent / 'py.typed').exists()
 
 
@@ -52,9 +55,30 @@ def explicit_names(module):
     """The names that a module imports one by one and lists in ``__all__``."""
     body = ast.parse(inspect.getsource(module)).body
     imported = {alias.name for node in body if isinstance(node, ast.ImportFrom) for alias in node.names}
-    listed, = (ast.literal_eval(node.value) for node in body if isinstance(node, ast.Assign))
+    listed, = (ast.literal_eval(node.value) for node in body
+               if isinstance(node, ast.Assign) and node.targets[0].id == '__all__')
     assert sorted(listed) == sorted(set(module.__all__))
     return imported & set(listed)
+
+
+def test_what_takes_long_to_import_waits_until_it_is_asked_for():
+    code = """
+import sys
+from resnest import gluon
+def loaded():
+    return [name for name in ('resnest.gluon.data', 'resnest.gluon.inference', 'resnest.gluon.tasks',
+                              'resnest.gluon.training', 'PIL.Image', 'onnxruntime') if name in sys.modules]
+assert not loaded(), loaded()
+assert {'Predictor', 'create_transform', 'get_model'} < {*dir(gluon)}
+from resnest.gluon import create_transform
+assert loaded() == ['resnest.gluon.data', 'PIL.Image'], loaded()
+from resnest.gluon import Predictor
+from resnest.gluon.tasks import classification
+assert Predictor is classification.Predictor and create_transform is gluon.data.create_transform
+assert not hasattr(gluon, 'predictor')
+"""
+    done = command(sys.executable, '-c', code)
+    assert done.returncode == 0, done.stderr
 
 
 def test_names_of_timm():

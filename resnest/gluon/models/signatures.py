@@ -10,10 +10,15 @@ from .resnet import ResNet
 if TYPE_CHECKING:
     from typing_extensions import Unpack  # of typing from Python 3.11 on
 
-__all__ = ['ALIASES', 'Folder', 'Maker', 'NetworkOptions', 'Weights', 'whole_signature']
+__all__ = ['ALIASES', 'Classifier', 'Folder', 'Maker', 'NetworkOptions', 'Weights', 'whole_signature']
 
 Folder = Union[str, os.PathLike]
 Weights = Union[bool, str, os.PathLike, None]
+# The names of the table, one by one: a type checker cannot see into it.
+Classifier = Literal['resnest14', 'resnest26', 'resnest50', 'resnest101', 'resnest200', 'resnest269',
+                     'resnest50_fast_1s1x64d', 'resnest50_fast_2s1x64d', 'resnest50_fast_4s1x64d',
+                     'resnest50_fast_1s2x40d', 'resnest50_fast_2s2x40d', 'resnest50_fast_4s2x40d',
+                     'resnest50_fast_1s4x24d']
 # timm's names for some of the keywords.
 ALIASES = {'num_classes': 'classes', 'in_chans': 'in_channels'}
 
