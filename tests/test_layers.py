@@ -44,6 +44,7 @@ INSIDE = {
                                 'export': {'passes', 'optimized'}},
     'resnest.gluon.training': {'methods': set(), 'reporting': set(), 'run': {'methods', 'reporting'}},
     'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set(), 'mixing': set()},
+    'resnest.gluon.tasks.segmentation': {'data': set()},
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.

@@ -12,15 +12,15 @@ from .images.transforms import (
     with_normalization,
 )
 from .labelled import Loader
-from .loader import SampleLoader, WrongRecord
+from .loader import SampleLoader, TransformedRecords, WrongRecord
 from .pair import default_fraction, open_folders, open_pair
 from .sampler import evaluation_batches, local_batches, training_batches
 from .shards.manifest import has_shards, shard_folder
 from .shards.reader import RecordSet
 from .shards.writer import write_shards
 
-__all__ = ['Evaluation', 'FolderSet', 'Loader', 'PictureTransform', 'RecordSet', 'SampleLoader', 'WrongRecord',
-           'create_transform', 'default_fraction', 'evaluation_batches', 'find_pictures', 'has_shards',
+__all__ = ['Evaluation', 'FolderSet', 'Loader', 'PictureTransform', 'RecordSet', 'SampleLoader', 'TransformedRecords',
+           'WrongRecord', 'create_transform', 'default_fraction', 'evaluation_batches', 'find_pictures', 'has_shards',
            'interpolation_for', 'local_batches', 'normalization', 'open_folders', 'open_pair', 'picture_bytes',
            'preprocessing', 'read_picture', 'shard_folder', 'statistics', 'training_batches', 'training_transform',
            'with_normalization', 'write_shards']

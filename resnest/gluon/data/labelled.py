@@ -1,10 +1,8 @@
 """Batches of images with a label each, from records."""
 import numpy as np
 
-from resnest.gluon.streams import AUGMENTATION, generator
-
 from .images.decoding import opened
-from .loader import SampleLoader, WrongRecord
+from .loader import SampleLoader, TransformedRecords, WrongRecord
 
 __all__ = ['Loader']
 
@@ -40,23 +38,17 @@ class Loader(SampleLoader):
         super().__init__(_Samples(records, transform, classes, seed, epoch), batches, _stacked, workers, skip_bad)
 
 
-class _Samples:
+class _Samples(TransformedRecords):
     """``(pixels, label)`` of each record."""
 
     def __init__(self, records, transform, classes, seed, epoch):
-        self.where = records.where
-        self._records, self._transform, self._classes = records, transform, classes
-        self._seed, self._epoch = seed, epoch
-
-    def __len__(self):
-        return len(self._records)
+        super().__init__(records, transform, seed, epoch)
+        self._classes = classes
 
     def make(self, record, index):
-        draws = getattr(self._transform, 'draws', True)
-        rng = generator(AUGMENTATION, self._seed, self._epoch, index) if draws else None
-        data, label = self._records[record]
-        with opened(data, record, self._records.decoding) as picture:
-            pixels = self._transform(picture, rng)
+        data, label = self.records[record]
+        with opened(data, record, self.records.decoding) as picture:
+            pixels = self.transform(picture, self.generator(index))
         if not 0 <= label < self._classes:
             raise WrongRecord(f'{self.where(record)}: label {label}, but there are {self._classes} classes; '
                               f'set --num-classes, or prepare the data again')

@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 from resnest.errors import InputError
+from resnest.gluon.streams import AUGMENTATION, generator
 
 from .images.decoding import BadImage
 
-__all__ = ['SampleLoader', 'WrongRecord']
+__all__ = ['SampleLoader', 'TransformedRecords', 'WrongRecord']
 
 MOST_BAD = 100      # records in a row that are passed over; more are no accident
 
@@ -125,6 +126,27 @@ class SampleLoader:
             finally:
                 for future in ahead:
                     future.cancel()
+
+
+class TransformedRecords:
+    """What the ``samples`` of a :class:`SampleLoader` share that are records behind a random transform.
+
+    A subclass defines ``make(record, index)``. ``records`` has ``len`` and ``where(index)``; a transform that draws
+    nothing has ``draws = False``.
+    """
+
+    def __init__(self, records, transform, seed, epoch):
+        self.where = records.where
+        self.records, self.transform = records, transform
+        self._seed, self._epoch = seed, epoch
+
+    def __len__(self):
+        return len(self.records)
+
+    def generator(self, index):
+        """The Generator of a sample's random choices, by seed, epoch and its index; None where there are none."""
+        draws = getattr(self.transform, 'draws', True)
+        return generator(AUGMENTATION, self._seed, self._epoch, index) if draws else None
 
 
 class UnreadableRecord(InputError):

@@ -158,7 +158,7 @@ def test_no_more_than_a_hundred_bad_images_in_a_row():
 def test_nothing_is_drawn_or_named_where_nobody_asks(monkeypatch):
     records = Records(encoded(np.zeros((9, 9, 3), np.uint8)))
     monkeypatch.setattr(Records, 'where', lambda *args: pytest.fail('a name was made'))
-    monkeypatch.setattr('resnest.gluon.data.labelled.generator', lambda *args: pytest.fail('a generator was made'))
+    monkeypatch.setattr('resnest.gluon.data.loader.generator', lambda *args: pytest.fail('a generator was made'))
     assert len(list(Loader(records, Evaluation(8), [[0]], 1, workers=0))) == 1
 
 

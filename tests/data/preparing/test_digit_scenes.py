@@ -1,6 +1,7 @@
 """Scenes of digits: what is drawn and what is told of it agree, by pycocotools and by plain loops."""
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,9 +83,10 @@ def test_the_seed_decides_all_of_it(scenes, tmp_path):
     script_main(SCRIPT)(['--target-dir', str(tmp_path / 'same'), '--train', '3', '--val', '2', '--seed', '5'])
     script_main(SCRIPT)(['--target-dir', str(tmp_path / 'other'), '--train', '3', '--val', '2', '--seed', '6'])
     first, same, other = map(digest, (scenes, tmp_path / 'same', tmp_path / 'other'))
-    assert len(first) == 2 * (3 + 2) + 4
+    assert len(first) == 2 * (3 + 2) + 5
     assert first == same
     assert first.keys() == other.keys()
+    assert first.pop(Path('classes.txt')) == other.pop(Path('classes.txt'))
     assert not {*first.values()} & {*other.values()}
 
 

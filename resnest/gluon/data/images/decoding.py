@@ -63,18 +63,20 @@ class Picture:
         return turn(_rgb(self.image), self._orientation)
 
     def resampled(self, box, size, interpolation):
-        """``box`` (left, top, right, bottom) of it, resampled to an RGB image of ``size`` × ``size``.
+        """``box`` (left, top, right, bottom) of it, resampled to an RGB image of ``size`` (width, height).
 
         A JPEG whose box is at least twice as large is decoded at a half, a quarter or an eighth of its size.
         """
-        image, box = self.image, stored_box(box, self.size, self._orientation)
+        image, size = self.image, stored_size(size, self._orientation)
+        box = stored_box(box, self.size, self._orientation)
         width, height = image.size
-        least = min(box[2] - box[0], box[3] - box[1])
-        if image.format in SCALED_BY_DECODER and least >= 2 * size:
-            image.draft(image.mode, (math.ceil(width * size / least), math.ceil(height * size / least)))
+        sides = zip(size, (box[2] - box[0], box[3] - box[1]))
+        side, least = min(sides, key=lambda pair: pair[1] / pair[0])        # the one that shrinks least
+        if image.format in SCALED_BY_DECODER and least >= 2 * side:
+            image.draft(image.mode, (math.ceil(width * side / least), math.ceil(height * side / least)))
             x, y = image.size[0] / width, image.size[1] / height
             box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
-        return turn(_rgb(image).resize((size, size), interpolation, box), self._orientation)
+        return turn(_rgb(image).resize(size, interpolation, box), self._orientation)
 
 
 @contextlib.contextmanager

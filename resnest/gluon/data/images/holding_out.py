@@ -4,13 +4,18 @@ import hashlib
 from resnest.errors import InputError
 from resnest.reading import one_line
 
-__all__ = ['SAMPLE', 'hold_out', 'is_sampled_from', 'sample_of']
+__all__ = ['SAMPLE', 'held_out', 'hold_out', 'is_sampled_from', 'sample_of']
 
 SAMPLE = 32         # images by which a folder is known again
 
 
 def hold_out(samples, classes, fraction, seed):
-    """``{'train': Samples, 'val': Samples}``: of each class ``fraction`` of the images is held out for validation.
+    """``{'train': Samples, 'val': Samples}``: those of :func:`held_out` are the split ``'val'``."""
+    return {split: samples.subset(indices) for split, indices in held_out(samples, classes, fraction, seed).items()}
+
+
+def held_out(samples, classes, fraction, seed):
+    """``{'train': indices, 'val': indices}``: of each class ``fraction`` of the images is held out for validation.
 
     The images of a class stand in the order of a hash of the seed and their name below ``samples.path``, which begins
     with the class folder; the first ones are held out. So an image's place in that order depends on no other image, and
@@ -30,9 +35,7 @@ def hold_out(samples, classes, fraction, seed):
                              f'validation; add another one, or give val/ yourself, without --val-fraction')
         count = min(len(found) - 1, max(1, round(len(found) * fraction)))
         held.update(index for _, index in sorted(found)[:count])
-    everything = range(len(samples))
-    return {'train': samples.subset(index for index in everything if index not in held),
-            'val': samples.subset(sorted(held))}
+    return {'train': [index for index in range(len(samples)) if index not in held], 'val': sorted(held)}
 
 
 def sample_of(samples):

@@ -91,6 +91,6 @@ class Evaluation:
 
 def crop(image, box, size, interpolation):
     """``box`` of a :class:`.Picture` or a PIL image, resampled to ``size`` × ``size`` RGB."""
-    image = (image if isinstance(image, Picture) else Picture(image)).resampled(box, size, interpolation)
+    image = (image if isinstance(image, Picture) else Picture(image)).resampled(box, (size, size), interpolation)
     image.info = {}     # nothing of it is asked for any more, and damaged metadata can be anything
     return image

@@ -10,7 +10,8 @@ scenes of ``val`` are made of digits that no scene of ``train`` has.
   and the visible part of each digit as a mask (run lengths, column by column),
 - ``annotations/person_keypoints_{split}.json``: the same with four keypoints a digit, the top, right, bottom and left
   ends of its strokes (2: visible, 1: under another digit), in one category,
-- ``maps/{split}/000000.png``: 0 for the ground, 1 to 10 for the digits.
+- ``maps/{split}/000000.png``: 0 for the ground, 1 to 10 for the digits,
+- ``classes.txt``: what these are called, one a line.
 """
 import json
 from pathlib import Path
@@ -174,6 +175,7 @@ def write_scenes(target, digits, labels, counts, seed=0):
                 bar.update()
             _write_annotations(target, split, images, annotations)
             drawn[split] = len(annotations)
+    replace_file(target / 'classes.txt', '\n'.join(['ground', *CLASSES, '']))
     return drawn
 
 
