@@ -96,6 +96,10 @@ class Job:
         self.local_rank = horovod.local_rank() if horovod else 0
         self.local_size = horovod.local_size() if horovod else 1
 
+    def __repr__(self):
+        return (f'Job(rank={self.rank}, size={self.size}, local_rank={self.local_rank}, '
+                f'local_size={self.local_size})')
+
     def trainer(self, params, optimizer, fp16_compression=False):
         """A Trainer that averages gradients over the ranks, after a broadcast of rank 0's parameters."""
         if self.size == 1:

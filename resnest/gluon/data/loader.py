@@ -67,6 +67,9 @@ class SampleLoader:
     def __len__(self):
         return len(self.batches)
 
+    def __repr__(self):
+        return f'{type(self).__name__}({self.samples!r}, batches={len(self)}, workers={self.workers})'
+
     def sample(self, index, skipped):
         """One sample; messages about records that were passed over go into ``skipped``."""
         index, first = int(index), None

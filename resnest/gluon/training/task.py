@@ -31,6 +31,9 @@ class Task:
     def __init__(self, network, twin):
         self.network, self.twin = network, twin
 
+    def __repr__(self):
+        return f'{type(self).__name__}({self.network!r}, {self.figures!r})'
+
     @property
     def backbone(self):
         """The ResNet in the network, whose stages ``--freeze`` names."""

@@ -65,11 +65,16 @@ class Training:
         if size < 1:
             raise InputError(f'the image size must be at least 1 px, got {size}')
         self.size = size
+        self.interpolation = interpolation
         self.filter = FILTERS[interpolation]
         self.policy = policy
         self.hflip = hflip
         self.scale, self.ratio = scale, ratio
         self.jitter = jitter
+
+    def __repr__(self):
+        return (f"Training({self.size}, '{self.interpolation}', policy={self.policy!r}, hflip={self.hflip:g}, "
+                f'scale={tuple(self.scale)}, ratio=({self.ratio[0]:.4g}, {self.ratio[1]:.4g}), jitter={self.jitter:g})')
 
     def __call__(self, image, rng):
         box = random_crop_box(*image.size, rng, self.scale, self.ratio)
@@ -92,6 +97,9 @@ class Erasing:
     def __init__(self, transform, probability):
         self.transform = transform
         self.probability = probability
+
+    def __repr__(self):
+        return f'Erasing({self.transform!r}, probability={self.probability:g})'
 
     def __call__(self, image, rng):
         pixels = self.transform(image, rng)

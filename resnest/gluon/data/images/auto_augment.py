@@ -68,6 +68,9 @@ def apply(image, name, level, rng):
 class AutoAugment:
     """A random sub-policy of the ImageNet policy: ``(image, rng) → image``."""
 
+    def __repr__(self):
+        return 'AutoAugment()'
+
     def __call__(self, image, rng):
         for name, probability, magnitude in POLICY[rng.integers(len(POLICY))]:
             if rng.random() < probability:

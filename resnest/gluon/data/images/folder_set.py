@@ -1,6 +1,8 @@
 """Loose images in one folder per class, with the interface of the shards."""
 from contextlib import AbstractContextManager
 
+from resnest.reading import one_line
+
 from .class_folders import foreign_note, list_split
 from .holding_out import is_sampled_from, sample_of
 from .rules import rule_of_classes
@@ -19,12 +21,18 @@ class FolderSet(AbstractContextManager):
     """
 
     def __init__(self, root, split, val_fraction=None, seed=0):
+        self._told = one_line(root), split
         self.classes, self._samples = list_split(root, split, val_fraction, seed)
         self.decoding = rule_of_classes(self.classes)
         self.note = foreign_note(self._samples)
 
     def __len__(self):
         return len(self._samples)
+
+    def __repr__(self):
+        folder, split = self._told
+        return (f"FolderSet('{folder}', '{split}', images={len(self)}, classes={len(self.classes)}, "
+                f"decoding='{self.decoding}')")
 
     def __getitem__(self, index):
         return self._samples.read(index), self._samples.labels[index]

@@ -69,7 +69,11 @@ class RandAugment:
             raise InputError(f'RandAugment takes 1 operation or more at a magnitude of 0 to {MOST}, got {count} at '
                              f'{magnitude}')
         self.count = count
+        self.magnitude = magnitude
         self.level = magnitude / 10
+
+    def __repr__(self):
+        return f'RandAugment(count={self.count}, magnitude={self.magnitude:g})'
 
     def __call__(self, image, rng):
         for index in rng.integers(len(CHOICES), size=self.count):

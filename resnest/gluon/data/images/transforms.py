@@ -75,7 +75,11 @@ class Evaluation:
             raise InputError(f'the crop ratio must be above 0 and at most 1, got {ratio}')
         self.size = size
         self.ratio = ratio
+        self.interpolation = interpolation
         self.filter = FILTERS[interpolation]
+
+    def __repr__(self):
+        return f"Evaluation({self.size}, ratio={self.ratio:.4g}, interpolation='{self.interpolation}')"
 
     def __call__(self, image, rng=None):
         width, height = image.size

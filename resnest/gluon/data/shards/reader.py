@@ -46,6 +46,7 @@ class RecordSet(AbstractContextManager):
     """
 
     def __init__(self, source, split, part=None):
+        self._told = one_line(source), split
         found, self.classes, self.decoding = find_shards(source, split, partial=part is not None)
         if part and not found[part[0]::part[1]]:
             raise InputError(f'{one_line(source)}: fewer than {part[1]} shards for {part[1]} ranks; prepare the data '
@@ -73,6 +74,11 @@ class RecordSet(AbstractContextManager):
 
     def __len__(self):
         return self._ends[-1]
+
+    def __repr__(self):
+        source, split = self._told
+        return (f"RecordSet('{source}', '{split}', records={len(self)}, shards={len(self.files)}, "
+                f"classes={self.classes and len(self.classes)}, decoding='{self.decoding}')")
 
     def __getitem__(self, index):
         shard, local = self._place(index)

@@ -133,6 +133,9 @@ class OnnxNet:
         except Exception as error:      # onnxruntime's errors have no base of their own
             raise InputError(f'{path}: onnxruntime cannot load it: {_first_line(error)}; export it again') from None
 
+    def __repr__(self):
+        return f"OnnxNet('{one_line(self.path)}', channels={self.channels}, classes={self.classes})"
+
     @property
     def metadata(self):
         """What export_onnx wrote beside the weights: a dict of strings."""

@@ -26,6 +26,9 @@ class Matched:
     def __len__(self):
         return len(self._records)
 
+    def __repr__(self):
+        return f'Matched({self._records!r}, {len(self._labels)} classes by name)'
+
     def __getitem__(self, index):
         data, label = self._records[index]
         if not 0 <= label < len(self._labels):

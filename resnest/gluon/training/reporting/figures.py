@@ -31,6 +31,9 @@ class Figures(NamedTuple):
     loss: str = 'loss'              # what the loss is, for its chart
     tie: Optional[str] = None       # key of the figure that decides between equal best ones
 
+    def __repr__(self):
+        return f"Figures({', '.join(figure.key for figure in self.shown)}; best: {self.best})"
+
     def by(self, key):
         """The same, with another figure by which best.params is chosen; raises InputError where it cannot be."""
         choices = [figure.key for figure in self.shown if figure.best]
