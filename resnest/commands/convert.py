@@ -1,5 +1,5 @@
 """Convert weights: the ResNeSt project's PyTorch .pth, or timm's .safetensors, to Gluon .params, and back."""
-from resnest.arguments import Parser, path_text, plain_text
+from resnest.arguments import Pairs, Parser, path_text, plain_text
 
 
 def main(arguments=None):
@@ -10,11 +10,13 @@ def main(arguments=None):
     parser.add_argument('--model', type=plain_text,
                         help="the network, by our name or timm's (resnest50, resnest50d); described weights tell it "
                         'themselves')
+    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                        "model's row, for weights that do not tell it themselves: radix=0")
     parser.add_argument('--to', choices=('params', 'safetensors'),
                         help="format to write: Gluon's, or safetensors with timm's names; by DST's ending unless given")
     options = parser.parse_args(arguments)
 
     from resnest.gluon.models.weights.conversion import convert, described
 
-    count, classes = convert(options.source, options.target, options.model, options.to)
+    count, classes = convert(options.source, options.target, options.model, options.to, options.model_options)
     print(f'{options.target}: {described(options.target).model}, {count} arrays, {classes} classes')

@@ -13,7 +13,8 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
 from resnest.gluon.models import VARIANTS
-from resnest.gluon.models.weights.conversion import TIMM, convert, to_gluon, to_pytorch
+from resnest.gluon.models.weights.conversion import TIMM, convert, described, to_gluon, to_pytorch
+from resnest.gluon.models.weights.description import Description, write_description
 from resnest.gluon.models.weights.params_file import BFLOAT16
 from resnest.gluon.models.weights.tensor_files import read_tensors, safetensors_bytes
 
@@ -240,6 +241,7 @@ def test_the_commands_of_the_docs(small, tmp_path):
     block, = re.findall(r'```\n(python .*?)```', WEIGHTS_PAGE, re.DOTALL)
     for name in ('resnest14.pth', 'timm.safetensors', 'best.params'):
         (tmp_path / name).write_bytes((small / f'a{(tmp_path / name).suffix}').read_bytes())
+    write_description(tmp_path / 'best.params', Description('resnest14', 5))
     for number, line in enumerate(block.replace('resnest50', 'resnest14').splitlines()):
         words = line.removeprefix('python scripts/').split()
         (tmp_path / words[2]).unlink(missing_ok=True)
@@ -264,11 +266,31 @@ def test_the_docs_list_the_names():
     (('{small}/a.pth', 'b.params', '--model', 'resnest14e'), ("no model 'resnest14e'; did you mean 'resnest14'",)),
     (('{small}/a.pth', 'b.bin', '--model', 'resnest14'), ('b.bin: the ending tells no format',)),
     (('{small}/a.pth', 'no/b.params', '--model', 'resnest14'), ('no/b.params', 'No such file')),
-    (('no.pth', 'b.params', '--model', 'resnest14'), ('no.pth: no such file',))])
+    (('no.pth', 'b.params', '--model', 'resnest14'), ('no.pth: no such file',)),
+    (('/proc/self/mem', 'b.params'), ('/proc/self/mem: cannot be read: Input/output error',)),
+    (('{small}/a.pth', 'b.params', '--model', 'resnest14', '--model-options', 'radx=1'), ("did you mean 'radix'",)),
+    (('{small}/a.pth', 'b.params', '--model', 'resnest14', '--model-options', 'radix=1'), ('a.pth: not of resnest14',)),
+])
 def test_the_command_refuses(small, tmp_path, words, wanted):
     words = [word.format(small=small) for word in words]
     assert_refused(script_here('gluon/convert_weights.py', *words, cwd=tmp_path), *wanted)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bare_weights_of_a_changed_network(tmp_path):
+    """What changes it is told by an option, and kept in what is written, there and back."""
+    net = randomize(get_model('resnest14', classes=5, radix=0))
+    net.save_parameters(str(tmp_path / 'a.params'))
+    options = ('--model-options', 'radix=0', 'crop_size=160')
+    result = script_here('gluon/convert_weights.py', 'a.params', 'b.safetensors', '--model', 'resnest14', *options,
+                         cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    convert(tmp_path / 'b.safetensors', tmp_path / 'c.params', options={'crop_ratio': 1})
+    assert described(tmp_path / 'c.params').options == {'radix': 0, 'crop_size': 160, 'crop_ratio': 1.0}
+    x = mx.nd.array(image(33, 40))
+    np.testing.assert_array_equal(get_model(str(tmp_path / 'c.params'))(x).asnumpy(), net(x).asnumpy())
+    with pytest.raises(InputError, match='weights of a network whose radix is 0, not 2; leave out the option'):
+        convert(tmp_path / 'b.safetensors', tmp_path / 'd.params', options={'radix': 2})
 
 
 def test_bfloat16_parameters_are_converted(small, tmp_path):

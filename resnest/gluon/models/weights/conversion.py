@@ -17,10 +17,13 @@ from resnest.files import replace_file, save_arrays
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line, open_plain
 
+from ..variants import find_variant, override
 from ..zoo import get_model
+from .choosing import choose_described
 from .description import (
     METADATA,
     Description,
+    changed_options,
     from_text,
     read_description,
     require_free,
@@ -42,7 +45,7 @@ FORMATS = ('params', 'safetensors')
 GLUON_MAGIC = MAGIC.to_bytes(8, 'little')
 
 
-def convert(source, target, model=None, to=None):
+def convert(source, target, model=None, to=None, options=None):
     """Convert a file of weights; returns ``(number of arrays, classes)``.
 
     The target is described, by what the source tells of itself, or by the model's row.
@@ -57,9 +60,12 @@ def convert(source, target, model=None, to=None):
         The network, by our name or timm's; what the source tells unless given.
     to : {'params', 'safetensors'}
         Format of the target: Gluon's, or safetensors with timm's names; by its ending unless given.
+    options : dict
+        Fields in which the network differs from the model's row, which described weights tell themselves.
 
-    Raises InputError for a file that cannot be read, is not of this network, or has names left over, and where neither
-    ``model`` nor the source tells the network; the number of classes and of image channels may be any.
+    Raises InputError for a file that cannot be read, is not of this network, or has names left over, where neither
+    ``model`` nor the source tells the network, and where it contradicts what is given; the number of classes and of
+    image channels may be any.
     """
     source, target = Path(os.path.expanduser(source)), Path(os.path.expanduser(target))
     to = to or target.suffix[1:]
@@ -68,20 +74,19 @@ def convert(source, target, model=None, to=None):
     description, model = described(source), model and _our_name(model)
     if description is None and model is None:
         raise InputError(f'{one_line(source)}: does not tell which network it is of; give --model')
-    if description and model not in (None, description.model):
-        raise InputError(f'{one_line(source)}: weights of {description.model}, not of {one_line(model)}; leave out '
-                         '--model')
-    options = description.options if description else {}
-    arrays = to_gluon(_read(source), description.model if description else model, source, **options)
+    if description:
+        choose_described(source, description, model, options)       # refuses what contradicts it
+    spec = override(description.spec if description else find_variant(model), options or {})
+    options = changed_options(spec)
+    arrays = to_gluon(_read(source), spec.name, source, **options)
     classes = arrays['fc.bias'].shape[0]
-    description = description or Description(model, classes)
+    description = dataclasses.replace(description or Description(spec.name, classes), options=options, sha256=None)
     if to == 'params':
         require_free(target)
         save_arrays(target, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
         write_description(target, description)
     else:
-        text = to_text(dataclasses.replace(description, sha256=None))
-        replace_file(target, safetensors_bytes(to_pytorch(arrays), **{METADATA: text}))
+        replace_file(target, safetensors_bytes(to_pytorch(arrays), **{METADATA: to_text(description)}))
     return len(arrays), classes
 
 

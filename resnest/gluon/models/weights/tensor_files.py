@@ -6,6 +6,7 @@ import json
 import math
 import os
 import struct
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -33,37 +34,25 @@ def read_tensors(path):
     path = Path(os.path.expanduser(path))
     if not os.path.lexists(path):
         raise InputError(f'{one_line(path)}: no such file')
-    with open_plain(path) as opened:
-        size = os.fstat(opened.fileno()).st_size
-        head = opened.read(9) or b''        # None: a file of /proc that would have us wait
-        opened.seek(0)
-        try:
-            if size > LARGEST:
-                raise InputError(f'{size} bytes, but such a file has at most {LARGEST}')
-            if head[8:] == b'{':        # first: the eight bytes before it are a number, and may look like anything
-                return _read_safetensors(opened, size)
-            if head.startswith(ZIP):
-                return read_zip(opened, size)
-            if head.startswith(LEGACY):
-                return read_legacy(opened, size)
-        except InputError as error:
-            raise InputError(f'{one_line(path)}: {error}') from None
-        except OSError as error:
-            raise InputError(f'{one_line(path)}: cannot be read: {error.strerror}') from None
-    raise InputError(f'{one_line(path)}: neither a PyTorch file nor a safetensors file')
+    with _opened(path) as (opened, size, head):
+        if size > LARGEST:
+            raise InputError(f'{size} bytes, but such a file has at most {LARGEST}')
+        if head[8:] == b'{':        # first: the eight bytes before it are a number, and may look like anything
+            return _read_safetensors(opened, size)
+        if head.startswith(ZIP):
+            return read_zip(opened, size)
+        if head.startswith(LEGACY):
+            return read_legacy(opened, size)
+        raise InputError('neither a PyTorch file nor a safetensors file')
 
 
 def read_metadata(path):
-    """What a ``.safetensors`` file tells beside its tensors, a dict of texts; empty for a file that is no such file."""
-    with open_plain(path) as opened:
-        size, head = os.fstat(opened.fileno()).st_size, opened.read(9) or b''
-        if head[8:] != b'{':
-            return {}
-        opened.seek(0)
-        try:
-            found = _read_header(opened, size)[0].get('__metadata__')
-        except InputError as error:
-            raise InputError(f'{one_line(path)}: {error}') from None
+    """What a ``.safetensors`` file tells beside its tensors, a dict of texts; empty for a file that is no such file.
+
+    Raises InputError for one that is damaged or cannot be read.
+    """
+    with _opened(path) as (opened, size, head):
+        found = _read_header(opened, size)[0].get('__metadata__') if head[8:] == b'{' else None
     return {name: text for name, text in found.items() if isinstance(text, str)} if isinstance(found, dict) else {}
 
 
@@ -78,6 +67,20 @@ def safetensors_bytes(arrays, **metadata):
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % 8)
     return b''.join([struct.pack('<Q', len(text)), text, *(array.tobytes() for array in arrays.values())])
+
+
+@contextmanager
+def _opened(path):
+    """The open file, its size, and its first nine bytes; what is raised meanwhile names the path."""
+    with open_plain(path) as opened:
+        try:
+            head = opened.read(9) or b''        # None: a file of /proc that would have us wait
+            opened.seek(0)
+            yield opened, os.fstat(opened.fileno()).st_size, head
+        except InputError as error:
+            raise InputError(f'{one_line(path)}: {error}') from None
+        except OSError as error:
+            raise InputError(f'{one_line(path)}: cannot be read: {error.strerror}') from None
 
 
 def _read_header(opened, size):
