@@ -75,7 +75,7 @@ def test_who_takes_part(timed, squares):
 
 @pytest.mark.parametrize('settings, wanted', [
     (dict(models=['resnest51']), "no model 'resnest51'"),
-    (dict(precisions=['float8']), "unknown precision 'float8'"),
+    (dict(precisions=['float8']), 'precision must be one of float32, bfloat16, int8, got float8'),
     (dict(batch_size=0), 'batch size must be at least 1'),
     (dict(image_size=8), 'image size must be at least 17'),
     (dict(rec_dir='/nothing'), '/nothing: no such file'),

@@ -154,7 +154,7 @@ def test_other_arrays_are_refused(changed, change, words):
     (dict(example_shape=[2, 3, 32]), 'no network takes'), (dict(example_shape=[2, 3, 32, True]), 'no network takes'),
     (dict(example_shape=[2, 5, 32, 32]), 'its layers do not fit'), (dict(dtype='float16'), 'of float16'),
     (dict(dtype='uint8'), 'in the place of'), (dict(precision=['float32']), 'not written by export'),
-    (dict(precision='\n' * 9), 'unknown precision'), (dict(report=[]), 'not written by export'),
+    (dict(precision='\n' * 9), 'precision must be one of'), (dict(report=[]), 'not written by export'),
     (dict(sha256={}), 'not written by export'),
     (dict(native_operators='no'), 'not written by export'),
 ], ids=lambda value: value if isinstance(value, str) else 'other')

@@ -183,7 +183,7 @@ def test_files_may_be_renamed_but_not_mixed(exported, tmp_path):
 
 
 @pytest.mark.parametrize('change, words', [
-    (dict(precision='float8'), "unknown precision 'float8'"),
+    (dict(precision='float8'), 'precision must be one of float32, bfloat16, int8, got float8'),
     (dict(example=images(1, 4, 32, 32)), r'takes images \(N, 3, H, W\), got \(1, 4, 32, 32\)'),
     (dict(example=np.zeros((1, 3, 32, 32))), 'must be an NDArray'),
     (dict(calibration=[]), 'empty'), (dict(calibration=[np.zeros((0, 3, 32, 32))]), 'empty'),

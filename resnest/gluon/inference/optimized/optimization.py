@@ -5,6 +5,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.models.weights.description import describe
 from resnest.gluon.nn import native as native_operators
+from resnest.reading import not_among
 
 from ..int8.quantization import quantize
 from ..int8.ranges import MODES, first_classes
@@ -59,7 +60,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     """
     require_cpu(precision)
     if calibration_mode not in MODES:
-        raise InputError(f"unknown calibration mode '{calibration_mode}'; choose from {', '.join(MODES)}")
+        raise InputError(f'calibration mode {not_among(calibration_mode, MODES)}')
     net = getattr(net, 'prediction', net)
     wanted, several = _outputs(net, example)
     if not all(np.isfinite(each).all() for each in wanted):       # int8 would turn them into numbers

@@ -3,7 +3,7 @@ import re
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.reading import one_line
+from resnest.reading import not_among
 
 __all__ = ['cpu_flags', 'require_cpu']
 
@@ -24,7 +24,7 @@ def cpu_flags(path='/proc/cpuinfo'):
 def require_cpu(precision):
     """Raise InputError where ``precision`` is unknown or this CPU cannot compute it."""
     if precision not in NEEDED:
-        raise InputError(f"unknown precision '{one_line(precision)}'; choose from {', '.join(NEEDED)}")
+        raise InputError(f'precision {not_among(precision, NEEDED)}')
     missing = [flag for flag in NEEDED[precision] if flag not in cpu_flags()]
     if missing:
         raise InputError(f"this CPU cannot compute {precision}: it lacks {', '.join(missing)}; use float32")
