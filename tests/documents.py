@@ -148,10 +148,11 @@ class World:
 
     def furnish(self, folder, text):
         """Put into ``folder`` what the text names and does not make itself."""
-        for name in ('digits', 'photos', *([] if 'prepare_imagenet' in text else ['rec'])):
+        preparing = re.search(r'prepare_imagenet|resnest prepare ', text)
+        for name in ('digits', 'photos', *([] if preparing else ['rec'])):
             shutil.copytree(self.folder / name, folder / name)
         shutil.copy(self.folder / 'cat.jpg', folder)
-        if 'prepare_imagenet' in text:
+        if preparing:
             shutil.copytree(self.folder / 'archives', folder, dirs_exist_ok=True)
         for run in set(re.findall(r'runs/(\w+)/', text)):
             if f'--save-dir runs/{run}' not in text:
