@@ -45,9 +45,6 @@ class _Samples(TransformedRecords):
         super().__init__(records, transform, seed, epoch)
         self._classes = classes
 
-    def __repr__(self):
-        return f'{self._records!r}, {self._transform!r}'
-
     def make(self, record, index):
         data, label = self.records[record]
         with opened(data, record, self.records.decoding) as picture:

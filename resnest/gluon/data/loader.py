@@ -146,6 +146,9 @@ class TransformedRecords:
     def __len__(self):
         return len(self.records)
 
+    def __repr__(self):
+        return f'{self.records!r}, {self.transform!r}'
+
     def generator(self, index):
         """The Generator of a sample's random choices, by seed, epoch and its index; None where there are none."""
         draws = getattr(self.transform, 'draws', True)
