@@ -3,8 +3,9 @@ from .bottleneck import Bottleneck
 from .drop_path import DropPath, path_probabilities
 from .dropblock import DropBlock, set_drop_probability
 from .native import use_native
+from .roi_align import RoIAlign
 from .split_attention import SplitAttentionConv
 from .synchronized import SyncBatchNorm
 
-__all__ = ['Bottleneck', 'DropBlock', 'DropPath', 'SplitAttentionConv', 'SyncBatchNorm', 'path_probabilities',
-           'set_drop_probability', 'use_native']
+__all__ = ['Bottleneck', 'DropBlock', 'DropPath', 'RoIAlign', 'SplitAttentionConv', 'SyncBatchNorm',
+           'path_probabilities', 'set_drop_probability', 'use_native']
