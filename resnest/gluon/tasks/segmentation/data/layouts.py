@@ -1,4 +1,5 @@
 """Where the images and the maps of a data set lie: the layouts that are told apart by the folders that are there."""
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ def two_folders(images, maps):
 
 
 def list_pairs(layout, root, split, foreign):
-    """Paths of the images and of the maps of a split, two lists in the same order, by name.
+    """Yield ``(path of an image, path of its map)`` of a split, by name or in the order of the listing.
 
     Paths of pictures that are not decoded here go into the list ``foreign``. Raises InputError that names the first
     image without a map, two images of one name, a name in the listing without an image, and an empty folder.
@@ -112,24 +113,26 @@ def list_pairs(layout, root, split, foreign):
         names = _listed(root / layout.listing.format(split=layout.split(split)), images)
     without = [name for name in names if name not in maps]
     if without:
-        expected = one_line(folders[1] / f'{without[0]}{layout.endings[1]}.png', 1000)
+        first = without[0]
         more = f', and so for {len(without) - 1} more' if len(without) > 1 else ''
-        raise InputError(f'{one_line(images[without[0]], 1000)}: its map is missing, {expected}{more}')
-    return [images[name] for name in names], [maps[name] for name in names]
+        raise InputError(f'{one_line(folders[0] / (first + images[first]), 1000)}: its map is missing, '
+                         f'{one_line(folders[1] / f"{first}{layout.endings[1]}.png", 1000)}{more}')
+    for name in names:
+        yield folders[0] / (name + images[name]), folders[1] / (name + maps[name])
 
 
 def _by_name(folder, ending, foreign):
-    """``{name: path}`` of the pictures below a folder whose names have an ending, without it and the suffix."""
+    """``{name: rest}`` of the pictures below a folder whose names have an ending; the rest is that and the suffix."""
     found = {}
     for path in images_below(folder, foreign):
-        name = path.relative_to(folder).with_suffix('').as_posix()
+        name, rest = path.relative_to(folder).with_suffix('').as_posix(), ending + path.suffix
         if not name.endswith(ending):
             continue
         name = name[:len(name) - len(ending)]
         if name in found:
-            raise InputError(f'{one_line(path, 1000)}: {one_line(found[name].name)} has the same name, so that they '
-                             f'could not be told apart; remove one of them')
-        found[name] = path
+            raise InputError(f'{one_line(path, 1000)}: {one_line(Path(name + found[name]).name)} has the same name, so '
+                             f'that they could not be told apart; remove one of them')
+        found[name] = sys.intern(rest)      # a string for all of them
     return found
 
 

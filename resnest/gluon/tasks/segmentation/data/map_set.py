@@ -28,8 +28,8 @@ class MapSet(AbstractContextManager):
 
     ``legend`` (:class:`.Legend`) says what the values of the maps stand for, ``decoding`` is the rule of
     :mod:`resnest.gluon.data.images.rules` by which images and maps are turned, ``note`` is a line worth telling, or
-    None. Sets of one's own are read ``'upright'``, published ones as they are ``'stored'``. The paths take about 150
-    bytes per image. Raises InputError for a file that cannot be read.
+    None. Sets of one's own are read ``'upright'``, published ones as they are ``'stored'``. Their paths take 100 to
+    150 bytes per record. Raises InputError for a file that cannot be read.
     """
 
     def __init__(self, images, maps, decoding, legend=None):
@@ -109,8 +109,8 @@ def _open(layout, root, split, val_fraction, seed):
     listed, foreign = split if val_fraction is None else 'train', []
     folders = layout.folders(root, listed)
     pairs = [Samples(folder) for folder in folders]
-    for samples, paths in zip(pairs, list_pairs(layout, root, listed, foreign)):
-        for path in paths:
+    for paths in list_pairs(layout, root, listed, foreign):
+        for samples, path in zip(pairs, paths):
             samples.add_file(path, 0)
     pairs[0].foreign = foreign
     if val_fraction is not None:
