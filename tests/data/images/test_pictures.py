@@ -88,6 +88,16 @@ def test_a_crop_of_a_turned_picture_is_that_of_the_picture_turned_as_a_whole(siz
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
+@pytest.mark.parametrize('orientation', STORED)
+@pytest.mark.parametrize('size', [(21, 50), (64, 9)])
+def test_a_crop_of_other_proportions_than_its_box(size, orientation):
+    box = (3.5, 2, 55, 31.25)
+    with opened(turned(orientation, 'PNG'), 'a', 'upright') as picture:
+        found = picture.resampled(box, size, Image.BILINEAR)
+    wanted = Image.fromarray(PIXELS).resize(size, Image.BILINEAR, box)
+    assert np.abs(np.asarray(found).astype(int) - np.asarray(wanted)).max() <= 1
+
+
 def test_a_picture_without_exif_costs_no_search_for_it(monkeypatch):
     monkeypatch.setattr(Image.Image, 'getexif', lambda self: pytest.fail('asked for EXIF'))
     for kind in ('JPEG', 'PNG', 'WEBP'):

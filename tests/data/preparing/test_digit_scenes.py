@@ -10,6 +10,7 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from resnest.gluon.data.preparing.digit_scenes import draw_scene, run_lengths
+from resnest.gluon.tasks.segmentation.data import MapLoader, Whole, open_maps
 
 from ...conftest import assert_refused, script_here, script_main
 
@@ -73,6 +74,15 @@ def test_a_scene_without_overlap_has_its_ends_at_its_box():
             (_, top, _), (right, _, _), (_, bottom, _), (left, _, _) = scene.keypoints[number].tolist()
             assert (left, top, right, bottom) == (columns.min(), rows.min(), columns.max(), rows.max())
     assert (scene.keypoints[..., 2] == 2).any()
+
+
+def test_they_are_a_data_set_of_segmentation(scenes):
+    train, val = open_maps(scenes)
+    assert (len(train), len(val)) == (3, 2)
+    assert train.legend.names == ['ground', *'0123456789']
+    for images, labels in MapLoader(train, Whole(), [[0], [1], [2]]):
+        assert images.shape == (*labels.shape, 3)
+        assert {*np.unique(labels)} <= {*range(11)}
 
 
 def test_the_seed_decides_all_of_it(scenes, tmp_path):

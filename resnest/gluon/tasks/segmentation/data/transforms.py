@@ -16,6 +16,8 @@ from .legend import IGNORED
 
 __all__ = ['CentralCrop', 'RandomCrop', 'Whole', 'crop_both', 'nearest', 'padded']
 
+LARGEST = 1 << 14        # pixels of a side; more would be given by the system, and then not be there
+
 
 class RandomCrop:
     """A random scale, the mirror image, a random crop and blur, as gluoncv's training has them by default.
@@ -35,7 +37,7 @@ class RandomCrop:
         recipe has none.
     interpolation : {'bilinear', 'bicubic'}
 
-    Raises InputError for sizes below 1 px and for a scale that is none.
+    Raises InputError for sizes below 1 px or above 16384, and for a scale that is none.
     """
 
     def __init__(self, crop_size, base_size=520, scale=(0.5, 2.0), hflip=0.5, blur=0.5, jitter=0.0,
@@ -138,5 +140,5 @@ def with_longer_side(size, longest):
 
 
 def _refuse_size(what, size):
-    if size < 1:
-        raise InputError(f'the {what} size must be at least 1 px, got {size}')
+    if not 1 <= size <= LARGEST:
+        raise InputError(f'the {what} size must be from 1 to {LARGEST} px, got {size}')
