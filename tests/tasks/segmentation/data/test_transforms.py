@@ -107,7 +107,8 @@ def test_what_gluoncv_makes_of_the_same_numbers(width, height, reals, scale, mon
 
 
 @pytest.mark.parametrize('make, words', [(RandomCrop, (0,)), (RandomCrop, (48, 0)), (RandomCrop, (48, 52, (2, 1))),
-                                         (RandomCrop, (48, 52, (0, 1))), (RandomCrop, (10 ** 6,)), (CentralCrop, (-3,))])
+                                         (RandomCrop, (48, 52, (0, 1))), (RandomCrop, (10 ** 6,)),
+                                         (CentralCrop, (-3,))])
 def test_sizes_that_are_none(make, words):
     with pytest.raises(InputError):
         make(*words)
