@@ -77,11 +77,12 @@ def test_a_damaged_map_is_refused():
             read_values(data, 'a map')
 
 
-def test_exif_turns_a_map_under_the_rule_that_turns_images():
+@pytest.mark.parametrize('values', [VALUES, VALUES.astype(np.uint16) * 257, VALUES > 99])
+def test_exif_turns_a_map_under_the_rule_that_turns_images(values):
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = saved(Image.fromarray(VALUES), exif=exif)
-    assert (read_values(data, 'map')[0] == VALUES).all()
-    values, orientation = read_values(data, 'map', 'upright')
-    assert (values == np.rot90(VALUES, -1)).all()
+    data = saved(Image.fromarray(values), exif=exif)
+    assert (read_values(data, 'map')[0] == values).all()
+    found, orientation = read_values(data, 'map', 'upright')
+    assert (found == np.rot90(values, -1)).all()
     assert orientation == 6

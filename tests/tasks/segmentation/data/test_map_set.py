@@ -126,7 +126,8 @@ def test_a_listing_without_its_image(tmp_path):
 
 
 @pytest.mark.parametrize('given', [{}, {'root': '.', 'images': '.'}, {'images': '.'}, {'root': '.', 'maps': '.'},
-                                   {'root': 'nothing'}, {'images': '.', 'maps': 'nothing'}])
+                                   {'root': 'nothing'}, {'root': '~nobody-here/x'}, {'root': 'a\0b'},
+                                   {'images': '.', 'maps': 'nothing'}])
 def test_words_that_name_no_data(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError):

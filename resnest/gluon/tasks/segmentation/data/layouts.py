@@ -1,4 +1,5 @@
 """Where the images and the maps of a data set lie: the layouts that are told apart by the folders that are there."""
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ KNOWN = ('known are ADE20K (images/training beside annotations/training), Citysc
 
 def find_layout(root):
     """``(layout, its folder)`` of the data set in ``root``; raises InputError where no layout fits."""
-    root = Path(root).expanduser()
+    root = Path(os.path.expanduser(root))       # unlike pathlib's, it raises for no name whatever
     if not root.is_dir():
         raise InputError(f'{one_line(root)}: no such folder')
     without = None
@@ -82,7 +83,7 @@ def find_layout(root):
 
 def two_folders(images, maps):
     """``(layout, root)`` of a folder of images and one of maps, each with ``train/`` and ``val/`` in it or neither."""
-    images, maps = (Path(path).expanduser().absolute() for path in (images, maps))
+    images, maps = (Path(os.path.expanduser(path)).absolute() for path in (images, maps))
     for folder in (images, maps):
         if not folder.is_dir():
             raise InputError(f'{one_line(folder)}: no such folder')

@@ -1,4 +1,5 @@
 """Images with segmentation maps, read in place."""
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -93,7 +94,8 @@ def open_maps(root=None, images=None, maps=None, names=None, val_fraction=None, 
         raise InputError(f'{one_line(folder if root else images)}: has a validation split already; leave out '
                          f'--val-fraction')
     found = {split: _open(layout, folder, split, val_fraction, seed) for split in splits}
-    legend = _legend(layout, folder if images is None else Path(maps).expanduser(), names, found.values())
+    beside = folder if images is None else Path(os.path.expanduser(maps))
+    legend = _legend(layout, beside, names, found.values())
     for records in found.values():
         records.legend = legend
     return tuple(found.values())
