@@ -27,7 +27,7 @@ from resnest.gluon.data.images.augmentation import random_crop_box
 from resnest.gluon.data.images.transforms import crop
 from resnest.gluon.models import VARIANTS, override
 
-from ..conftest import encoded
+from ..conftest import encoded, randomize
 
 
 @pytest.mark.parametrize('ranks', [1, 2, 4])
@@ -165,6 +165,23 @@ def test_normalization_is_that_of_the_network_or_imagenets(spec, mean, std):
     found = with_normalization(identity)(mx.nd.array(images, dtype='uint8')).asnumpy()
     wanted = (images / 255 - mean) / std
     np.testing.assert_allclose(found, wanted.transpose(0, 3, 1, 2), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize('hybridize', [False, True])
+def test_pixels_that_do_not_suit_the_network(tiny, hybridize):
+    for options, least in (({}, 17), ({'dilation': 2}, 9)):
+        net = with_normalization(randomize(tiny(**options)))
+        net.hybridize(hybridize)
+        assert np.isfinite(net(mx.nd.ones((1, least, least + 1, 3), dtype='uint8')).asnumpy()).all()
+        small = mx.nd.ones((1, 32, least - 1, 3), dtype='uint8')
+        for x, wanted in ((small, f'at least {least} x {least} px, got 32 x {least - 1}'),
+                          (mx.nd.ones((1, 3, 32, 32), dtype='uint8'), r'pixels \(N, H, W, 3\), got \(1, 3, 32, 32\)'),
+                          (mx.nd.ones((32, 32, 3), dtype='uint8'), r'pixels \(N, H, W, 3\), got \(32, 32, 3\)'),
+                          (np.ones((1, 32, 32, 3), 'uint8'), 'pixels as an NDArray, got ndarray')):
+            with pytest.raises(InputError, match=wanted):
+                net(x)
+    with pytest.raises(InputError, match='images of 1 channels, and mean and std are those of three'):
+        with_normalization(tiny(in_channels=1))
 
 
 def collect(loader):

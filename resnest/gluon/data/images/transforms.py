@@ -6,6 +6,7 @@ Normalization is the network's first operator, on the device (:func:`with_normal
 """
 import math
 
+import mxnet as mx
 import numpy as np
 from mxnet.gluon import nn
 from mxnet.gluon.data.vision import transforms
@@ -24,13 +25,39 @@ FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
 
 
 def with_normalization(net, dtype='float32'):
-    """``net`` behind the operators that take uint8 ``(N, H, W, 3)`` to the values that it was trained on."""
-    whole = nn.HybridSequential()
+    """``net`` behind the operators that take uint8 ``(N, H, W, 3)`` to the values that it was trained on.
+
+    Raises InputError for a network of other than RGB images and, when called, for what is no batch of such pixels or
+    too small for the network (``net.smallest``).
+    """
+    channels = getattr(net, 'in_channels', 3)
+    if channels != 3:
+        raise InputError(f'the network takes images of {channels} channels, and mean and std are those of three: '
+                         'normalize them yourself')
+    whole = _Pixels()
     whole.add(normalization(*statistics(net)))
     if dtype != 'float32':
         whole.add(transforms.Cast(dtype))
     whole.add(net)
     return whole
+
+
+class _Pixels(nn.HybridSequential):
+    """Operators and a network in a row, which are given pixels."""
+
+    def forward(self, x):
+        if isinstance(x, mx.sym.Symbol):
+            return super().forward(x)
+        if not isinstance(x, mx.nd.NDArray):
+            raise InputError(f"the network takes pixels as an NDArray, got {type(x).__name__}: mx.nd.array(x, "
+                             "dtype='uint8') makes one of an array")
+        least = getattr(self[-1], 'smallest', 1)
+        if x.ndim != 4 or x.shape[3] != 3:
+            raise InputError(f'the network takes pixels (N, H, W, 3), got {x.shape}')
+        if min(x.shape[1:3]) < least:
+            raise InputError(f'the network takes images of at least {least} x {least} px, got {x.shape[1]} x '
+                             f'{x.shape[2]}')
+        return super().forward(x)
 
 
 def statistics(net):
