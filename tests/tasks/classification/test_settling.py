@@ -87,6 +87,20 @@ def test_a_folder_that_was_not_trained_on_is_verified_whole(weights, photos, tmp
     assert verify(weights=told, data_dir=folder, no_cuda=True)['seen'] == 5 + 4
 
 
+def test_a_single_class_is_verified_where_its_name_tells_the_label(weights, photos, tmp_path):
+    whole = verify(weights=weights[1], data_dir=photos, no_cuda=True)['classes']
+    shutil.copytree(photos / 'val' / 'cat', tmp_path / 'val' / 'cat')
+    alone, = verify(weights=weights[1], data_dir=tmp_path, no_cuda=True)['classes']
+    assert alone == next(entry for entry in whole if entry['name'] == 'cat')
+    held_out, = verify(weights=weights[1], data_dir=tmp_path / 'val', no_cuda=True)['classes']
+    assert held_out['seen'] == 2
+    with pytest.raises(InputError, match='cat is the only folder, so every image would get label 0'):
+        verify('resnest14', weights=weights[0], model_options=OPTIONS, data_dir=tmp_path, num_classes=4, no_cuda=True)
+    (tmp_path / 'val' / 'cat').rename(tmp_path / 'val' / 'pictures')
+    with pytest.raises(InputError, match='do not know pictures, only ant, bee, cat, dog'):
+        verify(weights=weights[1], data_dir=tmp_path, no_cuda=True)
+
+
 def test_conversion_keeps_the_description(weights, tmp_path):
     """There and back, through the metadata of a safetensors file; the network's name is not asked for."""
     convert(weights[1], tmp_path / 'a.safetensors')

@@ -55,15 +55,16 @@ def _refuse_val(root):
         raise InputError(f'{root}: has a validation split already, {root / "val"}; leave out --val-fraction')
 
 
-def list_split(root, split, val_fraction=None, seed=0):
+def list_split(root, split, val_fraction=None, seed=0, single=False):
     """(class names, :class:`Samples`) of ``root/split`` where ``root`` has splits, else of ``root`` itself.
 
-    With ``val_fraction`` it is that split of :func:`.hold_out`; ``root`` must not have ``val/`` then.
+    With ``val_fraction`` it is that split of :func:`.hold_out`; ``root`` must not have ``val/`` then. A
+    ``single`` class is right where labels are found by names.
     """
     root = Path(root).expanduser()
     if val_fraction is not None:
         _refuse_val(root)
-        classes, samples = list_split(root, 'train')
+        classes, samples = list_split(root, 'train', single=single)
         return classes, hold_out(samples, classes, val_fraction, seed)[split]
     if not root.is_dir():
         raise InputError(f'{root}: no such folder')
@@ -75,7 +76,7 @@ def list_split(root, split, val_fraction=None, seed=0):
         folder = root
     leading = train if train.is_dir() else folder
     classes = class_names(leading)
-    if len(classes) == 1:
+    if len(classes) == 1 and not single:
         raise InputError(f'{leading}: {classes[0]} is the only folder, so every image would get label 0; give the '
                          f'folder that holds one folder per class, or train/ and val/')
     names = classes if folder == leading else class_names(folder)

@@ -16,13 +16,14 @@ class FolderSet(AbstractContextManager):
     ``classes`` are the names of the class folders, ``decoding`` is the rule by which the images are read
     (:mod:`.decoding`), ``note`` is a line worth telling, or None. ``root`` holds one folder per class, or a folder
     ``split`` that does; with ``val_fraction`` it has no ``val/``, and that share of each class is the split ``'val'``,
-    by the seed and the names of the images (:mod:`.holding_out`), the rest of them ``'train'``. Raises InputError for
-    what those rules refuse, and for an image that cannot be read.
+    by the seed and the names of the images (:mod:`.holding_out`), the rest of them ``'train'``. One folder alone is
+    refused unless a ``single`` class is right, since the labels are found by its name. Raises InputError for what those
+    rules refuse, and for an image that cannot be read.
     """
 
-    def __init__(self, root, split, val_fraction=None, seed=0):
+    def __init__(self, root, split, val_fraction=None, seed=0, single=False):
         self._told = one_line(root), split
-        self.classes, self._samples = list_split(root, split, val_fraction, seed)
+        self.classes, self._samples = list_split(root, split, val_fraction, seed, single)
         self.decoding = rule_of_classes(self.classes)
         self.note = foreign_note(self._samples)
 

@@ -123,11 +123,12 @@ def _open(rec_dir, data_dir, known, num_classes, job):
     if not data_dir:
         records, notes = RecordSet(rec_dir, 'val'), []
     else:
-        records = FolderSet(data_dir, 'val')
+        named = bool(known.description and known.description.names)
+        records = FolderSet(data_dir, 'val', single=named)
         notes = [records.note]
         if held_out and not Path(data_dir, 'val').expanduser().is_dir() and \
                 records.is_sampled_from(held_out.get('sample', [])):
-            records = FolderSet(data_dir, 'val', held_out['val_fraction'], held_out['seed'])
+            records = FolderSet(data_dir, 'val', held_out['val_fraction'], held_out['seed'], named)
             notes.append(f'{data_dir}: trained on, so the {len(records)} images are verified that training held out '
                          f"(--val-fraction {held_out['val_fraction']}); put new ones into another folder")
     for note in filter(None, () if job.rank else notes):
