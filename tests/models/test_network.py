@@ -105,7 +105,7 @@ def test_images_of_other_channels(file, channels):
 @pytest.mark.parametrize('duplicate', [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 @pytest.mark.parametrize('kind', ['new', 'eager', 'hybridized', 'features', 'pixels'])
 def test_copies_have_the_values_and_learn(file, kind, duplicate):
-    net = {'new': lambda: ResNet(TINY), 'features': lambda: Features(copy.deepcopy(file[1]), (2,)),
+    net = {'new': lambda: ResNet(TINY, classes=5), 'features': lambda: Features(copy.deepcopy(file[1]), (2,)),
            'pixels': lambda: with_normalization(file[1])}.get(kind, lambda: file[1])()
     x = mx.nd.array(np.random.default_rng(1).integers(0, 255, (2, 32, 32, 3)), dtype='uint8') if kind == 'pixels' \
         else images(2, 3, 32, 32)

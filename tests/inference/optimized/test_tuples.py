@@ -35,9 +35,17 @@ def images(*shape):
     return mx.nd.array(np.random.default_rng(0).normal(size=shape))
 
 
-@pytest.mark.parametrize('precision', list(CLOSE))
-@pytest.mark.parametrize('make, logits', [(lambda net: Features(net, (0, 2, 4)), False),
-                                          (lambda net: Features(net, (3,)), False), (MapAndLogits, True)])
+def three_stages(net):
+    return Features(net, (0, 2, 4))
+
+
+def one_stage(net):
+    return Features(net, (3,))
+
+
+@pytest.mark.parametrize('make, precision, logits', [
+    (three_stages, 'bfloat16', False), (three_stages, 'int8', False), (one_stage, 'int8', False),
+    (MapAndLogits, 'float32', True), (MapAndLogits, 'int8', True)])
 def test_each_output_is_the_networks(tiny, tmp_path, make, logits, precision):
     net, x = make(randomize(tiny())), images(3, 3, 64, 64)
     fast = optimize(net, x, precision, [x], agreement=0)
