@@ -154,7 +154,9 @@ def test_from_described_weights_in_any_precision(tmp_path, photos):
     assert exported.probabilities(files) == pytest.approx(wanted, abs=1e-5)
     assert (exported.names, exported(files[0]).name) == (NAMES, plain(files[0]).name)
     optimize(plain.network, mx.nd.zeros((2, 3, 32, 32))).export(str(tmp_path / 'fast'))
-    assert Predictor(tmp_path / 'fast').probabilities(files) == pytest.approx(wanted, abs=1e-5)
+    loaded = Predictor(tmp_path / 'fast')
+    assert loaded.probabilities(files) == pytest.approx(wanted, abs=1e-5)
+    assert loaded.names == NAMES
     with pytest.raises(InputError, match='no layers to look into'):
         exported.explain(files)
     with pytest.raises(InputError, match='exported, and so in the precision'):
