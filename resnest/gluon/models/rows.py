@@ -10,7 +10,8 @@ __all__ = ['Row', 'override']
 LEAST_STD = 1e-6
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
          tuple[int, int, int, int]: 'a list of whole numbers', tuple[int, int, int]: 'a list of three whole numbers',
-         tuple[float, float, float]: 'a list of three numbers'}
+         tuple[float, float, float]: 'a list of three numbers', tuple[int, ...]: 'a list of whole numbers',
+         tuple[float, ...]: 'a list of numbers'}
 
 
 class Row:

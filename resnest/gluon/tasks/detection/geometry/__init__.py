@@ -1,0 +1,1 @@
+"""What is done with boxes and masks: functions of NumPy arrays, free of networks and of MXNet."""

@@ -1,0 +1,74 @@
+"""Boxes ``(x0, y0, x1, y1)`` in continuous pixels: pixel ``(i, j)`` covers ``[j, j + 1] × [i, i + 1]``, so that a width
+is ``x1 - x0`` without a one. Arrays are ``(…, 4)`` and float32.
+
+The coding by differences is that of R-CNN (Girshick et al., 2014, https://arxiv.org/abs/1311.2524, appendix C).
+"""
+import math
+
+import numpy as np
+
+__all__ = ['areas', 'are_whole', 'clip', 'decode', 'encode', 'overlaps', 'rescale']
+
+LARGEST_GROWTH = np.float32(math.log(1000 / 16))        # of a side, by one decoding
+UNIT = (1.0, 1.0, 1.0, 1.0)
+
+
+def areas(boxes):
+    """The areas ``(…)``; zero where a width or a height is not above zero."""
+    return np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
+
+
+def are_whole(boxes):
+    """Whether each box is finite, with a width and a height above zero: ``(…)`` of bool."""
+    with np.errstate(invalid='ignore'):
+        return np.isfinite(boxes).all(-1) & (boxes[..., 2] > boxes[..., 0]) & (boxes[..., 3] > boxes[..., 1])
+
+
+def overlaps(boxes, others):
+    """Intersection over union of each of ``(R, 4)`` with each of ``(S, 4)``: ``(R, S)``, zero for empty boxes."""
+    boxes = boxes[:, None]
+    low, high = np.maximum(boxes[..., :2], others[..., :2]), np.minimum(boxes[..., 2:], others[..., 2:])
+    sides = np.maximum(high - low, 0)
+    common = sides[..., 0] * sides[..., 1]
+    union = areas(boxes) + areas(others) - common
+    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
+
+
+def encode(boxes, targets, weights=UNIT):
+    """The differences ``(R, 4)`` by which ``boxes`` become ``targets``, both ``(R, 4)``: of the centre in widths and
+    heights, and of the logarithms of width and height, each times its weight."""
+    centre, size = _centres(boxes)
+    target, target_size = _centres(targets)
+    deltas = np.concatenate([(target - centre) / size, np.log(target_size / size)], -1)
+    return (deltas * np.asarray(weights)).astype('float32')
+
+
+def decode(deltas, boxes, weights=UNIT):
+    """The boxes ``(R, K, 4)`` that K differences make of each box: the inverse of :func:`encode`.
+
+    ``deltas`` is ``(R, 4 K)``, ``boxes`` ``(R, 4)``. A side grows to at most 62.5 times its length; what is not finite
+    stays so.
+    """
+    deltas = deltas.reshape(len(boxes), -1, 4) / np.asarray(weights, 'float32')
+    centre, size = (part[:, None] for part in _centres(boxes))
+    with np.errstate(over='ignore', invalid='ignore'):
+        centre = centre + deltas[..., :2] * size
+        half = size * np.exp(np.minimum(deltas[..., 2:], LARGEST_GROWTH)) / 2
+        return np.concatenate([centre - half, centre + half], -1)
+
+
+def clip(boxes, height, width):
+    """The parts of ``(…, 4)`` inside of an image."""
+    return np.clip(boxes, 0, np.array([width, height, width, height], 'float32'))
+
+
+def rescale(boxes, size, target):
+    """Boxes ``(…, 4)`` of an image of ``size`` (height, width) in one of the size ``target``, clipped to it."""
+    (height, width), (to_height, to_width) = size, target
+    factors = np.array([to_width / width, to_height / height] * 2, 'float32')
+    return clip(boxes * factors, to_height, to_width)
+
+
+def _centres(boxes):
+    size = boxes[..., 2:] - boxes[..., :2]
+    return boxes[..., :2] + size / 2, size

@@ -1,0 +1,1 @@
+"""The networks that a detector is made of."""
