@@ -30,6 +30,7 @@ ALLOWED = {
     'resnest.gluon.training': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.tasks.classification': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.tasks.segmentation': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
+    'resnest.gluon.tasks.detection': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.catalogue': {'resnest.gluon.models', 'resnest.gluon.tasks.segmentation'},
     'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training',
                             'resnest.gluon.tasks.classification'} | BELOW,
@@ -45,6 +46,7 @@ INSIDE = {
     'resnest.gluon.training': {'methods': set(), 'reporting': set(), 'run': {'methods', 'reporting'}},
     'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set(), 'mixing': set()},
     'resnest.gluon.tasks.segmentation': {'data': set()},
+    'resnest.gluon.tasks.detection': {'geometry': set(), 'parts': {'geometry'}},
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.

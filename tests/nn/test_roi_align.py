@@ -63,10 +63,10 @@ def test_a_thousand_regions_of_any_kind(hybrid, ratio):
     assert np.isclose((gradient * maps).sum(), (pooled * head).sum(), rtol=1e-3)      # it is linear in the maps
 
 
-def test_far_boxes_end_one_map_away():
+def test_far_boxes_end_two_maps_away():
     maps = mx.nd.array(np.random.default_rng(0).normal(size=(1, 2, 5, 7)))
     huge = mx.nd.array([[0, -1e30, -np.inf, 1e9, 3e38], [0, 1e20, 0, 1e21, 5], [0, 1, 1, 1 + 1e-8, 5]])
-    cut = mx.nd.array([[0, -14, -10, 28, 20], [1, 0, 0, 1, 1], [1, 0, 0, 1, 1]])
+    cut = mx.nd.array([[0, -28, -20, 42, 30], [1, 0, 0, 1, 1], [1, 0, 0, 1, 1]])
     layer = RoIAlign(3, 0.5)
     np.testing.assert_array_equal(layer(maps, huge).asnumpy(), layer(maps, cut).asnumpy())
 

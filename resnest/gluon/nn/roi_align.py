@@ -10,6 +10,7 @@ from mxnet.gluon import HybridBlock
 __all__ = ['RoIAlign']
 
 WIDER = 1e-6        # what regions are widened by at least, relative to their coordinates: about ten steps of float32
+FAR = 2             # how many sides of the map a region may reach outside
 
 
 class RoIAlign(HybridBlock):
@@ -18,8 +19,8 @@ class RoIAlign(HybridBlock):
     A region is ``(image, x0, y0, x1, y1)``: the image's index in the batch and a box in pixels of the picture, whose
     first pixel covers 0 to 1. Only the maps get a gradient. Any values may come:
 
-    - a box that reaches outside of the map by more than the map's side is cut there (nothing beyond one position
-      outside counts anyhow, but the number of samples grows with the box);
+    - a box that reaches outside of the map by more than twice the map's side is cut there (nothing beyond one position
+      outside counts, but where the bins lie depends on the whole box, and the number of samples grows with it);
     - a box with a NaN or an end before its start, and an index that is no image's, give zeros, and so does an empty
       box where the number of samples follows from the box;
     - no regions at all, ``(0, 5)`` under ``mx.util.np_shape``, give ``(0, C, size, size)``.
@@ -50,7 +51,7 @@ class RoIAlign(HybridBlock):
         count, height, width = _sides(F, x)
         image = F.floor(F.broadcast_maximum(F.broadcast_minimum(_columns(F, regions, 0, 1), count - 1), 0 * count))
         limit = F.concat(width, height, width, height, dim=1) / self._scale
-        boxes = F.broadcast_maximum(F.broadcast_minimum(_columns(F, regions, 1, 5), 2 * limit), -limit)
+        boxes = F.broadcast_maximum(F.broadcast_minimum(_columns(F, regions, 1, 5), (FAR + 1) * limit), -FAR * limit)
         start, end = _columns(F, boxes, 0, 2), _columns(F, boxes, 2, 4)
         end = F.broadcast_maximum(end, start + WIDER * (F.abs(start) + 1 / self._scale))
         pooled = F.contrib.ROIAlign(x, F.concat(image, start, end, dim=1), pooled_size=(self._size, self._size),

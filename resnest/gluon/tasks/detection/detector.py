@@ -8,10 +8,10 @@ from resnest.errors import InputError
 from resnest.reading import one_line
 
 from .geometry import anchors, suppression
-from .geometry.boxes import are_whole, clip, decode
+from .geometry.boxes import clip, decode
 from .parts.box_head import BoxHead
 from .parts.mask_head import MaskHead
-from .parts.pooling import pool
+from .parts.pooling import RegionPooling
 from .parts.proposal_head import ProposalHead
 from .parts.pyramid import STRIDES, WIDTH, FeaturePyramid
 from .parts.semantic_head import SemanticHead
@@ -54,10 +54,12 @@ class Detector(Block):
             self.backbone = backbone
             self.fpn = FeaturePyramid(backbone.channels, **usual)
             self.rpn = ProposalHead(WIDTH, len(spec.anchor_ratios))
+            self.box_pooling = RegionPooling(BOX_SIDE)
             self.box_heads = nn.HybridSequential()
             for _ in spec.ious:
                 self.box_heads.add(BoxHead(WIDTH, BOX_SIDE, spec.classes, spec.box_convolutions, spec.box_dense,
                                            agnostic=spec.agnostic, **usual))
+            self.mask_pooling = RegionPooling(MASK_SIDE)
             self.mask_head = MaskHead(WIDTH, spec.classes, spec.mask_convolutions, **mask_norm) \
                 if spec.mask_convolutions else None
             self.semantic_head = SemanticHead(WIDTH, spec.kinds, **usual) if spec.kinds else None
@@ -110,17 +112,16 @@ class Detector(Block):
         counts = [len(boxes) for boxes in proposals]
         ends = np.cumsum(counts)[:-1]
         images = np.repeat(np.arange(len(counts)), counts)
-        limits = np.array([(height, width) for height, width in sizes], 'float32')[images]
+        limits = np.array(sizes)[images].T
         boxes = np.concatenate(proposals)
         if not len(boxes):
             return [np.zeros((0, 1, 4), 'float32')] * len(counts), [np.zeros((0, self.spec.classes))] * len(counts)
-        scores = 0
+        scores, decoded = 0, None
         for place, head in enumerate(self.box_heads):
-            logits, deltas = head(pool(levels[:-1], boxes, images, BOX_SIDE))
+            boxes = clip(decoded[:, 0], *limits) if place else boxes
+            logits, deltas = head(self.box_pooling(levels, boxes, images))
             scores = scores + mx.nd.softmax(logits.astype('float32')).asnumpy()
             decoded = decode(deltas.astype('float32').asnumpy(), boxes, stage_weights(place))
-            boxes = decoded[:, 0]
-            boxes = np.stack([np.clip(boxes[:, axis], 0, limits[:, 1 - axis % 2]) for axis in range(4)], 1)
         scores = scores[:, :-1] / len(self.box_heads)
         return np.split(decoded, ends), np.split(scores, ends)
 
@@ -132,7 +133,7 @@ class Detector(Block):
         images = np.repeat(np.arange(len(counts)), counts)
         if len(images):
             boxes, classes = (np.concatenate([each[part] for each in found]) for part in (0, 2))
-            logits = self.mask_head(pool(levels[:-1], boxes, images, MASK_SIDE))
+            logits = self.mask_head(self.mask_pooling(levels, boxes, images))
             which = mx.nd.array(np.stack([np.arange(len(classes)), classes]), ctx=logits.context, dtype='int32')
             masks = mx.nd.sigmoid(mx.nd.gather_nd(logits, which).astype('float32')).asnumpy()
             result[images, np.concatenate([np.arange(count) for count in counts])] = masks

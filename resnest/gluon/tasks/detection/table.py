@@ -111,6 +111,8 @@ class DetectionSpec(Row):
                 counted = length[0] if length[0] == length[1] else f'{length[0]} to {length[1]}'
                 raise InputError(f'{key} must be {counted} numbers of at least {least:g} and at most {most:g}, got '
                                  f'{one_line(values)}')
+        if len(self.ious) > 1 and not self.agnostic:
+            raise InputError('a cascade (several ious) refines one box for all classes: set agnostic')
         self.forget_published()
 
     @property

@@ -58,8 +58,9 @@ def decode(deltas, boxes, weights=UNIT):
 
 
 def clip(boxes, height, width):
-    """The parts of ``(…, 4)`` inside of an image."""
-    return np.clip(boxes, 0, np.array([width, height, width, height], 'float32'))
+    """The parts of ``(…, 4)`` inside of an image, or each inside of its own: ``height`` and ``width`` of shape ``()``
+    or ``(…)``."""
+    return np.clip(boxes, 0, np.stack([width, height, width, height], -1).astype('float32'))
 
 
 def rescale(boxes, size, target):

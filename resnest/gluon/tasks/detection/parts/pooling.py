@@ -1,50 +1,50 @@
-"""What a region sees: its part of the level that suits its size (Lin et al., 2017, section 4.2), by RoIAlign (He et
-al., 2017, https://arxiv.org/abs/1703.06870, section 3)."""
+"""What a region sees: its part of the level that suits its size (Lin et al., 2017, https://arxiv.org/abs/1612.03144,
+section 4.2), by RoIAlign."""
 import mxnet as mx
 import numpy as np
+from mxnet.gluon import Block
 
-from ..geometry.boxes import are_whole
+from resnest.gluon.nn import RoIAlign
+
+from ..geometry.boxes import areas
 from .pyramid import STRIDES
 
-__all__ = ['level_of', 'pool']
+__all__ = ['RegionPooling', 'level_of']
 
 FINEST, USUAL_SIDE, USUAL = 2, 224, 4       # a region of 224 × 224 pixels belongs on p4
 LEVELS = 4                                  # p2 to p5
-NOWHERE = np.array([0, 0, 1, 1], 'float32')
+
+
+class RegionPooling(Block):
+    """Takes p2, p3, p4, p5 as NDArrays ``(N, C, h, w)``, regions, and the places ``(R,)`` of their images in the batch;
+    returns ``(R, C, side, side)`` on the levels' device.
+
+    The regions are an array of NumPy ``(R, 4)``, at least one, in pixels of the images; empty ones, and those that are
+    not finite, give zeros.
+    """
+
+    def __init__(self, side, **kwargs):
+        super().__init__(**kwargs)
+        self._aligns = [RoIAlign(side, 1 / stride) for stride in STRIDES[:LEVELS]]
+        for align in self._aligns:
+            self.register_child(align)
+
+    def forward(self, levels, boxes, images):
+        regions = np.concatenate([images[:, None], boxes], 1).astype('float32')
+        assigned = level_of(boxes)
+        order = np.argsort(assigned, kind='stable')
+        ends = np.searchsorted(assigned[order], np.arange(LEVELS + 1))
+        pooled = [align(features, mx.nd.array(regions[order[begin:end]], ctx=features.context))
+                  for features, align, begin, end in zip(levels, self._aligns, ends, ends[1:]) if end > begin]
+        if len(pooled) == 1:
+            return pooled[0]
+        back = mx.nd.array(np.argsort(order), ctx=levels[0].context, dtype='int32')
+        return mx.nd.take(mx.nd.concat(*pooled, dim=0), back)
 
 
 def level_of(boxes):
     """Places ``(R,)``, from 0, of the levels p2 to p5 that the boxes ``(R, 4)`` are pooled from."""
-    with np.errstate(invalid='ignore'):
-        sides = np.sqrt(np.maximum(boxes[:, 2] - boxes[:, 0], 0) * np.maximum(boxes[:, 3] - boxes[:, 1], 0))
-        level = np.floor(USUAL + np.log2(np.nan_to_num(sides) / USUAL_SIDE + 1e-8)) - FINEST
+    with np.errstate(over='ignore', invalid='ignore'):
+        sides = np.nan_to_num(np.sqrt(areas(boxes)))
+    level = np.floor(USUAL + np.log2(sides / USUAL_SIDE + 1e-8)) - FINEST
     return np.clip(level, 0, LEVELS - 1).astype(int)
-
-
-def pool(levels, boxes, images, side):
-    """The regions as ``(R, C, side, side)``, on the levels' device; zeros for regions that are empty or not finite.
-
-    ``levels`` are p2, p3, p4, p5 as NDArrays ``(N, C, h, w)``, ``boxes`` ``(R, 4)`` in pixels of the images, at least
-    one, and ``images`` ``(R,)`` the places of their images in the batch.
-    """
-    whole = are_whole(boxes)
-    level = level_of(boxes)
-    regions = np.concatenate([images[:, None], np.where(whole[:, None], boxes, NOWHERE)], 1).astype('float32')
-    order, pooled = [], []
-    for place, (features, stride) in enumerate(zip(levels, STRIDES)):
-        chosen = np.flatnonzero(level == place)
-        if len(chosen):
-            order.append(chosen)
-            pooled.append(_align(features, mx.nd.array(regions[chosen], ctx=features.context), side, stride))
-    pooled = mx.nd.concat(*pooled, dim=0) if len(pooled) > 1 else pooled[0]
-    inverse = np.argsort(np.concatenate(order), kind='stable')
-    if (inverse[1:] < inverse[:-1]).any():
-        pooled = mx.nd.take(pooled, mx.nd.array(inverse, ctx=pooled.context, dtype='int32'))
-    if not whole.all():
-        pooled = pooled * mx.nd.array(whole, ctx=pooled.context).reshape((-1, 1, 1, 1))
-    return pooled
-
-
-def _align(features, regions, side, stride):
-    return mx.nd.contrib.ROIAlign(features, regions, pooled_size=(side, side), spatial_scale=1 / stride,
-                                  sample_ratio=-1, aligned=True)
