@@ -50,8 +50,8 @@ def decode(deltas, boxes, weights=UNIT):
     stays so.
     """
     deltas = deltas.reshape(len(boxes), -1, 4) / np.asarray(weights, 'float32')
-    centre, size = (part[:, None] for part in _centres(boxes))
     with np.errstate(over='ignore', invalid='ignore'):
+        centre, size = (part[:, None] for part in _centres(boxes))
         centre = centre + deltas[..., :2] * size
         half = size * np.exp(np.minimum(deltas[..., 2:], LARGEST_GROWTH)) / 2
         return np.concatenate([centre - half, centre + half], -1)
