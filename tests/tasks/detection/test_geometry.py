@@ -145,14 +145,14 @@ def test_nothing_ends_in_an_error(rng):
     found, scores = propose([logits], [deltas], [wild], (40, 50), 1000, 300, 0.7)
     assert boxes.are_whole(found).all()
     assert np.isfinite(scores).all()
-    assert len(found) > 10
+    assert len(found) > 5
     with np.errstate(all='ignore'):
         decoded = boxes.decode(np.tile(deltas, 3), wild)
     for boxes_of in (decoded, decoded[:, :1]):
         found, scores, _ = detect(boxes_of, rng.permutation(wild)[:, :3], (40, 50), 0.05, 0.5, 100)
         assert np.isfinite(found).all()
         assert np.isfinite(scores).all()
-        assert len(found) > 10
+        assert len(found) > 5
     level_of(wild)
     for box in wild[:200]:
         assert paste(np.ones((28, 28)), box, 6, 8).shape == (6, 8)
