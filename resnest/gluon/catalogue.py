@@ -14,6 +14,7 @@ from resnest.gluon.models.signatures import Classifier, Folder, NetworkOptions, 
 from resnest.gluon.models.variants import VARIANTS, no_such_model
 from resnest.gluon.models.weights import store
 from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.description import read_description
 from resnest.reading import not_among
 
 if TYPE_CHECKING:
@@ -48,12 +49,13 @@ def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
     :func:`resnest.gluon.tasks.segmentation.get_model` for what segmentation networks take. Raises InputError as they
     do, for an unknown name with the nearest one of all tasks.
     """
-    if not isinstance(name, str) or name in VARIANTS or is_file_of_weights(name):
+    of_file = is_file_of_weights(name)
+    if _described_task(name) != 'segmentation' if of_file else not isinstance(name, str) or name in VARIANTS:
         return models.get_model(name, pretrained, root, ctx, **kwargs)
-    if name in _table('segmentation'):
-        from resnest.gluon.tasks import segmentation
-        return segmentation.get_model(name, pretrained, root, ctx, **kwargs)
-    raise no_such_model(name, [row for task in TASKS for row in _table(task)])
+    if not of_file and name not in _table('segmentation'):
+        raise no_such_model(name, [row for task in TASKS for row in _table(task)])
+    from resnest.gluon.tasks import segmentation
+    return segmentation.get_model(name, pretrained, root, ctx, **kwargs)
 
 
 def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'classification') -> list[str]:
@@ -69,6 +71,12 @@ def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'class
 def purge(root=store.ROOT):
     """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
     return store.purge(root, [_table(task) for task in TASKS])
+
+
+def _described_task(path):
+    """The task of the weights in a file, as they are described; None where they are bare."""
+    description = read_description(path)
+    return description and description.task
 
 
 def _table(task):

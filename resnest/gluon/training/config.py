@@ -118,7 +118,7 @@ class TrainConfig:
         self._check_rates()
         if self.cuda and self.no_cuda:
             raise InputError('--cuda wants a GPU, --no-cuda none; leave one of them out')
-        if self.eval_only and not (self.resume or self.resume_params or self.pretrained):
+        if self.eval_only and not (self.resume or self.start):
             raise InputError('--eval-only evaluates what --resume, --resume-params or --pretrained name; give one of '
                              'them')
         if self.deterministic and self.fusion_mb:
@@ -128,7 +128,7 @@ class TrainConfig:
         if self.pretrained and self.resume_params:
             raise InputError('--pretrained and --resume-params both say what to start from; leave one of them out')
         self.freeze = [stage for stage in STAGES if stage in (self.freeze or ())] or None
-        if self.freeze and not (self.pretrained or self.resume_params or self.resume not in (None, 'auto')):
+        if self.freeze and not (self.start or self.resume not in (None, 'auto')):
             raise InputError('--freeze keeps what was loaded; say by --pretrained or --resume-params what that is')
         if self.freeze == list(STAGES) and self.backbone_lr_factor != 1:
             raise InputError('--freeze of all stages leaves nothing to --backbone-lr-factor; leave one of them out')
@@ -165,6 +165,11 @@ class TrainConfig:
     @classmethod
     def add_older_options(cls, parser):
         """Add to an argument parser, or a group of one, what command lines of before may still have."""
+
+    @property
+    def start(self):
+        """Weights that the run starts from: a path, True for published ones, or nothing (None or False)."""
+        return self.resume_params or self.pretrained
 
     @property
     def warmup(self):

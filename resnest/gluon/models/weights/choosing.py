@@ -7,7 +7,7 @@ from resnest.errors import InputError
 from resnest.reading import one_line
 
 from ..variants import STILL_TRUE, VariantSpec, find_variant, option_names, override
-from .description import Description, read_description
+from .description import CLASSIFICATION, Description, read_description
 from .parameters import count_classes
 
 __all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'choose_described', 'is_file_of_weights']
@@ -67,6 +67,9 @@ def choose(model=None, pretrained=True, values=None, default=None):
 def choose_described(path, description, model=None, values=None):
     """The :class:`Choice` of the weights in the file ``path``, whose description is known; raises as :func:`choose`."""
     values = dict(values or {})
+    if description.task != CLASSIFICATION:
+        raise InputError(f'{one_line(path)}: weights of a network for {one_line(description.task, 60)}, not for '
+                         f'{CLASSIFICATION}; give other weights, or use the commands of that task')
     if model is not None and find_variant(model).name != description.model:
         raise InputError(f'{one_line(path)}: weights of {description.model}, not of {model}; leave out the model, or '
                          'give other weights')

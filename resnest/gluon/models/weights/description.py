@@ -18,9 +18,9 @@ from resnest.errors import InputError
 from resnest.files import replace_file
 from resnest.reading import CONTROL, file_digest, one_line, parse_json, read_text
 
-from ..variants import VARIANTS, VariantSpec, find_variant, option_names, override
+from ..variants import VariantSpec, find_variant, override
 
-__all__ = ['METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text', 'is_held_out',
+__all__ = ['CLASSIFICATION', 'METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text', 'is_held_out',
            'read_description', 'require_free', 'to_mapping', 'to_text', 'write_description']
 
 FORMAT = 'resnest-weights-1'
@@ -30,6 +30,7 @@ MOST_CLASSES = 10 ** 6
 LONGEST = 1000                  # characters of a name
 MOST_SAMPLED = 1000
 DECODINGS = ('upright', 'stored')
+CLASSIFICATION = 'classification'
 METADATA = 'resnest'            # what the description is called among the texts of a safetensors or ONNX file
 
 
@@ -40,7 +41,7 @@ class Description:
     Attributes
     ----------
     model : str
-        A row of the table of variants.
+        A row of the table of variants, or of the task's own table.
     classes : int
     options : dict
         The fields in which the network, and what its images pass through, differ from the row.
@@ -71,7 +72,7 @@ class Description:
     held_out: Optional[dict] = None
     figures: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
-    task: str = 'classification'
+    task: str = CLASSIFICATION
     own: dict = field(default_factory=dict)
     sha256: Optional[str] = None
 
@@ -93,20 +94,23 @@ class Description:
             raise InputError(f'task must be a name, got {one_line(self.task, 60)}')
         if self.sha256 is not None and not (isinstance(self.sha256, str) and re.fullmatch('[0-9a-f]{64}', self.sha256)):
             raise InputError(f'sha256 must be 64 hexadecimal digits, got {one_line(self.sha256, 60)}')
-        override(find_variant(self.model), self.options)
+        if self.task == CLASSIFICATION:
+            override(find_variant(self.model), self.options)
+        elif not _is_name(self.model):      # of another table, which the task knows
+            raise InputError(f'model must be a name, got {one_line(self.model, 60)}')
 
     @property
     def spec(self) -> VariantSpec:
-        """The row of the model with the options."""
+        """The row of a classifier with the options."""
         return override(find_variant(self.model), self.options)
 
 
 def changed_options(spec):
     """The fields in which ``spec`` differs from the row of its name, as JSON has them; None where there is no row."""
-    row = VARIANTS.get(spec.name)
+    row = spec.table.get(spec.name)
     if row is None:
         return None
-    changed = (name for name in option_names() if getattr(spec, name) != getattr(row, name))
+    changed = (name for name in spec.options() if getattr(spec, name) != getattr(row, name))
     return json.loads(json.dumps({name: getattr(spec, name) for name in changed}))
 
 

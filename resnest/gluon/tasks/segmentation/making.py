@@ -10,9 +10,12 @@ from resnest.errors import InputError
 from resnest.gluon.models import ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.resnet import DILATIONS
 from resnest.gluon.models.variants import no_such_model
+from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.description import read_description
 from resnest.gluon.models.weights.store import ROOT
 from resnest.reading import did_you_mean, one_line
 
+from .describing import know
 from .network import SegmentationNet
 from .table import SEGMENTATION, SegmentationSpec
 
@@ -32,10 +35,11 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     Parameters
     ----------
     name : str
-        One of ``list_models(task='segmentation')``.
+        One of ``list_models(task='segmentation')``, or the path of a ``.params`` file that is described.
     pretrained : bool or str
         True loads the published weights, a path those of a ``.params`` file. With ``pretrained=True`` and other
-        ``classes`` than the published ones the last layers of both heads are new, whereas a file must fit.
+        ``classes`` than the published ones the last layers of both heads are new, whereas a file must fit. Weights that
+        are described (by the ``best.json`` beside them) say themselves what differs from the row.
     root, ctx
         As for :func:`resnest.gluon.models.get_model`.
     pretrained_base : bool or str
@@ -50,6 +54,17 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     Raises InputError for an unknown name or keyword (with the nearest one), for a value of another type or out of
     range, and for weights that do not fit.
     """
+    if is_file_of_weights(name):
+        if read_description(name) is None:
+            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the model, '
+                             'and the file as pretrained')
+        name, pretrained = None, name
+    if isinstance(pretrained, (str, os.PathLike)) and (name is None or read_description(pretrained)):
+        spec_fields = {key: kwargs.pop(key) for key in SegmentationSpec.options() if key in kwargs}
+        known = know(name, pretrained, spec_fields)
+        name, kwargs, description = known.model, {**known.options, **kwargs}, known.description
+    else:
+        description = None
     if not isinstance(name, str) or name not in SEGMENTATION:
         raise no_such_model(name, SEGMENTATION)
     own = SegmentationSpec.options()
@@ -77,6 +92,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
         for head in (net.head, net.auxlayer):
             if head is not None:
                 head.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=net.bn1.gamma.list_ctx())
+    net.description = description
     return net
 
 

@@ -21,7 +21,7 @@ def load_first(config, job, load):
     besides, or nothing. Nothing is loaded where the run goes on from a checkpoint. A collective of all ranks; raises
     the InputError of ``load`` on all of them.
     """
-    source = config.resume_params or config.pretrained
+    source = config.start
 
     def first():
         if config.resume and (config.resume != 'auto' or checkpoint.found(config.save_dir)):
