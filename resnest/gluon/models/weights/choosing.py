@@ -7,10 +7,10 @@ from resnest.errors import InputError
 from resnest.reading import one_line
 
 from ..variants import STILL_TRUE, VariantSpec, find_variant, option_names, override
-from .description import CLASSIFICATION, Description, read_description
+from .description import CLASSIFICATION, Description, from_text, read_description, to_text
 from .parameters import count_classes
 
-__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'choose_described', 'is_file_of_weights']
+__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'choose_described', 'first_description', 'is_file_of_weights']
 
 DEFAULT_MODEL = 'resnest50'     # of a command that is not told otherwise
 PUBLISHED_CLASSES = 1000
@@ -82,6 +82,16 @@ def choose_described(path, description, model=None, values=None):
                                  f'{one_line(asked)}; leave out the option, or give other weights')
     return Choice(description.model, path, {'classes': description.classes, **description.options, **values},
                   description)
+
+
+def first_description(path, job):
+    """The description of the weights in a file, read on the first rank; None for bare ones, and where ``path`` is."""
+    def read():
+        found = read_description(path)
+        return found and to_text(found).encode()
+
+    found = path and job.from_first(read, 'description')
+    return from_text(bytes(found).decode(), path) if found else None
 
 
 def is_file_of_weights(name):

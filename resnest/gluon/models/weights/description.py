@@ -20,8 +20,8 @@ from resnest.reading import CONTROL, file_digest, one_line, parse_json, read_tex
 
 from ..variants import VariantSpec, find_variant, override
 
-__all__ = ['CLASSIFICATION', 'METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text', 'is_held_out',
-           'read_description', 'require_free', 'to_mapping', 'to_text', 'write_description']
+__all__ = ['CLASSIFICATION', 'METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text',
+           'is_held_out', 'read_description', 'require_free', 'to_mapping', 'to_text', 'write_description']
 
 FORMAT = 'resnest-weights-1'
 FAMILY = 'resnest-weights-'     # how the format of any version begins

@@ -6,9 +6,8 @@ from resnest.errors import InputError
 from resnest.gluon.data import default_fraction, open_folders, open_pair, preprocessing
 from resnest.gluon.models import override
 from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose_described
-from resnest.gluon.models.weights.description import from_text, read_description, to_text
 
-__all__ = ['first_description', 'open_records', 'settle_images']
+__all__ = ['open_records', 'settle_images']
 
 
 def open_records(config, job, local):
@@ -27,16 +26,6 @@ def open_records(config, job, local):
     for note in filter(None, notes if job.rank == 0 else ()):
         print(note, file=sys.stderr)
     return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
-
-
-def first_description(config, job):
-    """The description of the weights that the run starts from, read on the first rank; None where there is none."""
-    def read():
-        found = read_description(config.resume_params)
-        return found and to_text(found).encode()
-
-    found = config.resume_params and job.from_first(read, 'description')
-    return from_text(bytes(found).decode(), config.resume_params) if found else None
 
 
 def settle_images(config, description=None):

@@ -20,6 +20,7 @@ from resnest.gluon.data import (
 from resnest.gluon.data.shards.manifest import read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained
+from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import Description, changed_options, is_held_out, to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
@@ -29,7 +30,7 @@ from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
 from .mixing.blending import blend
 from .names import label_names, label_words
-from .opening import first_description, open_records, settle_images
+from .opening import open_records, settle_images
 
 __all__ = ['Classification', 'train']
 
@@ -153,7 +154,7 @@ def train(config, print_config=False):
 
 
 def _train(config, job, print_config):
-    config, spec = settle_images(config, first_description(config, job))
+    config, spec = settle_images(config, first_description(config.resume_params, job))
 
     def show(steps=None):
         if job.rank == 0:

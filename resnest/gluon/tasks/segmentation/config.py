@@ -18,7 +18,7 @@ class SegmentationConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
-    model: Optional[str] = option(None, 'network; resnest models --task segmentation lists them; that of the weights of '
+    model: Optional[str] = option(None, 'network: deeplab_resnest50_ade, 101, 200 or 269; that of the weights of '
                                   '--resume-params, else deeplab_resnest50_ade, unless given', resume='own',
                                   group='network')
     model_options: Optional[dict] = option(None, "what differs from the model's row of the table: base=resnest14 "
@@ -45,6 +45,12 @@ class SegmentationConfig(TrainConfig):
     base_size: Optional[int] = option(None, 'edge in pixels that the random scale refers to, and those of multi-scale '
                                       "evaluation; the model's own unless given", least=1, most=1 << 14, resume='own',
                                       group='images')
+    scale: list = option((0.5, 2.0), "least and largest longer side of the scaled image, as a share of --base-size",
+                         items=float, length=2, above=0, most=100, metavar=('LOW', 'HIGH'), group='images')
+    hflip: float = option(0.5, 'probability of the mirror image', least=0, most=1, group='images')
+    blur: float = option(0.5, 'probability of a Gaussian blur of up to 1 pixel', least=0, most=1, group='images')
+    color_jitter: float = option(0.0, 'brightness, contrast and saturation change by up to this share each, '
+                                 'lighting by a quarter of it; 0 is neither', least=0, most=1, group='images')
     batch_size: int = option(16, 'crops at a time on each rank', least=1, resume='scaled', group='optimization')
     num_epochs: int = option(120, 'epochs', least=1, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
@@ -77,13 +83,16 @@ class SegmentationConfig(TrainConfig):
         super().__post_init__()
         self.check_use(OF_USE_WITH, {'--hard-threshold': self.hard_threshold is not None})
         if self.data_dir and (self.images or self.maps):
-            raise InputError('--data-dir is a whole data set, --images and --maps are two folders; leave out one or the '
-                             'other')
+            raise InputError('--data-dir is a whole data set, --images and --maps are two folders; leave out one or '
+                             'the other')
         if (self.images is None) != (self.maps is None):
             raise InputError('--images and --maps are two folders of the same names: give both')
         if self.pretrained_backbone and (self.pretrained or self.resume_params):
             raise InputError('--pretrained-backbone, --pretrained and --resume-params all say what to start from; give '
                              'one of them')
+        low, high = self.scale
+        if low > high:
+            raise InputError(f'--scale {low:g} {high:g}: the smaller number comes first')
         if self.sharding == 'local':
             raise InputError('--sharding local is for shards, of which each machine has its own; leave it out')
 

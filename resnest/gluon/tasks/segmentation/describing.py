@@ -1,5 +1,5 @@
 """What weights of segmentation networks are of: their descriptions (models/weights/description.py), made and read."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from resnest.errors import InputError
 from resnest.gluon.models import find_variant, override
@@ -11,9 +11,11 @@ from resnest.reading import one_line
 
 from .table import SEGMENTATION, SegmentationSpec
 
-__all__ = ['TASK', 'Known', 'described', 'know', 'options_of', 'split_options']
+__all__ = ['DEFAULT_MODEL', 'Known', 'described', 'know', 'know_described', 'spec_of', 'split_options']
 
 TASK = 'segmentation'
+DEFAULT_MODEL = 'deeplab_resnest50_ade'     # of a command that is not told otherwise
+FREE = ('crop_size', 'base_size', 'interpolation', 'mean', 'std')       # the same weights take other images too
 
 
 @dataclass(frozen=True)
@@ -45,47 +47,48 @@ def split_options(values):
             {name: value for name, value in values.items() if name not in own})
 
 
-def options_of(net):
-    """The options by which :func:`.get_model` makes a network like ``net`` from the row of its name."""
-    backbone = changed_options(net.backbone) or {}
-    return {**{name: value for name, value in backbone.items() if name not in SegmentationSpec.options()},
-            **changed_options(net.spec)}
-
-
 def described(net, names=None, colours=None, decoding=None):
-    """The :class:`Description` of a :class:`.SegmentationNet` and its classes, whose ``colours`` are ``(classes, 3)``."""
+    """The :class:`Description` of a :class:`.SegmentationNet`; ``colours`` of the classes are ``(classes, 3)``."""
     own = {} if colours is None else {'palette': [[int(part) for part in colour] for colour in colours]}
-    return Description(net.spec.name, net.spec.classes, options_of(net), names, None, decoding, task=TASK, own=own)
+    options = {**split_options(changed_options(net.backbone))[1], **changed_options(net.spec)}
+    classes = options.pop('classes', net.spec.classes)
+    return Description(net.spec.name, classes, options, names, None, decoding, task=TASK, own=own)
 
 
-def know(model=None, weights=None, options=None, default='deeplab_resnest50_ade'):
+def know(model=None, weights=None, options=None):
     """The :class:`Known` of what is asked for: the described weights in a file, bare ones, or the published ones.
 
     Raises InputError for an unknown model, for weights that are of another task, and for a description that cannot be.
     """
     description = read_description(weights) if weights else None
-    if description is None:
-        model, values = model or default, dict(options or {})
-        if weights and 'classes' not in values:
-            values['classes'] = _count_classes(weights)
-        what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
-        return Known(what, model, values, _spec(model, values), weights or True)
+    if description:
+        return know_described(weights, description, model, options)
+    model, values = model or DEFAULT_MODEL, dict(options or {})
+    if weights and 'classes' not in values:
+        values['classes'] = _count_classes(weights)
+    what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
+    return Known(what, model, values, spec_of(model, values), weights or True)
+
+
+def know_described(weights, description, model=None, options=None):
+    """As :func:`know`, of the weights in a file whose description is known."""
     what = f'the weights in {one_line(weights)}'
     if description.task != TASK:
-        raise InputError(f'{what} are of {one_line(description.task, 60)}, not of segmentation; give other weights')
+        raise InputError(f'{what} are of {one_line(description.task, 60)}, not of {TASK}; give other weights')
     if model not in (None, description.model):
         raise InputError(f'{what} are of {description.model}, not of {one_line(model)}; leave out the model')
-    values = {'classes': description.classes, **description.options}
-    for name, value in (options or {}).items():
-        if name not in ('crop_size', 'base_size') and values.get(name) != value:
-            raise InputError(f'{what} tell by themselves what they are of; leave out {one_line(name)}')
-        values[name] = value
+    values = {**description.options, 'classes': description.classes}
     try:
-        found = Known(what, description.model, values, _spec(description.model, values), weights, description)
+        spec, asked = (spec_of(description.model, each) for each in (values, {**values, **(options or {})}))
+        found = Known(what, description.model, values, spec, weights, description)
         _check_palette(found)
     except InputError as error:
-        raise InputError(f'{one_line(weights)}: its description cannot be: {error}') from None
-    return found
+        raise InputError(f'{what}: {error}') from None
+    changed = [name for name in spec.options() if getattr(spec, name) != getattr(asked, name) and name not in FREE]
+    backbone = [name for name, value in split_options(options or {})[1].items() if values.get(name) != value]
+    if changed or backbone:
+        raise InputError(f"{what} tell by themselves what network they are of; leave out {(changed + backbone)[0]}")
+    return replace(found, options={**values, **(options or {})}, spec=asked)
 
 
 def _count_classes(path):
@@ -95,7 +98,8 @@ def _count_classes(path):
     return bias[0]
 
 
-def _spec(model, values):
+def spec_of(model, values):
+    """The row of a model with the fields among ``values``; raises InputError for what no network has."""
     if not isinstance(model, str) or model not in SEGMENTATION:
         raise no_such_model(model, SEGMENTATION)
     own, backbone = split_options(values)

@@ -56,8 +56,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     """
     if is_file_of_weights(name):
         if read_description(name) is None:
-            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the model, '
-                             'and the file as pretrained')
+            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the '
+                             'model, and the file as pretrained')
         name, pretrained = None, name
     if isinstance(pretrained, (str, os.PathLike)) and (name is None or read_description(pretrained)):
         spec_fields = {key: kwargs.pop(key) for key in SegmentationSpec.options() if key in kwargs}

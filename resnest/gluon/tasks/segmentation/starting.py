@@ -1,0 +1,80 @@
+"""What a run of training starts from: which network, which weights, and whether its crops have room in memory."""
+import dataclasses
+import re
+from pathlib import Path
+
+import mxnet as mx
+
+from resnest.errors import SharedError
+from resnest.gluon.models import ResNet, load_pretrained
+from resnest.gluon.models.weights.choosing import first_description
+from resnest.gluon.models.weights.description import CLASSIFICATION
+from resnest.gluon.models.weights.parameters import read_parameters
+from resnest.gluon.models.weights.params_file import read_shapes
+from resnest.gluon.mxnet_private import structural_parameters
+
+from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
+
+__all__ = ['check_memory', 'load_start', 'settle_network']
+
+OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
+FLOATS = 4              # bytes
+LOGITS = 4              # arrays at least of the size of a head's logits: they, their softmax and both gradients
+
+
+def settle_network(config, job):
+    """``(config, options)``: the recipe with the model and the sizes that it gets in the end, and by which options
+    :func:`.get_model` makes its network."""
+    path, values = config.resume_params, dict(config.model_options or {})
+    for name in ('crop_size', 'base_size'):
+        if getattr(config, name) is not None:
+            values[name] = getattr(config, name)
+    description, model = first_description(path, job), config.model
+    if description and description.task == CLASSIFICATION:
+        told = description.options
+        values = {'base': description.model, **split_options(told)[1],
+                  **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+    elif description:
+        known = know_described(path, description, model, values)
+        model, values = known.model, known.options
+    model = model or DEFAULT_MODEL
+    spec = spec_of(model, values)
+    return dataclasses.replace(config, model=model, crop_size=spec.crop_size, base_size=spec.base_size), values
+
+
+def load_start(network, config, source, device):
+    """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
+    if config.pretrained_backbone or source is not True and 'head.block.4.bias' not in read_parameters(
+            source, read_shapes):
+        trunk = ResNet(network.backbone, dilation=network.dilation)
+        load_pretrained(trunk, network.backbone, source, ctx=device, other_classes=True)
+        values = structural_parameters(trunk)
+        for name, param in structural_parameters(network).items():
+            if name in values:
+                param.set_data(values[name].data())
+        return 'they are those of the backbone, the heads are new'
+    if load_pretrained(network, network.spec, source, ctx=device, other_classes=True):
+        return f'their last layers are for other classes, those for {config.num_classes} are new'
+    return None
+
+
+def check_memory(config, device):
+    """Raise InputError where not even the logits of a batch, and what their gradients need, have room in memory."""
+    heads = 1 + (config.aux_weight > 0)
+    least = config.batch_size * config.num_classes * config.crop_size ** 2 * FLOATS * LOGITS * heads
+    free = _free_memory(device)
+    if free is not None and least > free:
+        raise SharedError(f'--crop-size {config.crop_size}: a step with {config.batch_size} crops and '
+                          f'{config.num_classes} classes takes more than {least / 2 ** 30:.1f} GB of memory, and '
+                          f'{free / 2 ** 30:.1f} GB are free; use a smaller --crop-size or --batch-size')
+
+
+def _free_memory(device):
+    """Bytes, or None where nobody tells."""
+    if device.device_type == 'gpu':
+        return mx.context.gpu_memory_info(device.device_id)[0]
+    try:
+        told = Path('/proc/meminfo').read_text()
+        return 1024 * int(re.search(r'^MemAvailable: +(\d+) kB$', told, re.MULTILINE)[1])
+    except (OSError, TypeError):
+        return None
