@@ -4,8 +4,6 @@ from mxnet.gluon.contrib.nn import HybridConcurrent
 
 __all__ = ['DeepLabHead', 'FCNHead']
 
-WIDTH = 256
-
 
 class FCNHead(HybridBlock):
     """3×3 convolution to a quarter of the channels, dropout, 1×1 to the classes (Long et al., 2015).
@@ -28,12 +26,13 @@ class DeepLabHead(HybridBlock):
     Takes ``(N, in_channels, h, w)``, returns logits ``(N, classes, h, w)``.
     """
 
-    def __init__(self, in_channels, classes, rates=(12, 24, 36), norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+    def __init__(self, in_channels, classes, rates=(12, 24, 36), channels=256, norm_layer=nn.BatchNorm,
+                 norm_kwargs=None, **kwargs):
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         with self.name_scope():
-            self.aspp = ASPP(in_channels, rates, norm_layer, norm_kwargs)
-            self.block = _classifier(WIDTH, WIDTH, classes, norm_layer, norm_kwargs)
+            self.aspp = ASPP(in_channels, rates, channels, norm_layer, norm_kwargs)
+            self.block = _classifier(channels, channels, classes, norm_layer, norm_kwargs)
 
     def hybrid_forward(self, F, x):
         return self.block(self.aspp(x))
@@ -42,18 +41,18 @@ class DeepLabHead(HybridBlock):
 class ASPP(HybridBlock):
     """A 1×1 convolution, three 3×3 of different dilations and the mean of the image, side by side, and a 1×1 of all.
 
-    Takes ``(N, in_channels, h, w)``, returns ``(N, 256, h, w)``.
+    Takes ``(N, in_channels, h, w)``, returns ``(N, channels, h, w)``.
     """
 
-    def __init__(self, in_channels, rates, norm_layer, norm_kwargs, **kwargs):
+    def __init__(self, in_channels, rates, channels, norm_layer, norm_kwargs, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
             self.concurent = HybridConcurrent(axis=1)       # gluoncv's spelling
-            self.concurent.add(_convolution(in_channels, WIDTH, 1, 1, norm_layer, norm_kwargs))
+            self.concurent.add(_convolution(in_channels, channels, 1, 1, norm_layer, norm_kwargs))
             for rate in rates:
-                self.concurent.add(_convolution(in_channels, WIDTH, 3, rate, norm_layer, norm_kwargs))
-            self.concurent.add(ImagePooling(in_channels, norm_layer, norm_kwargs))
-            self.project = _convolution((2 + len(rates)) * WIDTH, WIDTH, 1, 1, norm_layer, norm_kwargs)
+                self.concurent.add(_convolution(in_channels, channels, 3, rate, norm_layer, norm_kwargs))
+            self.concurent.add(ImagePooling(in_channels, channels, norm_layer, norm_kwargs))
+            self.project = _convolution((2 + len(rates)) * channels, channels, 1, 1, norm_layer, norm_kwargs)
             self.project.add(nn.Dropout(0.5))
 
     def hybrid_forward(self, F, x):
@@ -63,11 +62,11 @@ class ASPP(HybridBlock):
 class ImagePooling(HybridBlock):
     """The mean over all positions, through a 1×1 convolution, at each position again."""
 
-    def __init__(self, in_channels, norm_layer, norm_kwargs, **kwargs):
+    def __init__(self, in_channels, channels, norm_layer, norm_kwargs, **kwargs):
         super().__init__(**kwargs)
         with self.name_scope():
             self.gap = nn.HybridSequential()
-            self.gap.add(nn.GlobalAvgPool2D(), *_layers(in_channels, WIDTH, 1, 1, norm_layer, norm_kwargs))
+            self.gap.add(nn.GlobalAvgPool2D(), *_layers(in_channels, channels, 1, 1, norm_layer, norm_kwargs))
 
     def hybrid_forward(self, F, x):
         return F.broadcast_like(self.gap(x), x, lhs_axes=(2, 3), rhs_axes=(2, 3))

@@ -14,7 +14,8 @@ from resnest.reading import one_line
 __all__ = ['HEADS', 'SEGMENTATION', 'SegmentationSpec']
 
 HEADS = ('deeplab', 'fcn')
-LIMITS = {'classes': (1, 10_000), 'crop_size': (1, 1 << 14), 'base_size': (1, 1 << 14)}
+LIMITS = {'classes': (1, 10_000), 'head_channels': (1, 1 << 14),
+          'crop_size': (1, 1 << 14), 'base_size': (1, 1 << 14)}
 MOST_DILATION = 1000
 # What is published of a network holds for another one that differs from it in these alone.
 SAME_SHAPES = {'output_stride', 'rates', 'crop_size', 'base_size', 'mean', 'std', 'interpolation'}
@@ -31,7 +32,8 @@ class SegmentationSpec(Row):
 
     ``base`` is the variant of the backbone, ``head`` 'deeplab' or 'fcn', and ``output_stride`` 8, 16 or 32 how many
     pixels of the image lie between two of the last stage. ``rates`` are the dilations of DeepLabV3's ASPP at output
-    stride 8; they are halved at 16 (Chen et al., 2017, https://arxiv.org/abs/1706.05587, section 4).
+    stride 8; they are halved at 16 (Chen et al., 2017, https://arxiv.org/abs/1706.05587, section 4). ``head_channels`` is
+    the width of DeepLabV3's head.
     Training crops have ``crop_size`` pixels; ``base_size`` is the edge that the scales of training and of multi-scale
     evaluation refer to. ``mean`` and ``std`` normalize the pixels (RGB, on a scale of 0 to 1).
     ``miou`` and ``pixel_accuracy`` (per cent, on the validation images of ``data_set``, multi-scale with flip) and
@@ -44,6 +46,7 @@ class SegmentationSpec(Row):
     classes: int = 150
     output_stride: int = 8
     rates: tuple[int, int, int] = (12, 24, 36)
+    head_channels: int = 256
     crop_size: int = 480            # pixels
     base_size: int = 520            # pixels
     interpolation: str = 'bilinear'
