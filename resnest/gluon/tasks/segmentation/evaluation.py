@@ -1,5 +1,4 @@
 """The exact counts of a network on pictures of any size: which class each pixel of each label was taken for."""
-import mxnet as mx
 import numpy as np
 
 from .metrics import confusion
@@ -7,17 +6,16 @@ from .metrics import confusion
 __all__ = ['evaluate', 'labelled']
 
 
-def evaluate(net, loader, classes, device, progress=None):
-    """Run a network over a loader of whole pictures.
+def evaluate(score, loader, classes, progress=None):
+    """Score the pictures of a loader.
 
     Parameters
     ----------
-    net : callable
-        From uint8 ``(N, H, W, 3)`` to scores ``(N, classes, H, W)``, NDArrays.
+    score : callable
+        From uint8 ``(N, H, W, 3)``, NumPy, to scores ``(N, classes, H, W)``, an NDArray: one of :mod:`.scoring`.
     loader : iterable of (images, labels)
         uint8 ``(N, H, W, 3)`` and int32 ``(N, H, W)``; each batch may have another size.
     classes : int
-    device : Context
     progress : callable
         Called with the number of pictures after each batch.
 
@@ -26,7 +24,7 @@ def evaluate(net, loader, classes, device, progress=None):
     """
     counts, seen, bad = np.zeros((classes, classes), dtype=np.int64), 0, 0
     for images, labels in loader:
-        taken, finite = labelled(net(mx.nd.array(images, ctx=device, dtype='uint8')))
+        taken, finite = labelled(score(images))
         counts += confusion(taken[finite], labels[finite], classes)
         seen, bad = seen + len(labels), bad + int((~finite).sum())
         if progress:

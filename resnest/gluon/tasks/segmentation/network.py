@@ -47,8 +47,8 @@ class SegmentationNet(Features):
         rates = tuple(max(1, rate * 8 // spec.output_stride) for rate in spec.rates)
         norm = dict(norm_layer=norm_layer, norm_kwargs=norm_kwargs)
         with self.name_scope():
-            self.head = (DeepLabHead(self.channels[1], spec.classes, rates, spec.head_channels, **norm) if spec.head == 'deeplab' else
-                         FCNHead(self.channels[1], spec.classes, **norm))
+            self.head = FCNHead(self.channels[1], spec.classes, **norm) if spec.head == 'fcn' else DeepLabHead(
+                self.channels[1], spec.classes, rates, spec.head_channels, **norm)
             self.auxlayer = FCNHead(self.channels[0], spec.classes, **norm) if aux else None
         self.classifiers = ('head.block.4', *([f'{AUXILIARY}.block.4'] if aux else []))
         if not aux:

@@ -32,8 +32,8 @@ class SegmentationSpec(Row):
 
     ``base`` is the variant of the backbone, ``head`` 'deeplab' or 'fcn', and ``output_stride`` 8, 16 or 32 how many
     pixels of the image lie between two of the last stage. ``rates`` are the dilations of DeepLabV3's ASPP at output
-    stride 8; they are halved at 16 (Chen et al., 2017, https://arxiv.org/abs/1706.05587, section 4). ``head_channels`` is
-    the width of DeepLabV3's head.
+    stride 8; they are halved at 16 (Chen et al., 2017, https://arxiv.org/abs/1706.05587, section 4).
+    ``head_channels`` is the width of DeepLabV3's head.
     Training crops have ``crop_size`` pixels; ``base_size`` is the edge that the scales of training and of multi-scale
     evaluation refer to. ``mean`` and ``std`` normalize the pixels (RGB, on a scale of 0 to 1).
     ``miou`` and ``pixel_accuracy`` (per cent, on the validation images of ``data_set``, multi-scale with flip) and

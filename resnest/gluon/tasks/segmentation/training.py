@@ -22,6 +22,7 @@ from .evaluation import evaluate
 from .losses import SegmentationLoss
 from .making import get_model
 from .metrics import figures
+from .scoring import SingleScale
 from .starting import check_memory, load_start, settle_network
 
 __all__ = ['Segmentation', 'train']
@@ -94,7 +95,7 @@ class Segmentation(Task):
         return MapLoader(self._val, Whole(), indices, self.config.num_workers)
 
     def evaluate(self, net):
-        return evaluate(net, self.validation(), self._classes, self.device)
+        return evaluate(SingleScale(net, self.twin.spec, self.device), self.validation(), self._classes)
 
     def validation_figures(self, counts):
         found = figures(counts['confusion'])
