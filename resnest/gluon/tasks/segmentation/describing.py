@@ -47,12 +47,12 @@ def split_options(values):
             {name: value for name, value in values.items() if name not in own})
 
 
-def described(net, names=None, colours=None, decoding=None):
+def described(net, names=None, colours=None, decoding=None, held_out=None):
     """The :class:`Description` of a :class:`.SegmentationNet`; ``colours`` of the classes are ``(classes, 3)``."""
     own = {} if colours is None else {'palette': [[int(part) for part in colour] for colour in colours]}
     options = {**split_options(changed_options(net.backbone))[1], **changed_options(net.spec)}
     classes = options.pop('classes', net.spec.classes)
-    return Description(net.spec.name, classes, options, names, None, decoding, task=TASK, own=own)
+    return Description(net.spec.name, classes, options, names, None, decoding, held_out, task=TASK, own=own)
 
 
 def know(model=None, weights=None, options=None):

@@ -105,7 +105,9 @@ class Segmentation(Task):
 
     def describe(self):
         legend = self._train.legend
-        return to_mapping(described(self.network, legend.names, legend.colours, self._train.decoding))
+        fraction = self.config.val_fraction
+        held_out = fraction and {'val_fraction': fraction, 'seed': self.config.seed}
+        return to_mapping(described(self.network, legend.names, legend.colours, self._train.decoding, held_out))
 
 
 def train(config, print_config=False):

@@ -1,0 +1,43 @@
+"""Tell what is where in pictures: shares of the classes, a figure with their colours, and maps."""
+import json
+import warnings
+
+from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text
+from resnest.errors import InputError
+from resnest.files import replace_file, require_apart, require_writable
+
+
+def main(arguments=None):
+    parser = Parser(description=__doc__)
+    parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
+    parser.add_argument('--model', type=plain_text, help='network; described weights tell it themselves (default: '
+                        'deeplab_resnest50_ade)')
+    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                        "model's row, for weights that do not tell it themselves: base=resnest14")
+    parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless given')
+    parser.add_argument('--figure', type=plain_path, metavar='OUT.png', help='file (.png, .pdf, .svg, .jpg) for a '
+                        'figure of the first 8 pictures, each beside its classes in colours')
+    parser.add_argument('--maps', type=plain_path, metavar='DIR', help='folder for a map of each picture: a PNG of the '
+                        "labels, with the classes' colours as its palette")
+    parser.add_argument('--multi-scale', action='store_true', help='six scales and mirror images, in sliding crops')
+    parser.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
+    parser.add_argument('--json', type=plain_path, help='file to write the result to')
+    options = parser.parse_args(arguments)
+    for option, path in (('--json', options.json), ('--figure', options.figure)):
+        require_writable(path, option)
+    require_apart(options.json, options.resume)
+
+    for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
+        warnings.filterwarnings('ignore', text)
+
+    from resnest.gluon.tasks.segmentation.segmenting import segment_pictures
+
+    results, problems = segment_pictures(
+        options.images, options.model, options.resume, options.model_options, options.figure, options.maps,
+        options.multi_scale, options.no_cuda, print, True)
+    if options.json:
+        text = json.dumps({'pictures': results, 'unreadable': problems}, indent=1, ensure_ascii=False) + '\n'
+        replace_file(options.json, text.encode(errors='backslashreplace'))      # names of files can be any bytes
+    if problems:
+        more = f' (and {len(problems) - 1} more: {"; ".join(problems[1:4])})' if len(problems) > 1 else ''
+        raise InputError(problems[0] + more)
