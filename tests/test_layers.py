@@ -45,7 +45,7 @@ INSIDE = {
                                 'export': {'passes', 'optimized'}},
     'resnest.gluon.training': {'methods': set(), 'reporting': set(), 'run': {'methods', 'reporting'}},
     'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set(), 'mixing': set()},
-    'resnest.gluon.tasks.segmentation': {'data': set()},
+    'resnest.gluon.tasks.segmentation': {'data': set(), 'scores': {'data'}},
     'resnest.gluon.tasks.detection': {'geometry': set(), 'parts': {'geometry'}},
     'resnest.gluon.speed': {},
 }
@@ -53,7 +53,8 @@ INSIDE = {
 FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.rows', 'resnest.gluon.models.variants',
          'resnest.gluon.models.resnet', 'resnest.gluon.models.zoo', 'resnest.gluon.training.config',
          'resnest.gluon.training.fields', 'resnest.gluon.training.recipe', 'resnest.gluon.training.options',
-         'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation'}
+         'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation',
+         'resnest.gluon.tasks.segmentation.resizing'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

@@ -43,6 +43,7 @@ def main(arguments=None):
 
     found = verify(options.data_dir, options.images, options.maps, options.classes, options.model, options.resume,
                    options.model_options, options.precision, options.multi_scale, options.calibration_images,
-                   options.limit, options.crop_size, options.base_size, options.num_workers, options.no_cuda, print, True)
+                   options.limit, options.crop_size, options.base_size, options.num_workers, options.no_cuda, print,
+                   True)
     if found and options.json:
         replace_file(options.json, json.dumps(found, indent=1))

@@ -16,9 +16,9 @@ from resnest.reading import one_line
 from .data import Legend, known_legend, numbered_legend
 from .describing import know
 from .drawing import draw_pictures
-from .evaluation import labelled
 from .making import get_model
-from .scoring import MultiScale, SingleScale
+from .scores.evaluation import labelled
+from .scores.scoring import MultiScale, SingleScale
 from .verification import make_engine
 
 __all__ = ['legend_of', 'segment_pictures', 'write_map']
@@ -43,7 +43,7 @@ def segment_pictures(images, model=None, weights=None, model_options=None, figur
         Folder for a map of each picture, a PNG of the labels with the classes' colours as its palette; none unless
         given.
     multi_scale : bool
-        Whether to score several scales and mirror images (:class:`.scoring.MultiScale`).
+        Whether to score several scales and mirror images (:class:`.scores.scoring.MultiScale`).
     no_cuda : bool
         Use the CPU even where there is a GPU.
     say : callable

@@ -5,17 +5,18 @@ from pathlib import Path
 
 import mxnet as mx
 
-from resnest.errors import SharedError
+from resnest.errors import InputError, SharedError
 from resnest.gluon.models import ResNet, load_pretrained
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_parameters
 from resnest.gluon.models.weights.params_file import read_shapes
 from resnest.gluon.mxnet_private import structural_parameters
+from resnest.gluon.training.fields import option_of
 
 from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
 
-__all__ = ['check_memory', 'load_start', 'settle_network']
+__all__ = ['check_sizes', 'load_start', 'settle_network']
 
 OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
 FLOATS = 4              # bytes
@@ -58,8 +59,16 @@ def load_start(network, config, source, device):
     return None
 
 
-def check_memory(config, device):
-    """Raise InputError where not even the logits of a batch, and what their gradients need, have room in memory."""
+def check_sizes(config, network, device):
+    """Raise InputError for pictures that are too small for the network, for class weights that are not one for each
+    class, and where not even the logits of a batch, and what their gradients need, have room in memory."""
+    for name in ('crop_size', 'base_size'):
+        if getattr(config, name) < network.smallest:
+            raise InputError(f'{option_of(name)} must be at least {network.smallest} for this network, got '
+                             f'{getattr(config, name)}')
+    if config.class_weights and len(config.class_weights) != config.num_classes:
+        raise InputError(f'--class-weights: there are {len(config.class_weights)} class weights, but '
+                         f'{config.num_classes} classes')
     heads = 1 + (config.aux_weight > 0)
     least = config.batch_size * config.num_classes * config.crop_size ** 2 * FLOATS * LOGITS * heads
     free = _free_memory(device)

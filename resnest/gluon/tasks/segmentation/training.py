@@ -18,12 +18,12 @@ from resnest.gluon.training.methods.schedule import dropblock_probability
 
 from .data import MapLoader, RandomCrop, Whole, default_fraction, open_maps
 from .describing import described
-from .evaluation import evaluate
 from .losses import SegmentationLoss
 from .making import get_model
-from .metrics import figures
-from .scoring import SingleScale
-from .starting import check_memory, load_start, settle_network
+from .scores.evaluation import evaluate
+from .scores.metrics import figures
+from .scores.scoring import SingleScale
+from .starting import check_sizes, load_start, settle_network
 
 __all__ = ['Segmentation', 'train']
 
@@ -155,7 +155,7 @@ def _train(config, job, print_config):
     network, twin = (get_model(config.model, **{**options, 'classes': config.num_classes}, aux=config.aux_weight > 0,
                                last_gamma=config.last_gamma, **each) for each in (in_training, {}))
     device = choose_device(config.no_cuda, job.local_rank, config.cuda)
-    check_memory(config, device)
+    check_sizes(config, network, device)
     task = Segmentation(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few images: say so before anything is made
     if print_config:

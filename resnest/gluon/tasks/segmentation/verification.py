@@ -12,10 +12,10 @@ from resnest.gluon.inference.optimized.optimization import optimize
 
 from .data import CentralCrop, MapLoader, Whole, default_fraction, open_maps
 from .describing import know
-from .evaluation import evaluate
 from .making import get_model
-from .metrics import figures
-from .scoring import MultiScale, SingleScale
+from .scores.evaluation import evaluate
+from .scores.metrics import figures
+from .scores.scoring import MultiScale, SingleScale
 
 __all__ = ['make_engine', 'result_line', 'table', 'verify']
 
@@ -40,7 +40,7 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
     precision : {'float32', 'bfloat16', 'int8'}
         int8 is calibrated with ``calibration_images`` of the training pictures, which the others are compared on too.
     multi_scale : bool
-        Whether to score several scales and mirror images, in sliding crops (:class:`.scoring.MultiScale`).
+        Whether to score several scales and mirror images, in sliding crops (:class:`.scores.scoring.MultiScale`).
     limit : int
         So many pictures only, evenly taken from all.
     crop_size, base_size : int

@@ -11,8 +11,8 @@ from PIL import Image
 
 from resnest.gluon.data.images.transforms import FILTERS
 
-from .data.transforms import with_longer_side
-from .resizing import resize_to
+from ..data.transforms import with_longer_side
+from ..resizing import resize_to
 
 __all__ = ['SCALES', 'MultiScale', 'SingleScale']
 

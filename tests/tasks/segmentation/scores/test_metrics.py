@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
-from resnest.gluon.tasks.segmentation.metrics import confusion, figures
+from resnest.gluon.tasks.segmentation.scores.metrics import confusion, figures
 
 
 def test_against_sets_of_pixels():

@@ -1,0 +1,1 @@
+"""Scores of pixels, and the exact figures of a data set."""

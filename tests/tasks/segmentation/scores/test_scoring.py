@@ -1,0 +1,110 @@
+"""Scores at several scales with the mirror image, against a loop over pixels in NumPy."""
+import math
+
+import mxnet as mx
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnest.gluon.tasks.segmentation import SegmentationSpec
+from resnest.gluon.tasks.segmentation.scores.evaluation import evaluate, labelled
+from resnest.gluon.tasks.segmentation.scores.metrics import confusion
+from resnest.gluon.tasks.segmentation.scores.scoring import MultiScale, SingleScale
+
+SPEC = SegmentationSpec('little', 'resnest14', classes=3, crop_size=16, base_size=24)
+WEIGHTS = np.random.default_rng(1).normal(0, 0.01, (3, 3)).astype('float32')
+
+
+def net(images):
+    """Logits that depend on the place in the crop too, so that mirror images and crops that overlap differ."""
+    x = images.astype('float32')
+    places = mx.nd.arange(x.shape[2]).reshape((1, 1, 1, -1)) * 0.05
+    return mx.nd.dot(x, mx.nd.array(WEIGHTS)).transpose((0, 3, 1, 2)) + places
+
+
+def resized_slowly(scores, height, width):
+    """Bilinear, corners aligned, pixel by pixel."""
+    found = np.zeros((len(scores), height, width))
+    for row in range(height):
+        for column in range(width):
+            y = row * (scores.shape[1] - 1) / max(height - 1, 1)
+            x = column * (scores.shape[2] - 1) / max(width - 1, 1)
+            for i in range(int(y), min(int(y) + 2, scores.shape[1])):
+                for j in range(int(x), min(int(x) + 2, scores.shape[2])):
+                    found[:, row, column] += scores[:, i, j] * (1 - abs(y - i)) * (1 - abs(x - j))
+    return found
+
+
+def scored_slowly(image, scales, side, base):
+    height, width = image.shape[:2]
+    total = np.zeros((3, height, width))
+    for scale in scales:
+        longest = math.ceil(base * scale)
+        if height >= width:
+            h, w = longest, int(width * longest / height + 0.5)
+        else:
+            h, w = int(height * longest / width + 0.5), longest
+        pixels = np.asarray(Image.fromarray(image).resize((w, h), Image.BILINEAR))
+        step = math.ceil(side * 2 / 3)
+        summed, times = np.zeros((3, h, w)), np.zeros((h, w))
+        top = 0
+        while True:
+            left = 0
+            while True:
+                crop = np.zeros((side, side, 3), dtype=np.uint8)
+                for i in range(side):
+                    for j in range(side):
+                        if top + i < h and left + j < w:
+                            crop[i, j] = pixels[top + i, left + j]
+                logits = (net(mx.nd.array(crop[None], dtype='uint8')).asnumpy()[0]
+                          + net(mx.nd.array(crop[None, :, ::-1], dtype='uint8')).asnumpy()[0][:, :, ::-1])
+                for i in range(min(side, h - top)):
+                    for j in range(min(side, w - left)):
+                        summed[:, top + i, left + j] += np.exp(logits[:, i, j])
+                        times[top + i, left + j] += 1
+                if left + side >= w:
+                    break
+                left += step
+            if top + side >= h:
+                break
+            top += step
+        total += resized_slowly(summed / times, height, width)
+    return total
+
+
+@pytest.mark.parametrize('size', [(20, 27), (31, 18), (9, 9)])
+def test_several_scales_equal_a_slow_loop(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    scales = (0.5, 1.0, 1.75)
+    found = MultiScale(net, SPEC, mx.cpu(), scales, batch_size=3)(image[None]).asnumpy()[0]
+    np.testing.assert_allclose(found, scored_slowly(image, scales, 16, 24), rtol=1e-4)
+
+
+def test_one_scale_sees_the_whole_picture():
+    seen = []
+
+    def watched(images):
+        seen.append(images.shape)
+        return net(images)
+
+    image = np.random.default_rng(0).integers(0, 256, (1, 30, 48, 3), dtype=np.uint8)
+    assert SingleScale(watched, SPEC, mx.cpu())(image).shape == (1, 3, 30, 48)
+    assert seen == [(1, 15, 24, 3)]
+    small = image[:, :24, :20]
+    assert (SingleScale(net, SPEC, mx.cpu())(small) == net(mx.nd.array(small, dtype='uint8'))).min() == 1
+
+
+def test_a_picture_whose_scores_are_not_finite_is_counted_apart():
+    def broken(images):
+        logits = net(images)
+        return logits if int(images.asnumpy().max()) < 250 else logits / 0
+
+    rng = np.random.default_rng(0)
+    pictures = [(rng.integers(0, 200, (1, 20, 24, 3), dtype=np.uint8), rng.integers(-1, 3, (1, 20, 24)))
+                for _ in range(3)]
+    pictures[1][0][0, :] = 255
+    for score in (SingleScale(broken, SPEC, mx.cpu()), MultiScale(broken, SPEC, mx.cpu(), (1.0,))):
+        found = evaluate(score, pictures, 3)
+        assert (found['seen'], found['nonfinite']) == (3, 1)
+        wanted = sum(confusion(labelled(score(image))[0], labels, 3) for image, labels in pictures[::2])
+        assert (found['confusion'] == wanted).all()

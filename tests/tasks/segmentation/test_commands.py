@@ -1,0 +1,138 @@
+"""The commands of segmentation as a user runs them, on blocks of colour: whole runs, and what bad input says."""
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnest.commands import classify
+from resnest.gluon import get_model
+from resnest.gluon.models.weights.description import read_description
+
+from ...conftest import assert_refused, read_json, run_here
+from ...training.runs import assert_same_end
+from .little_runs import run_segment, run_train, run_verify, write_blocks
+
+
+@pytest.fixture(scope='module')
+def blocks(tmp_path_factory):
+    return write_blocks(tmp_path_factory.mktemp('blocks'))
+
+
+@pytest.fixture(scope='module')
+def trained(blocks, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('trained')
+    result = run_train(blocks, folder, '--save-steps', 1, '--keep', 9, '--hard-threshold', '--ema-decay', 0.5)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def test_training_writes_everything(trained):
+    assert {path.name for path in trained.iterdir()} >= {'best.json', 'best.params', 'config.yaml', 'curves.png',
+                                                         'log.jsonl', 'summary.json', 'tensorboard'}
+    rows = [json.loads(line) for line in (trained / 'log.jsonl').read_text().splitlines()]
+    assert [row['epoch'] for row in rows] == [1, 2]
+    assert rows[0].keys() >= {'loss', 'train_accuracy', 'pixel_accuracy', 'miou'}
+
+
+def test_the_weights_tell_all_that_is_needed(trained):
+    found = read_description(trained / 'best.params')
+    assert (found.task, found.names, len(found.own['palette'])) == ('segmentation', ['ground', 'red', 'green'], 3)
+    for net in (get_model(str(trained / 'best.params')),
+                get_model('deeplab_resnest50_ade', pretrained=str(trained / 'best.params'))):
+        assert (net.spec.base, net.spec.classes, net.spec.crop_size, net.backbone.stem_width) == ('resnest14', 3, 32, 8)
+
+
+def test_killed_and_resumed_to_the_same_bytes(trained, blocks, tmp_path):
+    """From a checkpoint in the middle of the first epoch."""
+    shutil.copy(trained / 'checkpoint-0000-000001.npz', tmp_path)
+    result = run_train(blocks, tmp_path, '--save-steps', 1, '--keep', 9, '--hard-threshold', '--ema-decay', 0.5,
+                       '--resume', 'auto')
+    assert result.returncode == 0, result.stderr
+    assert 'going on from' in result.stdout
+    assert_same_end(tmp_path, trained)
+
+
+def test_verifying_agrees_with_training(trained, blocks, tmp_path):
+    result = run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--json', tmp_path / 'x.json')
+    assert result.returncode == 0, result.stderr
+    found, summary = read_json(tmp_path / 'x.json'), read_json(trained / 'summary.json')
+    assert found['seen'] == 3
+    # Optimized for the CPU: a pixel on an edge may fall to the other side.
+    assert found['miou'] == pytest.approx(summary['miou'], abs=0.2)
+    assert [row['name'] for row in found['classes']] == ['ground', 'red', 'green']
+    assert 'IoU of each class' in result.stdout
+
+
+def test_segmenting_writes_shares_maps_and_a_figure(trained, blocks, tmp_path):
+    result = run_segment(blocks / 'images/val', '--resume', trained / 'best.params', '--json', tmp_path / 'x.json',
+                         '--maps', tmp_path / 'maps', '--figure', tmp_path / 'x.png')
+    assert result.returncode == 0, result.stderr
+    picture, *others = read_json(tmp_path / 'x.json')['pictures']
+    assert len(others) == 2
+    with Image.open(tmp_path / 'maps/0.png') as made:
+        assert (made.mode, list(made.size)) == ('P', picture['size'])
+        labels = np.asarray(made)
+        assert made.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+    for each in picture['classes']:
+        assert each['share'] == (labels == each['class']).mean()
+    assert sum(each['share'] for each in picture['classes']) == pytest.approx(1)
+    assert (tmp_path / 'x.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_other_classes_and_a_classifier_to_start_from(trained, blocks, tmp_path, tiny):
+    other = write_blocks(tmp_path / 'other', 4, 1)
+    (other / 'classes.txt').write_text('ground\nred\ngreen\nblue\n')
+    result = run_train(other, tmp_path / 'run', '--resume-params', trained / 'best.params', '--freeze', 'stem',
+                       'layer1', '--backbone-lr-factor', 0.1, '--num-epochs', 1)
+    assert result.returncode == 0, result.stderr
+    assert 'their last layers are for other classes, those for 4 are new' in result.stdout
+    before, after = (get_model(str(path / 'best.params')) for path in (trained, tmp_path / 'run'))
+    assert (before.conv1[0].weight.data() == after.conv1[0].weight.data()).min() == 1
+    assert (before.layer3[0].conv1.weight.data() != after.layer3[0].conv1.weight.data()).max() == 1
+
+    classifier = get_model('resnest14', bottleneck_width=8, stem_width=8, classes=7)
+    classifier.initialize()
+    classifier.save_parameters(str(tmp_path / 'classifier.params'))
+    result = run_train(blocks, tmp_path / 'more', '--resume-params', tmp_path / 'classifier.params', '--freeze', 'stem',
+                       '--num-epochs', 1)
+    assert result.returncode == 0, result.stderr
+    assert 'they are those of the backbone, the heads are new' in result.stdout
+    found = get_model(str(tmp_path / 'more/best.params'))
+    assert (found.conv1[0].weight.data() == classifier.conv1[0].weight.data()).min() == 1
+
+
+@pytest.mark.parametrize('words, wanted', [
+    (['--crop-size', 16384], ['--crop-size 16384', 'GB of memory', 'smaller']),
+    (['--crop-size', 8], ['--crop-size must be at least']),
+    (['--num-classes', 0], ['--num-classes must be at least 2']),
+    (['--num-classes', 7], ['--num-classes 7', '3 classes']),
+    (['--class-weights', 1, 2], ['2 class weights, but 3 classes']),
+    (['--batch-size', 100], ['8 training records']),
+    (['--hard-share', 0.5], ['--hard-share does nothing without --hard-threshold']),
+    (['--images', 'x'], ['--data-dir', '--images']),
+    (['--model', 'resnest50'], ['resnest50']),
+    (['--pretrained-backbone', '--pretrained'], ['--pretrained-backbone']),
+], ids=lambda value: None if isinstance(value[0], str) and ' ' in value[0] else str(value[0]))
+def test_recipes_that_cannot_be(words, wanted, blocks, tmp_path):
+    assert_refused(run_train(blocks, tmp_path / 'run', *words), *wanted)
+    assert not (tmp_path / 'run').exists()
+
+
+def test_data_without_maps(blocks, tmp_path):
+    shutil.copytree(blocks / 'images', tmp_path / 'data/images')
+    assert_refused(run_train(tmp_path / 'data', tmp_path / 'run'), 'a data set with no maps')
+    assert not (tmp_path / 'run').exists()
+
+
+def test_weights_of_another_task(trained, blocks, tmp_path):
+    picture = blocks / 'images/val/0.png'
+    assert_refused(run_here(classify.main, 'classify.py', picture, '--resume', trained / 'best.params'),
+                   'weights of a network for segmentation')
+    assert_refused(run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--model-options', 'head=fcn'),
+                   'leave out head')
+    names = tmp_path / 'names.txt'
+    names.write_text('ground\ngreen\nred\n')
+    assert_refused(run_verify('--data-dir', blocks, '--classes', names, '--resume', trained / 'best.params'),
+                   "'red' where these have 'green'")
