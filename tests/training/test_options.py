@@ -256,7 +256,8 @@ def test_print_config_shows_the_whole_recipe(squares, tmp_path):
     shown = yaml.safe_load(alone.stdout)
     assert shown.keys() == {*FIELDS, 'derived'}
     assert shown['derived'] == {'ranks': 1, 'images_per_rank': 16, 'global_batch_size': 16,
-                                'learning_rate': 0.00625, 'min_learning_rate': 0.0, 'warmup_epochs': 5.0}
+                                'learning_rate': 0.00625, 'min_learning_rate': 0.0, 'warmup_epochs': 5.0,
+                                'weight_decay': 1e-4}
     with_data = script('gluon/train.py', *words, '--print-config', '--rec-train', squares, '--rec-val', squares,
                        '--save-dir', tmp_path / 'new')
     shown = yaml.safe_load(with_data.stdout)

@@ -104,6 +104,18 @@ def test_the_share_of_a_rank_may_change():
         '--rec-train: steps per epoch 99 (was 100)']
 
 
+def test_weight_decay_is_compared_by_what_it_comes_to():
+    """Given in one of the two only, and with the default of the optimizer; earlier versions did not tell it."""
+    for optimizer, decay in (('sgd', 1e-4), ('adamw', 0.05)):
+        own, other = Config(optimizer=optimizer), Config(optimizer=optimizer, wd=0.5)
+        assert differences(Config(optimizer=optimizer, wd=decay), resolved(own)) == []
+        assert differences(other, resolved(own)) == [f'--wd: weight decay 0.5 (was {decay:g})']
+        stored = resolved(other)
+        del stored['derived']['weight_decay']
+        for before in (resolved(other), stored):
+            assert differences(own, before) == [f'--wd: weight decay {decay:g} (was 0.5)']
+
+
 def test_recipes_of_earlier_versions():
     """Fields that were not there had their defaults; fields that are gone do not matter."""
     assert differences(Config(), {'model': 'resnest50', 'auto_aug': False}) == []

@@ -64,7 +64,7 @@ class TrainConfig:
                                             'unless given', least=0, resume='scaled', group='optimization')
     momentum: float = option(0.9, "Nesterov's momentum", least=0, below=1, group='optimization')
     wd: Optional[float] = option(None, 'weight decay, on the weights of convolutions and dense layers; 0.0001, for '
-                                 'adamw 0.05, unless given', least=0, resume='own', group='optimization')
+                                 'adamw 0.05, unless given', least=0, resume='scaled', group='optimization')
     backbone_lr_factor: float = option(1.0, 'learning rate of all but the head, relative to its own', above=0,
                                        group='optimization')
     clip_gradient: Optional[float] = option(None, 'largest norm of the whole gradient; longer ones are scaled down',

@@ -19,7 +19,7 @@ SMALL_BATCH = 16
 
 # Compared by what they come to on all ranks together.
 NUMBERS = {'global_batch_size': '--batch-size', 'learning_rate': '--lr', 'min_learning_rate': '--min-lr',
-           'warmup_epochs': '--warmup-epochs', 'steps_per_epoch': '--rec-train'}
+           'warmup_epochs': '--warmup-epochs', 'weight_decay': '--wd', 'steps_per_epoch': '--rec-train'}
 
 
 def resolved(config, ranks=1, steps=None):
@@ -30,7 +30,8 @@ def resolved(config, ranks=1, steps=None):
     derived = {'ranks': ranks, 'images_per_rank': config.batch_size * config.accumulate,
                'global_batch_size': config.batch_size * config.accumulate * ranks,
                'learning_rate': config.rank_lr * ranks,
-               'min_learning_rate': config.accumulate * config.min_lr * ranks, 'warmup_epochs': float(config.warmup)}
+               'min_learning_rate': config.accumulate * config.min_lr * ranks, 'warmup_epochs': float(config.warmup),
+               'weight_decay': config.decay}
     if steps is not None:
         derived.update(steps_per_epoch=steps, steps=steps * config.num_epochs,
                        warmup_steps=round(steps * config.warmup))
@@ -59,7 +60,8 @@ def restored(kind, stored, where, ranks=1):
                                                 0 <= derived.get(name, 1) < LARGEST for name in NUMBERS) or \
             type(derived.get('global_batch_size')) is not int:
         raise SharedError(f"{one_line(where)}: what its recipe comes to ('derived') is damaged")
-    return before, {'min_learning_rate': 0.0, **derived}      # versions before had none
+    # Versions before told neither of the two.
+    return before, {'min_learning_rate': 0.0, 'weight_decay': before.decay, **derived}
 
 
 def differences(config, stored, ranks=1, steps=None, where='the checkpoint'):
