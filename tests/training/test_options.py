@@ -231,6 +231,24 @@ def test_contradictions(values, wanted):
         Config(**values)
 
 
+@pytest.mark.parametrize('text, words, wanted', [
+    ('lr_schedule: step\nmilestones: [3]\nlr_decay: 0.5', '--lr-schedule cosine', {}),
+    ('color_jitter: 0.2\nscale: [0.5, 1]', '--augment none', {'augment': 'none'}),
+    ('optimizer: sgd\nmomentum: 0.8', '--optimizer adamw', {'optimizer': 'adamw'}),
+    ('mixup: true\nmixup_alpha: 0.4', '--no-mixup', {}),
+    ('data_dir: photos\nval_fraction: 0.2', '--rec-train a', {'rec_train': 'a'}),
+    ('rec_train: a\nrec_val: b', '--data-dir photos', {'data_dir': 'photos'})])
+def test_options_take_away_what_was_of_use_in_the_file(file, text, words, wanted):
+    """Not what stands on the command line besides, nor what never was of use."""
+    path = file(text)
+    assert parse('--config', path, *words.split()) == Config(**wanted)
+    parse('--config', path)
+    with pytest.raises(InputError, match='^--poly-power does nothing without'):
+        parse('--config', path, *words.split(), '--poly-power', 2)
+    with pytest.raises(InputError, match='^--poly-power does nothing without'):
+        parse('--config', file(f'{text}\npoly_power: 2.0'), *words.split())
+
+
 # Of section 5.1: crop while training and global batch on 64 GPUs.
 @pytest.mark.parametrize('name, crop, batch', [('resnest50', 224, 8192), ('resnest101', 256, 4096),
                                                ('resnest200', 256, 2048), ('resnest269', 320, 2048)])

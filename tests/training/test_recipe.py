@@ -120,6 +120,9 @@ def test_recipes_of_earlier_versions():
     """Fields that were not there had their defaults; fields that are gone do not matter."""
     assert differences(Config(), {'model': 'resnest50', 'auto_aug': False}) == []
     assert differences(Config(seed=1, mixup=True), {'seed': 0}) == ['--seed 1 (was 0)', '--mixup True (was False)']
+    assert differences(Config(), {'mixup_alpha': 0.4, 'optimizer': 'sgd', 'poly_power': 3.0}) == []    # of no use then
+    with pytest.raises(InputError, match='mixup_alpha must be a number'):
+        differences(Config(), {'mixup_alpha': '0.4'})
 
 
 @pytest.mark.parametrize('stored, wanted', [

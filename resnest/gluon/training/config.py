@@ -8,17 +8,14 @@ from typing import Optional
 
 from resnest.errors import InputError
 
-from .fields import fields_of, option, option_of, problem, settled, switch
+from .fields import fields_of, idle, needs, option, option_of, problem, settled, switch
 
 __all__ = ['STAGES', 'TrainConfig']
 
 STAGES = ('stem', 'layer1', 'layer2', 'layer3', 'layer4')
 OPTIMIZERS = ('sgd', 'adam', 'adamw')
 SCHEDULES = ('cosine', 'step', 'poly', 'constant')
-STEP, POLY, FALLING = '--lr-schedule step', '--lr-schedule poly', '--lr-schedule cosine or poly'
-SGD = '--optimizer sgd'
-# Options that do nothing without another one.
-OF_USE_WITH = {'milestones': STEP, 'lr_decay': STEP, 'poly_power': POLY, 'min_lr': FALLING, 'momentum': SGD}
+STEP = needs('--lr-schedule step', lambda recipe: recipe.lr_schedule == 'step')
 
 
 @dataclass
@@ -27,6 +24,13 @@ class TrainConfig:
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    # Not a field: what each option is of use with, for :func:`.fields.idle`; a task adds its own.
+    of_use_with = {
+        'milestones': STEP, 'lr_decay': STEP,
+        'poly_power': needs('--lr-schedule poly', lambda recipe: recipe.lr_schedule == 'poly'),
+        'min_lr': needs('--lr-schedule cosine or poly', lambda recipe: recipe.lr_schedule in ('cosine', 'poly')),
+        'momentum': needs('--optimizer sgd', lambda recipe: recipe.optimizer == 'sgd')}
+
     model: Optional[str] = option(None, 'network; resnest models lists them', group='network')
     model_options: Optional[dict] = option(None, "what differs from the model's row of the table: radix=0 "
                                            'blocks=[1,1,1,1]; get_model wants the same to load the weights',
@@ -114,6 +118,8 @@ class TrainConfig:
             found = problem(field, getattr(self, name))
             if found:
                 raise InputError(f'{option_of(name)} {found}')
+        for name, why in idle(type(self), vars(self)).items():
+            raise InputError(f'{option_of(name)} {why}')
         self.check_epochs('warmup_epochs')
         self._check_rates()
         if self.cuda and self.no_cuda:
@@ -134,10 +140,7 @@ class TrainConfig:
             raise InputError('--freeze of all stages leaves nothing to --backbone-lr-factor; leave one of them out')
 
     def _check_rates(self):
-        """Raise InputError for rates that contradict each other, or the schedule or optimizer."""
-        self.check_use(OF_USE_WITH, {
-            STEP: self.lr_schedule == 'step', POLY: self.lr_schedule == 'poly', SGD: self.optimizer == 'sgd',
-            FALLING: self.lr_schedule in ('cosine', 'poly')})
+        """Raise InputError for rates that contradict each other, or the schedule."""
         if self.min_lr > self.share_lr:
             raise InputError(f'--min-lr {self.min_lr:g} is more than the learning rate, {self.share_lr:g}')
         if self.lr_schedule == 'step':
@@ -145,16 +148,6 @@ class TrainConfig:
             if not times or times != sorted(set(times)) or times[-1] >= self.num_epochs:
                 raise InputError(f'--lr-schedule step needs --milestones, rising epochs before the last of '
                                  f'{self.num_epochs}, such as 30 60 90')
-
-    def check_use(self, needed, given):
-        """Raise InputError for an option that would do nothing.
-
-        ``needed`` tells for fields what they are of use with, ``given`` whether that is given: two dicts.
-        """
-        for name, other in needed.items():
-            field = fields_of(self)[name]
-            if not given[other] and getattr(self, name) != settled(field, field.default):
-                raise InputError(f'{option_of(name)} does nothing without {other}; add that, or leave it out')
 
     def check_epochs(self, name):
         """Raise InputError where the field ``name`` is more epochs than the run has."""

@@ -3,11 +3,12 @@ import dataclasses
 import math
 import os
 import re
+import types
 import typing
 
 from resnest.reading import CONTROL, did_you_mean, not_among, one_line
 
-__all__ = ['GROUPS', 'field_type', 'fields_of', 'option', 'option_of', 'problem', 'settled', 'switch']
+__all__ = ['GROUPS', 'field_type', 'fields_of', 'idle', 'needs', 'option', 'option_of', 'problem', 'settled', 'switch']
 
 LARGEST = 2 ** 31 - 1       # of a whole number: what mxnet takes
 LONGEST = 4096      # characters: PATH_MAX of Linux
@@ -80,6 +81,23 @@ def settled(field, value):
 
 def _as_float(value):
     return float(value) if type(value) is int and abs(value) < 1 << 1000 else value
+
+
+def needs(other, given):
+    """What an option is told that does nothing without ``other``, and ``given(recipe)``: whether a recipe has that."""
+    return f'does nothing without {other}; add that, or leave it out', given
+
+
+def idle(kind, values):
+    """The options that would do nothing in a recipe of the class ``kind``, each with what is to be said of it.
+
+    ``values`` are those of some fields; the others have their defaults. What an option needs stands in
+    ``kind.of_use_with``, by the field's name, as :func:`needs` has it.
+    """
+    defaults = {name: settled(field, field.default) for name, field in fields_of(kind).items()}
+    whole = types.SimpleNamespace(**{**defaults, **values})
+    return {name: why for name, (why, given) in kind.of_use_with.items()
+            if getattr(whole, name) != defaults[name] and not given(whole)}
 
 
 def problem(field, value):

@@ -8,7 +8,7 @@ from resnest.arguments import Pairs, number, plain_path, whole
 from resnest.errors import InputError
 from resnest.reading import did_you_mean, one_line, read_yaml
 
-from .fields import GROUPS, field_type, fields_of, option_of, problem, settled
+from .fields import GROUPS, field_type, fields_of, idle, option_of, problem, settled
 
 __all__ = ['add_options', 'check_values', 'from_options', 'make', 'read_mapping']
 
@@ -74,12 +74,14 @@ def add_options(parser, recipe):
 def from_options(options, recipe):
     """The recipe, of the class ``recipe``, of parsed options and the file that they name.
 
-    Raises InputError for wrong values.
+    What an option leaves without use in the file is left out with what it overrides: ``--lr-schedule cosine`` takes the
+    file's milestones away. Raises InputError for wrong values.
     """
     path = getattr(options, 'config', None)
     values = check_values(read_mapping(path), path, recipe) if path is not None else {}
-    fields = fields_of(recipe)
-    return recipe(**{**values, **{name: value for name, value in vars(options).items() if name in fields}})
+    given = {name: value for name, value in vars(options).items() if name in fields_of(recipe)}
+    overridden = idle(recipe, {**values, **given}).keys() - idle(recipe, values).keys()
+    return recipe(**{**{name: value for name, value in values.items() if name not in overridden}, **given})
 
 
 def read_mapping(path):
@@ -107,10 +109,14 @@ def _file_of(path):
 
 
 def make(values, where, recipe):
-    """The recipe, of the class ``recipe``, of a mapping from a file; raises InputError that names the file."""
+    """The recipe, of the class ``recipe``, of a mapping that a run has stored; raises InputError that names the file.
+
+    What did nothing in it is left out: earlier versions took it.
+    """
     values = check_values(values, where, recipe)
+    useless = idle(recipe, values)
     try:
-        return recipe(**values)
+        return recipe(**{name: value for name, value in values.items() if name not in useless})
     except InputError as error:
         raise InputError(f'{one_line(where)}: {error}') from None
 

@@ -5,16 +5,15 @@ from typing import Optional
 
 from resnest.errors import InputError
 from resnest.gluon.training.config import TrainConfig
-from resnest.gluon.training.fields import option, option_of, switch
+from resnest.gluon.training.fields import needs, option, option_of, switch
 
 __all__ = ['ClassificationConfig']
 
 # Of the original's command lines: what they ask for is always done, or found beside the data.
 NO_EFFECT = {'--no-wd': 'no weight decay on biases and normalizations', '--use-rec': 'data are RecordIO shards'}
-# Options that do nothing without another one.
-OF_USE_WITH = {'mixup_alpha': '--mixup', 'cutmix_alpha': '--cutmix',
-               **dict.fromkeys(('randaugment_count', 'randaugment_magnitude'), '--augment randaugment'),
-               **dict.fromkeys(('hflip', 'scale', 'ratio', 'color_jitter'), 'an --augment that is not none')}
+RANDAUGMENT = needs('--augment randaugment', lambda recipe: recipe.augment == 'randaugment')
+AUGMENT = needs('an --augment that is not none', lambda recipe: recipe.augment != 'none')
+EITHER = 'is a folder of images, --rec-train and --rec-val are shards; leave out one or the other'    # --data-dir
 
 
 @dataclass
@@ -23,6 +22,16 @@ class ClassificationConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    of_use_with = {
+        **TrainConfig.of_use_with, 'mixup_alpha': needs('--mixup', lambda recipe: recipe.mixup),
+        'cutmix_alpha': needs('--cutmix', lambda recipe: recipe.cutmix),
+        **dict.fromkeys(('randaugment_count', 'randaugment_magnitude'), RANDAUGMENT),
+        **dict.fromkeys(('hflip', 'scale', 'ratio', 'color_jitter'), AUGMENT),
+        'data_dir': (EITHER, lambda recipe: not (recipe.rec_train or recipe.rec_val)),
+        **dict.fromkeys(('rec_train', 'rec_val'), (EITHER, lambda recipe: not recipe.data_dir)),
+        'val_fraction': ('is for --data-dir; what shards hold out is said when they are prepared',
+                         lambda recipe: not (recipe.rec_train or recipe.rec_val))}
+
     model: Optional[str] = option(None, 'network; resnest models lists them; that of the weights of --resume-params, '
                                   'else resnest50, unless given', resume='own', group='network')
     rec_train: Optional[str] = option(None, 'training data: a folder of shards, a .rec file or a pattern',
@@ -85,14 +94,6 @@ class ClassificationConfig(TrainConfig):
     def __post_init__(self):
         super().__post_init__()
         self.check_epochs('mixup_off_epoch')
-        self.check_use(OF_USE_WITH, {
-            '--augment randaugment': self.augment == 'randaugment', '--mixup': self.mixup, '--cutmix': self.cutmix,
-            'an --augment that is not none': self.augment != 'none'})
-        if self.data_dir and (self.rec_train or self.rec_val):
-            raise InputError('--data-dir is a folder of images, --rec-train and --rec-val are shards; leave out one or '
-                             'the other')
-        if self.val_fraction and (self.rec_train or self.rec_val):
-            raise InputError('--val-fraction is for --data-dir; what shards hold out is said when they are prepared')
         for name in ('scale', 'ratio'):
             low, high = getattr(self, name)
             if low > high:
