@@ -4,15 +4,20 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.data import FolderSet
+from resnest.gluon.distributed import current
 from resnest.gluon.models.weights.conversion import convert, described
 from resnest.gluon.models.weights.description import Description, write_description
 from resnest.gluon.tasks.classification import ClassificationConfig, classify_pictures, verify
-from resnest.gluon.tasks.classification.opening import settle_images
+from resnest.gluon.tasks.classification.opening import going_on, settle_images
 from resnest.gluon.tasks.classification.settling import settle
+from resnest.gluon.training import earlier_recipe
+from resnest.gluon.training.recipe import differences, resolved
+from resnest.gluon.training.run import checkpoint
 
 from ...conftest import assert_refused, encoded, randomize, script_here
 
@@ -149,3 +154,25 @@ def test_a_run_that_starts_from_described_weights_is_of_their_network(weights):
     with pytest.raises(InputError, match='of resnest14, not of resnest101'):
         settle_images(ClassificationConfig(model='resnest101'), described(weights[1]))
     assert settle_images(ClassificationConfig())[0].model == 'resnest50'
+
+
+def test_a_run_goes_on_without_the_weights_that_it_started_from(weights, tmp_path):
+    """Network and images are those of the checkpoint; what is given besides is compared with them."""
+    config, spec = settle_images(ClassificationConfig(resume_params=str(weights[1]), input_size=48),
+                                 described(weights[1]))
+    state = {'epoch': 1, 'step': 0, 'skipped_steps': 0, 'best': None, 'rows': [], 'seconds': 1.0, 'loss_scale': None,
+             'recipe': resolved(config)}
+    path = checkpoint.save(tmp_path, 1, 0, {}, state)
+    for resume in ('auto', str(path)):
+        again = ClassificationConfig(resume_params=str(tmp_path / 'gone.params'), resume=resume, save_dir=str(tmp_path))
+        before = earlier_recipe(again, current())
+        found = going_on(again, before)
+        assert settle_images(found) == (found, spec)
+        assert differences(found, state['recipe']) == []
+        told = script_here('gluon/train.py', '--save-dir', tmp_path, '--resume', resume, '--print-config')
+        assert told.returncode == 0, told.stderr
+        assert yaml.safe_load(told.stdout)['model_options'] == OPTIONS
+    other = dataclasses.replace(again, model='resnest26', model_options={'radix': 1}, mean=[0.1, 0.1, 0.1])
+    assert [text.split()[0] for text in differences(going_on(other, before), state['recipe'])] == [
+        '--model', '--model-options', '--mean']
+    assert earlier_recipe(ClassificationConfig(resume='auto', save_dir=str(tmp_path / 'none')), current()) is None

@@ -7,7 +7,10 @@ from resnest.gluon.data import default_fraction, open_folders, open_pair, prepro
 from resnest.gluon.models import override
 from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose_described
 
-__all__ = ['open_records', 'settle_images']
+__all__ = ['going_on', 'open_records', 'settle_images']
+
+# What a recipe keeps of how images come, besides their size.
+IMAGES = ('crop_ratio', 'interpolation', 'mean', 'std')
 
 
 def open_records(config, job, local):
@@ -28,6 +31,14 @@ def open_records(config, job, local):
     return dataclasses.replace(config, val_fraction=fraction), train_set, val_set, classes
 
 
+def going_on(config, before):
+    """The recipe ``config`` of a run that goes on from a checkpoint, with the network and the images of the recipe
+    ``before``, the checkpoint's, where nothing else is given: what it once started from may be gone."""
+    kept = {name: getattr(before, name) for name in ('model', 'input_size', *IMAGES) if getattr(config, name) is None}
+    options = {**(before.model_options or {}), **(config.model_options or {})}
+    return dataclasses.replace(config, **kept, model_options=options or None)
+
+
 def settle_images(config, description=None):
     """``(config, spec)``: the recipe with the size, the statistics and so on that its images get in the end, and the
     network's row with the same, so that ``net.spec`` says how the weights want their images."""
@@ -36,8 +47,10 @@ def settle_images(config, description=None):
         Choice(config.model or DEFAULT_MODEL, path, values)
     spec = chosen.spec
     size, ratio, interpolation = preprocessing(spec, config.input_size, config.crop_ratio)
-    config = dataclasses.replace(config, model=chosen.model, input_size=size, crop_ratio=ratio,
-                                 mean=config.mean or list(spec.mean), std=config.std or list(spec.std),
+    options = {**{name: value for name, value in description.options.items() if name not in ('crop_size', *IMAGES)},
+               **values} if description else values
+    config = dataclasses.replace(config, model=chosen.model, model_options=options or None, input_size=size,
+                                 crop_ratio=ratio, mean=config.mean or list(spec.mean),
+                                 std=config.std or list(spec.std),
                                  interpolation=config.interpolation or interpolation)
-    return config, override(spec, {'crop_size': size, **{name: getattr(config, name) for name in (
-        'crop_ratio', 'interpolation', 'mean', 'std')}})
+    return config, override(spec, {'crop_size': size, **{name: getattr(config, name) for name in IMAGES}})

@@ -23,14 +23,14 @@ from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import Description, changed_options, is_held_out, to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
-from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
+from resnest.gluon.training import Figure, Figures, Task, earlier_recipe, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
 
 from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
 from .mixing.blending import blend
 from .names import label_names, label_words
-from .opening import open_records, settle_images
+from .opening import going_on, open_records, settle_images
 
 __all__ = ['Classification', 'train']
 
@@ -154,7 +154,9 @@ def train(config, print_config=False):
 
 
 def _train(config, job, print_config):
-    config, spec = settle_images(config, first_description(config.resume_params, job))
+    before = earlier_recipe(config, job)
+    config, spec = settle_images(going_on(config, before)) if before else \
+        settle_images(config, first_description(config.resume_params, job))
 
     def show(steps=None):
         if job.rank == 0:

@@ -1,4 +1,5 @@
 """Where a run begins: anew, from weights that are loaded first, or from a checkpoint."""
+import json
 from pathlib import Path
 
 from resnest.errors import InputError, SharedError
@@ -8,7 +9,7 @@ from .. import recipe
 from . import checkpoint
 from .state import COUNTERS, restore
 
-__all__ = ['load_first', 'resume']
+__all__ = ['earlier_recipe', 'load_first', 'resume']
 
 # What a run leaves before its first checkpoint.
 LEFT = ('best.params', 'log.jsonl')
@@ -33,6 +34,25 @@ def load_first(config, job, load):
 
     if source:
         job.from_first(first, 'first weights')
+
+
+def earlier_recipe(config, job):
+    """The recipe of the checkpoint that the run will go on from; None where it begins anew. A collective of all ranks.
+
+    Raises InputError for a checkpoint by name that cannot be read.
+    """
+    def read():
+        if config.resume == 'auto':
+            path, data, _ = checkpoint.newest(config.save_dir)
+        else:
+            path, data = config.resume, checkpoint.read(Path(config.resume), None)
+        return data and json.dumps([str(path), checkpoint.load(data, path)[1]['recipe']]).encode()
+
+    found = config.resume and job.from_first(read, 'recipe')
+    if not found:
+        return None
+    path, stored = json.loads(bytes(found))
+    return recipe.restored(type(config), stored, path, job.size)[0]
 
 
 def resume(task, config, job, step, averages, now, say):
