@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 
 from resnest.errors import InputError
+from resnest.reading import read_json
 
-__all__ = ['replace_file', 'replacing', 'require_apart', 'require_replaceable', 'require_writable', 'save_arrays']
+__all__ = ['WEIGHTS_FORMAT', 'replace_file', 'replacing', 'require_replaceable', 'require_undescribing',
+           'require_writable', 'save_arrays']
 
 LONGEST_NAME = 255 - len('.01234567.part')      # bytes
 ABANDONED = 24 * 3600   # seconds without a change
+WEIGHTS_FORMAT = 'resnest-weights-'     # how the format of any version of a description of weights begins
 
 
 @contextlib.contextmanager
@@ -58,17 +61,25 @@ def require_replaceable(path):
 
 
 def require_writable(path, option):
-    """Raise InputError where no file ``path``, the value of ``option``, can be written: before the work, not after."""
+    """Raise InputError where no file ``path``, the value of ``option``, can be written: before the work, not after.
+
+    So where it is the description of weights, without which they are worth little.
+    """
     if not path:
         return
     if (os.path.exists(path) and not os.path.isfile(path)) or not os.access(Path(path).absolute().parent, os.W_OK):
         raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
+    require_undescribing(path, option)
 
 
-def require_apart(path, weights):
-    """Raise InputError where the result ``path`` would replace the description beside the file of weights."""
-    if path and weights and Path(path).absolute() == Path(weights).absolute().with_suffix('.json'):
-        raise InputError(f'--json {path}: that is where {weights} is described; give another name')
+def require_undescribing(path, what):
+    """Raise InputError where ``path``, of which ``what`` is to take the place, describes the weights beside it."""
+    try:
+        found = read_json(path)
+    except InputError:      # nothing there, or no JSON
+        return
+    if isinstance(found, dict) and str(found.get('format')).startswith(WEIGHTS_FORMAT):
+        raise InputError(f'{path}: describes the weights beside it, and is not written over; give {what} another name')
 
 
 def replace_file(path, data):

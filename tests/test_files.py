@@ -87,6 +87,14 @@ def test_a_device_is_no_file_to_write():
         require_writable('/dev/null', '--json')
 
 
+def test_a_description_of_weights_is_not_written_over(tmp_path):
+    for text, told in (('{"figures": {}, "format": "resnest-weights-1"}', True), ('{"top1": 1}', False), ('[', False),
+                       ('{"format": "x", "description": {"format": "resnest-weights-1"}}', False)):
+        (tmp_path / 'best.json').write_text(text)
+        with pytest.raises(InputError, match='give --json another name') if told else contextlib.nullcontext():
+            require_writable(tmp_path / 'best.json', '--json')
+
+
 def test_a_folder_that_is_not_there_is_told_by_the_files_name(tmp_path):
     with pytest.raises(FileNotFoundError) as caught:
         replace_file(tmp_path / 'no/a', '')

@@ -4,7 +4,7 @@ import warnings
 
 from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError
-from resnest.files import replace_file, require_apart, require_writable
+from resnest.files import replace_file, require_writable
 
 
 def main(arguments=None):
@@ -32,7 +32,6 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     for option, path in (('--json', options.json), ('--explain', options.explain)):
         require_writable(path, option)
-    require_apart(options.json, options.resume)
 
     for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
         warnings.filterwarnings('ignore', text)

@@ -3,7 +3,7 @@ import json
 
 from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError
-from resnest.files import replace_file, require_apart, require_writable
+from resnest.files import replace_file, require_writable
 
 
 def main(arguments=None):
@@ -51,7 +51,6 @@ def main(arguments=None):
     if engine not in ('gluon', 'onnxruntime') or len(options.engine) != 1 + (engine == 'onnxruntime'):
         raise InputError(f"--engine must be gluon, or onnxruntime with one file, got '{' '.join(options.engine)}'")
     require_writable(options.json, '--json')
-    require_apart(options.json, options.resume)
 
     from resnest.gluon.tasks.classification import verify
 

@@ -2,7 +2,7 @@
 import json
 
 from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, whole
-from resnest.files import replace_file, require_apart, require_writable
+from resnest.files import replace_file, require_writable
 
 
 def main(arguments=None):
@@ -37,7 +37,6 @@ def main(arguments=None):
     parser.add_argument('--json', type=plain_path, help='file to write the result to')
     options = parser.parse_args(arguments)
     require_writable(options.json, '--json')
-    require_apart(options.json, options.resume)
 
     from resnest.gluon.tasks.segmentation.verification import verify
 

@@ -7,6 +7,7 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.inference.export import symbol_files as export
+from resnest.gluon.models.weights.description import Description, read_description, write_description
 
 from ...conftest import randomize, read_json, relative_error
 
@@ -52,3 +53,23 @@ def test_an_empty_calibration_is_refused(tiny, tmp_path):
     with pytest.raises(InputError, match='calibration set is empty'):
         export.export_symbol(randomize(tiny()), tmp_path / 'x', 32, calibration=[])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_weights_stay_described_where_something_is_exported_beside_them(tiny, tmp_path, monkeypatch):
+    """Refused before the work; an earlier export, whose file holds a description too, is replaced."""
+    weights = tmp_path / 'best.params'
+    weights.write_bytes(b'weights')
+    write_description(weights, Description('resnest14', 4))
+    net = randomize(tiny())
+    monkeypatch.setattr(export, 'optimize', None)
+    with pytest.raises(InputError, match='best.json: describes the weights beside it, and is not written over'):
+        export.export_symbol(net, tmp_path / 'best', 32)
+    monkeypatch.undo()
+    made = export.export_symbol(net, tmp_path / 'x', 32)
+    with pytest.raises(InputError, match='best.json: describes the weights'):
+        made.export(tmp_path / 'best')
+    assert read_description(weights).classes == 4
+    assert len(list(tmp_path.iterdir())) == 5
+    made.description = Description('resnest14', 4)
+    for _ in range(2):
+        made.export(tmp_path / 'x')

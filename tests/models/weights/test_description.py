@@ -14,6 +14,7 @@ from resnest.gluon.models.weights.description import (
     from_text,
     read_description,
     to_mapping,
+    to_text,
     write_description,
 )
 
@@ -58,7 +59,9 @@ def test_a_description_of_other_weights_is_refused(weights):
     assert read_description(weights.with_name('none.params')) is None
 
 
-@pytest.mark.parametrize('text', ['[]', '{}', '{"format": 1}', '{"classes": ["a", "b"], "splits": {}}', '7'])
+@pytest.mark.parametrize('text', ['[]', '{}', '{"format": 1}', '{"classes": ["a", "b"], "splits": {}}', '7',
+                                  'text', '{"loss": NaN}', '{"epoch": 1}\n{"epoch": 2}', '\x00', 'x' * (17 << 20)],
+                         ids=range(10))
 def test_what_is_no_description_is_passed_over(weights, text):
     weights.with_suffix('.json').write_text(text)
     assert read_description(weights) is None
@@ -84,7 +87,8 @@ def test_what_cannot_be_is_one_line(weights, changed, wanted):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize('text', ['', '{', '{"format": NaN}', 'x' * (17 << 20)], ids=['empty', 'cut', 'nan', 'long'])
+@pytest.mark.parametrize('text', ['', '{', to_text(WHOLE, indent=1)[:40], to_text(WHOLE).replace('3', 'NaN'),
+                                  to_text(WHOLE) + ' ' * (17 << 20)], ids=['empty', 'begun', 'cut', 'nan', 'long'])
 def test_damaged_ones_say_what_to_do(weights, text):
     weights.with_suffix('.json').write_text(text)
     with pytest.raises(InputError, match=r'best.json: .*copy best.params and best.json together again'):

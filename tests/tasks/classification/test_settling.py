@@ -137,8 +137,9 @@ def test_contradictions_name_both(weights, photos):
                 settle(**given)
         else:
             assert settle(**given).classes == 4
-    assert_refused(script_here('gluon/verify.py', '--resume', told, '--data-dir', photos, '--json',
-                               told.with_suffix('.json')), 'told.json: that is where', 'is described')
+    for option in ('--json', '--confusion'):
+        assert_refused(script_here('gluon/verify.py', '--resume', told, '--data-dir', photos, option,
+                                   told.with_suffix('.json')), 'told.json: describes', f'give {option} another name')
     for path, wanted in ((bare, 'no file beside it describes'), (bare.with_name('x.params'), 'no such file')):
         with pytest.raises(InputError, match=wanted):
             get_model(path)

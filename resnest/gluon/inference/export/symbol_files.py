@@ -3,6 +3,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.files import require_undescribing
 from resnest.gluon.data import normalization, statistics
 
 from ..optimized.network import load
@@ -30,9 +31,10 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
         See :func:`resnest.gluon.inference.optimize`.
     calibration : iterable of (uint8 ``(n, size, size, 3)``, labels)
 
-    Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits; those that
-    were there before stay then.
+    Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits, and where
+    ``prefix.json`` describes weights; what was there before stays then.
     """
+    require_undescribing(f'{prefix}.json', 'what is exported')
     normalize = normalization(*statistics(net))
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
     example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))

@@ -12,7 +12,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.files import replace_file, require_replaceable, save_arrays
+from resnest.files import replace_file, require_replaceable, require_undescribing, save_arrays
 from resnest.gluon.models.weights.description import from_mapping
 from resnest.gluon.models.weights.params_file import BFLOAT16, LARGEST, read_arrays
 from resnest.gluon.nn import native
@@ -43,15 +43,16 @@ def write(prefix, symbol, args, aux, about, check=None):
     """Write the three files, whole or not at all; ``about`` is the description's part that the network knows.
 
     ``check(prefix)`` is called before they take the place of others, with the prefix that they have until then. Raises
-    InputError, before anything is written, for a network that :func:`read` would refuse.
+    InputError, before anything is written, for a network that :func:`read` would refuse, and where
+    ``prefix.json`` describes weights.
     """
-    values = {**args, **aux}
+    values, names = {**args, **aux}, files(prefix)
+    require_undescribing(names[2], 'what is exported')
     try:
         _symbol(json.loads(symbol.tojson(remove_amp_cast=False)), values, set(aux), about)
     except ValueError as error:
         raise InputError(f'{prefix}: not written, because load would refuse it: {one_line(error)}; it runs all the '
                          'same, and net.export writes it as it was before') from None
-    names = files(prefix)
     names[0].parent.mkdir(parents=True, exist_ok=True)
     for path in names:
         require_replaceable(path)

@@ -15,16 +15,15 @@ from typing import Optional
 from mxnet.gluon import nn
 
 from resnest.errors import InputError
-from resnest.files import replace_file
-from resnest.reading import CONTROL, file_digest, one_line, parse_json, read_text
+from resnest.files import WEIGHTS_FORMAT, replace_file
+from resnest.reading import CONTROL, file_digest, one_line, open_plain, parse_json, read_text
 
 from ..variants import VariantSpec, find_variant, override
 
 __all__ = ['CLASSIFICATION', 'METADATA', 'Description', 'changed_options', 'describe', 'from_mapping', 'from_text',
            'is_held_out', 'read_description', 'require_free', 'to_mapping', 'to_text', 'write_description']
 
-FORMAT = 'resnest-weights-1'
-FAMILY = 'resnest-weights-'     # how the format of any version begins
+FORMAT = f'{WEIGHTS_FORMAT}1'
 LARGEST = 16 << 20              # bytes; 21,841 classes with names and words come to 1.5 MB
 MOST_CLASSES = 10 ** 6
 LONGEST = 1000                  # characters of a name
@@ -150,7 +149,7 @@ def from_mapping(value, where):
     None for what is no description. Raises InputError that names ``where`` for one of another version, and for one
     whose values cannot be.
     """
-    if not isinstance(value, dict) or not str(value.get('format')).startswith(FAMILY):
+    if not isinstance(value, dict) or not str(value.get('format')).startswith(WEIGHTS_FORMAT):
         return None
     given = {name: each for name, each in value.items() if name != 'format'}
     known = {each.name for each in dataclasses.fields(Description)}
@@ -189,11 +188,20 @@ def read_description(path):
     try:
         found = from_text(read_text(beside, LARGEST), beside)
     except InputError as error:
+        if not _is_damaged(beside):
+            return None
         raise InputError(f'{error}; {one_line(remedy)}') from None
     if found and found.sha256 != file_digest(path):
         raise InputError(f'{one_line(beside)}: describes other weights than those of {one_line(path.name)} (another '
                          f'sha256); {one_line(remedy)}; a run that was stopped meanwhile mends it by --resume auto')
     return found
+
+
+def _is_damaged(path):
+    """Whether what is not read as a description was one: it has the name of the format, or was cut before it."""
+    with open_plain(path) as opened:
+        data = opened.read(LARGEST)
+    return WEIGHTS_FORMAT.encode() in data or f'{{\n "format": "{FORMAT}'.encode().startswith(data)
 
 
 def write_description(path, description):
