@@ -33,8 +33,8 @@ def calibration_records(source=None, rec_dir=None, data_dir=None, needed=True, v
         return RecordSet(source, 'train') if shards else Pictures(folder), str(source)
     if rec_dir and Path(rec_dir).expanduser().is_dir() and has_shards(Path(rec_dir).expanduser(), 'train'):
         return RecordSet(rec_dir, 'train'), f'the training shards in {rec_dir}'
-    if data_dir and (val_fraction or Path(data_dir, 'train').is_dir()):
-        return FolderSet(data_dir, 'train', val_fraction, seed), f'the training images in {data_dir}'
+    if data_dir and (val_fraction or Path(data_dir, 'train').expanduser().is_dir()):
+        return FolderSet(data_dir, 'train', val_fraction, seed, single=True), f'the training images in {data_dir}'
     if not needed:
         return None, None
     raise InputError(f'{rec_dir or data_dir or "int8"}: no training images to calibrate int8 with; give '

@@ -1,6 +1,7 @@
 """Commands with described weights and nothing else, against the same with every option; what contradicts them."""
 import dataclasses
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from resnest.gluon.data import FolderSet
 from resnest.gluon.distributed import current
 from resnest.gluon.models.weights.conversion import convert, described
 from resnest.gluon.models.weights.description import Description, write_description
-from resnest.gluon.tasks.classification import ClassificationConfig, classify_pictures, verify
+from resnest.gluon.tasks.classification import ClassificationConfig, classify_pictures, verification, verify
 from resnest.gluon.tasks.classification.opening import going_on, settle_images
 from resnest.gluon.tasks.classification.settling import settle
 from resnest.gluon.training import earlier_recipe
@@ -72,6 +73,37 @@ def test_the_held_out_part_alone_is_verified(weights, photos, capsys):
     found = verify(weights=weights[1], data_dir=photos / 'val', no_cuda=True)
     assert found['seen'] == 6
     assert 'the 6 images are verified that training held out (--val-fraction 0.5)' in capsys.readouterr().err
+
+
+def test_a_folder_with_training_images_alone_is_verified_and_calibrated_as_it_was_trained_on(weights, photos, tmp_path,
+                                                                                            monkeypatch):
+    """Verified are the images held out, int8 learns from all others; another such folder says what is missing."""
+    shutil.copytree(photos / 'val', tmp_path / 'train')
+    told, seen = tmp_path / 'told.params', {}
+    shutil.copy(weights[1], told)
+    sample = FolderSet(tmp_path, 'train').sample()
+    write_description(told, dataclasses.replace(described(weights[1]), held_out={
+        'val_fraction': 0.25, 'seed': 1, 'sample': sample}))
+
+    def calibrate(records, *_):
+        seen['train'] = set(map(records.where, range(len(records))))
+
+    def load(records, *_):
+        seen['val'] = set(map(records.where, range(len(records))))
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(verification, 'calibration_batches', calibrate)
+    monkeypatch.setattr(verification, 'gluon_engine', lambda *_: SimpleNamespace(report={}))
+    monkeypatch.setattr(verification, 'Loader', load)
+    for folder in (tmp_path, tmp_path / 'train'):
+        with pytest.raises(ZeroDivisionError):
+            verify(weights=told, data_dir=folder, precision='int8', no_cuda=True)
+        assert (len(seen['val']), len(seen['train'])) == (3, 9)
+        assert seen['val'] | seen['train'] == set(map(str, (tmp_path / 'train').glob('*/*')))
+    for path in (tmp_path / 'train').glob('*/*'):
+        path.write_bytes(path.read_bytes() + b'.')
+    with pytest.raises(InputError, match='val: missing, but there is .* the one that holds one folder per class$'):
+        verify(weights=told, data_dir=tmp_path, no_cuda=True)
 
 
 def test_a_folder_that_was_not_trained_on_is_verified_whole(weights, photos, tmp_path):

@@ -71,7 +71,7 @@ def list_split(root, split, val_fraction=None, seed=0, single=False):
     train, folder = root / 'train', root / split
     if train.is_dir() and not folder.is_dir():
         raise InputError(f'{folder}: missing, but there is {train}; give a folder that has both, or the one that holds '
-                         f'one folder per class, or --val-fraction')
+                         'one folder per class')
     if not folder.is_dir():
         folder = root
     leading = train if train.is_dir() else folder

@@ -76,7 +76,7 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
         exported = OnnxNet(onnx_file) if onnx_file else None
         known = settle(model, weights, model_options, num_classes, exported)
         crop = known.crop(crop_size, crop_ratio)
-        records = _open(rec_dir, data_dir, known, num_classes, job)
+        records, rest = _open(rec_dir, data_dir, known, num_classes, job)
         names = class_names(known.classes, description=known.description)
         if not (known.description and known.description.names) and len(records.classes or ()) == known.classes:
             names = readable_names(records.classes)
@@ -94,7 +94,7 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
             network, images = known.network(device), None
             if precision != 'float32':
                 source, settings['calibration'] = calibration_records(calibration, rec_dir, data_dir,
-                                                                      needed=precision == 'int8')
+                                                                      needed=precision == 'int8', **rest)
                 images = source and calibration_batches(source, crop, calibration_images)
             net = gluon_engine(network, precision, device, crop.size, batch_size, images, calibration_mode)
             if precision != 'float32':
@@ -118,22 +118,25 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
 
 
 def _open(rec_dir, data_dir, known, num_classes, job):
-    """The images to verify, with the labels of the weights."""
-    held_out = known.description and known.description.held_out
+    """The images to verify, with the labels of the weights, and which part of the folder they are, as
+    :func:`.calibration_records` wants to know it."""
+    held_out, rest = known.description and known.description.held_out, {}
     if not data_dir:
         records, notes = RecordSet(rec_dir, 'val'), []
     else:
         named = bool(known.description and known.description.names)
-        records = FolderSet(data_dir, 'val', single=named)
-        notes = [records.note]
         if held_out and not Path(data_dir, 'val').expanduser().is_dir() and \
-                records.is_sampled_from(held_out.get('sample', [])):
-            records = FolderSet(data_dir, 'val', held_out['val_fraction'], held_out['seed'], named)
+                FolderSet(data_dir, 'train', single=named).is_sampled_from(held_out.get('sample', [])):
+            rest = {name: held_out[name] for name in ('val_fraction', 'seed')}
+        records = FolderSet(data_dir, 'val', single=named, **rest)
+        notes = [records.note]
+        if rest:
             notes.append(f'{data_dir}: trained on, so the {len(records)} images are verified that training held out '
                          f"(--val-fraction {held_out['val_fraction']}); put new ones into another folder")
     for note in filter(None, () if job.rank else notes):
         print(note, file=sys.stderr)
-    return match(records, data_dir or rec_dir, known.what, known.classes, known.description, num_classes is not None)
+    return match(records, data_dir or rec_dir, known.what, known.classes, known.description,
+                 num_classes is not None), rest
 
 
 def _evaluate(net, loader, device, job, progress, watch):
