@@ -63,9 +63,10 @@ def test_rescaled_boxes_stay_in_their_picture():
 
 
 def test_anchors_in_the_middle_of_cells():
-    found = grid(2, 3, 8, 16, (1.0,), 0.5)
-    np.testing.assert_allclose((found[:, :2] + found[:, 2:]) / 2, [[x, y] for y in (4, 12) for x in (4, 12, 20)])
-    np.testing.assert_allclose(found[:, 2:] - found[:, :2], 16)
+    found = grid(2, 3, 8, 16, (1.0,), rounded=True)
+    np.testing.assert_allclose((found[:, :2] + found[:, 2:]) / 2, [[x, y] for y in (3.5, 11.5)
+                                                                   for x in (3.5, 11.5, 19.5)])
+    np.testing.assert_allclose(found[:, 2:] - found[:, :2], 15)
 
 
 @pytest.mark.parametrize('which', 'AB')

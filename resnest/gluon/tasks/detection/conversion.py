@@ -13,7 +13,7 @@ from resnest.reading import one_line
 
 from .table import BASELINES
 
-__all__ = ['detectron2_names', 'from_detectron2', 'to_detectron2']
+__all__ = ['detectron2_names', 'fitting', 'from_detectron2', 'to_detectron2']
 
 NORM = {'gamma': 'weight', 'beta': 'bias'}
 STEM = {'0': 'conv1_1', '1': 'conv1_1.norm', '3': 'conv1_2', '4': 'conv1_2.norm', '6': 'conv1_3'}
@@ -28,17 +28,23 @@ def from_detectron2(arrays, net, source='the weights'):
     Counters, pixel statistics and anchors that such files hold are passed over. Raises InputError, which begins with
     ``source``, with a list of what is missing, left over or of another shape.
     """
-    wanted = detectron2_names(net)
+    found = fitting(arrays, net, detectron2_names(net), BESIDE, source)
+    return {name: np.ascontiguousarray(_turned(array, name, net)) for name, array in found.items()}
+
+
+def fitting(arrays, net, names, beside, source):
+    """The arrays by the names of ``net`` instead of those in ``names``, in float32; names that the expression
+    ``beside`` fits are passed over. Raises InputError as :func:`from_detectron2`."""
     shapes = {name: param.shape for name, param in structural_parameters(net).items()}
-    left = [name for name in arrays if name not in wanted.values() and not BESIDE.fullmatch(name)]
-    missing = [theirs for theirs in wanted.values() if theirs not in arrays]
-    differing = [f'{theirs} {tuple(arrays[theirs].shape)} instead of {shapes[name]}' for name, theirs in wanted.items()
+    left = [name for name in arrays if name not in names.values() and not beside.fullmatch(name)]
+    missing = [theirs for theirs in names.values() if theirs not in arrays]
+    differing = [f'{theirs} {tuple(arrays[theirs].shape)} instead of {shapes[name]}' for name, theirs in names.items()
                  if theirs in arrays and tuple(arrays[theirs].shape) != shapes[name]]
     problems = [f'{what} {_listed(names)}' for what, names in
                 (('missing:', missing), ('left over:', left), ('of another shape:', differing)) if names]
     if problems:
         raise InputError(f'{one_line(source)}: not of {net.spec.name}; ' + one_line('; '.join(problems), 1200))
-    return {name: np.ascontiguousarray(_turned(arrays[theirs], name, net), '<f4') for name, theirs in wanted.items()}
+    return {name: np.ascontiguousarray(arrays[theirs], '<f4') for name, theirs in names.items()}
 
 
 def to_detectron2(arrays, net):

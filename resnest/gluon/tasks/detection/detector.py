@@ -9,6 +9,7 @@ from resnest.reading import one_line
 
 from .geometry import anchors, suppression
 from .geometry.boxes import clip, decode
+from .geometry.conventions import CONVENTIONS
 from .parts.box_head import BoxHead
 from .parts.mask_head import MaskHead
 from .parts.pooling import RegionPooling
@@ -50,16 +51,17 @@ class Detector(Block):
         self.spec, self.in_channels = spec, backbone.in_channels
         norm = dict(norm_layer=norm_layer, norm_kwargs=norm_kwargs)
         usual, mask_norm = (norm if wanted else {} for wanted in (spec.norm, spec.mask_norm))
+        self.convention = CONVENTIONS[spec.convention]
         with self.name_scope():
             self.backbone = backbone
-            self.fpn = FeaturePyramid(backbone.channels, **usual)
+            self.fpn = FeaturePyramid(backbone.channels, self.convention, **usual)
             self.rpn = ProposalHead(WIDTH, len(spec.anchor_ratios))
-            self.box_pooling = RegionPooling(BOX_SIDE)
+            self.box_pooling = RegionPooling(BOX_SIDE, self.convention)
             self.box_heads = nn.HybridSequential()
             for _ in spec.ious:
                 self.box_heads.add(BoxHead(WIDTH, BOX_SIDE, spec.classes, spec.box_convolutions, spec.box_dense,
                                            agnostic=spec.agnostic, **usual))
-            self.mask_pooling = RegionPooling(MASK_SIDE)
+            self.mask_pooling = RegionPooling(MASK_SIDE, self.convention)
             self.mask_head = MaskHead(WIDTH, spec.classes, spec.mask_convolutions, **mask_norm) \
                 if spec.mask_convolutions else None
             self.semantic_head = SemanticHead(WIDTH, spec.kinds, **usual) if spec.kinds else None
@@ -70,7 +72,8 @@ class Detector(Block):
         sizes = _checked(sizes, x)
         levels = self.levels(x)
         proposals = [boxes for boxes, _ in self.propose(*self.outputs(levels), levels, sizes)]
-        found = [suppression.detect(boxes, scores, size, self.spec.least_score, self.spec.overlap, self.spec.detections)
+        found = [suppression.detect(boxes, scores, size, self.spec.least_score, self.spec.overlap, self.spec.detections,
+                                    self.convention.clipped)
                  for boxes, scores, size in zip(*self.refine(levels, proposals, sizes), sizes)]
         results = [*_filled(found, self.spec.detections)]
         if self.mask_head is not None:
@@ -82,9 +85,10 @@ class Detector(Block):
         return tuple(results)
 
     def levels(self, x):
-        """The pyramid ``(p2, …, p6)`` of images, which are padded to multiples of 32 pixels by zeros."""
+        """The pyramid ``(p2, …, p6)`` of images, which are padded to multiples of 32 pixels by zeros where the
+        convention says so."""
         missing = [-length % COARSEST for length in x.shape[2:]]
-        if any(missing):
+        if self.convention.padded and any(missing):
             x = mx.nd.pad(x, mode='constant', pad_width=(0, 0, 0, 0, 0, missing[0], 0, missing[1]))
         return self.fpn(*self.backbone(x))
 
@@ -94,7 +98,7 @@ class Detector(Block):
 
     def anchors(self, levels):
         """The levels' anchors, each ``(A, 4)``."""
-        return [anchors.grid(*level.shape[2:], stride, size, self.spec.anchor_ratios, self.spec.anchor_offset)
+        return [anchors.grid(*level.shape[2:], stride, size, self.spec.anchor_ratios, self.convention.rounded)
                 for level, stride, size in zip(levels, STRIDES, self.spec.anchor_sizes)]
 
     def propose(self, logits, deltas, levels, sizes, before=None, most=None):
@@ -103,7 +107,7 @@ class Detector(Block):
         logits, deltas = ([level.astype('float32').asnumpy() for level in each] for each in (logits, deltas))
         return [suppression.propose([level[image] for level in logits], [level[image] for level in deltas],
                                     self.anchors(levels), size, before or self.spec.proposals_before,
-                                    most or self.spec.proposals, self.spec.proposal_overlap)
+                                    most or self.spec.proposals, self.spec.proposal_overlap, self.convention)
                 for image, size in enumerate(sizes)]
 
     def refine(self, levels, proposals, sizes):
@@ -121,7 +125,8 @@ class Detector(Block):
             boxes = clip(decoded[:, 0], *limits) if place else boxes
             logits, deltas = head(self.box_pooling(levels, boxes, images))
             scores = scores + mx.nd.softmax(logits.astype('float32')).asnumpy()
-            decoded = decode(deltas.astype('float32').asnumpy(), boxes, stage_weights(place))
+            decoded = decode(deltas.astype('float32').asnumpy(), boxes, stage_weights(place),
+                             self.convention.growth)
         scores = scores[:, :-1] / len(self.box_heads)
         return np.split(decoded, ends), np.split(scores, ends)
 

@@ -11,6 +11,8 @@ from resnest.gluon.models import VARIANTS, find_variant
 from resnest.gluon.models.rows import Row
 from resnest.reading import one_line
 
+from .geometry.conventions import CONVENTIONS
+
 __all__ = ['BASELINES', 'DETECTION', 'DetectionSpec']
 
 # The blocks of the baselines' backbones.
@@ -18,13 +20,13 @@ BASELINES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
 LIMITS = {'classes': (1, 10_000), 'box_convolutions': (0, 100), 'box_dense': (0, 100), 'mask_convolutions': (0, 100),
           'kinds': (0, 10_000), 'proposals_before': (1, 100_000), 'proposals': (1, 10_000), 'detections': (1, 10_000),
           'proposal_overlap': (0, 1), 'overlap': (0, 1), 'least_score': (0, 1), 'short_side': (1, 1 << 14),
-          'long_side': (1, 1 << 14), 'anchor_offset': (0, 1), 'confidence': (0, 1), 'covered': (0, 1),
+          'long_side': (1, 1 << 14), 'confidence': (0, 1), 'covered': (0, 1),
           'stuff_area': (0, 1 << 28)}
 LEVELS = 5
 MOST_STAGES = 10
 MOST_RATIOS = 100
 # What is published of a network holds for another one that differs from it in these alone.
-SAME_WEIGHTS = {'anchor_sizes', 'anchor_offset', 'proposals_before', 'proposals', 'proposal_overlap', 'detections',
+SAME_WEIGHTS = {'anchor_sizes', 'proposals_before', 'proposals', 'proposal_overlap', 'detections',
                 'overlap', 'least_score', 'short_side', 'long_side', 'interpolation', 'mean', 'std', 'ious',
                 'stride_first', 'confidence', 'covered', 'stuff_area', 'classes'}
 STILL_TRUE = {'archive': SAME_WEIGHTS, 'sha1': SAME_WEIGHTS, 'box_ap': set(), 'mask_ap': set(),
@@ -44,11 +46,11 @@ class DetectionSpec(Row):
     their own for each class unless it is ``agnostic``; ``mask_convolutions`` and ``kinds`` (of pixels, with things as
     the first) are 0 where there is no mask head and no semantic one. ``norm`` says whether the pyramid and the box head
     are normalized, and ``mask_norm`` whether the mask head is.
-    An anchor has the side ``anchor_sizes[level]`` and, by ``anchor_offset``, its centre in the corner (0) or the
-    middle (0.5) of its cell. ``proposals_before`` of a level take part in the suppression at ``proposal_overlap``, and
-    ``proposals`` of all levels are left; of what has at least ``least_score``, ``detections`` are left after the
-    suppression at ``overlap``. In panoptic segmentations ``confidence``, ``covered`` and ``stuff_area`` (pixels) decide
-    which segments are there (:func:`.panoptic.merge`).
+    ``convention`` is that of the code that it was trained with (:class:`.conventions.Convention`). An anchor has the
+    side ``anchor_sizes[level]``. ``proposals_before`` (of a level, or of all) take part in the suppression at
+    ``proposal_overlap``, and ``proposals`` of all levels are left; of what has at least ``least_score``,
+    ``detections`` are left after the suppression at ``overlap``. In panoptic segmentations ``confidence``,
+    ``covered`` and ``stuff_area`` (pixels) decide which segments are there (:func:`.panoptic.merge`).
     Images are resized so that their short side has ``short_side`` pixels and their long side at most ``long_side``;
     ``mean`` and ``std`` normalize the pixels (RGB, on a scale of 0 to 1).
     ``box_ap``, ``mask_ap`` and ``panoptic_quality`` (per cent), ``archive`` (the file for Detectron2) and ``sha1`` (of
@@ -59,6 +61,7 @@ class DetectionSpec(Row):
     base: str
     stride_first: bool = False
     deformable_stages: tuple[int, ...] = ()
+    convention: str = 'detectron2'
     norm: bool = True
     ious: tuple[float, ...] = (0.5,)
     agnostic: bool = False
@@ -70,7 +73,6 @@ class DetectionSpec(Row):
     classes: int = 80
     anchor_sizes: tuple[float, ...] = (32, 64, 128, 256, 512)       # pixels
     anchor_ratios: tuple[float, ...] = (0.5, 1.0, 2.0)              # height / width
-    anchor_offset: float = 0.0
     proposals_before: int = 1000
     proposals: int = 1000
     proposal_overlap: float = 0.7
@@ -93,6 +95,7 @@ class DetectionSpec(Row):
 
     table = DETECTION
     still_true = STILL_TRUE
+    url = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/models/{file}.zip'
 
     def __post_init__(self):
         self.settle_types()
@@ -101,7 +104,7 @@ class DetectionSpec(Row):
         elif self.deformable_stages:
             raise InputError(f'deformable_stages: {self.base} has none, give another base')
         self.check_limits(LIMITS)
-        self.check_choices({'interpolation': ('bilinear', 'bicubic')})
+        self.check_choices({'interpolation': ('bilinear', 'bicubic'), 'convention': tuple(CONVENTIONS)})
         self.check_statistics()
         for key, most, least, length in (('ious', 1, 0, (1, MOST_STAGES)), ('deformable_stages', 4, 2, (0, 3)),
                                          ('anchor_sizes', 1 << 14, 1, (LEVELS, LEVELS)),
@@ -122,6 +125,8 @@ class DetectionSpec(Row):
 
 
 CASCADE = {'ious': (0.5, 0.6, 0.7), 'agnostic': True}
+GLUONCV = {'convention': 'gluoncv', 'mean': (0.485, 0.456, 0.406), 'std': (0.229, 0.224, 0.225),
+           'proposals_before': 6000, 'least_score': 0.01}
 # Weights that began as Caffe's: they were trained on BGR, which conversion turns.
 CAFFE = {'mean': tuple(value / 255 for value in (123.675, 116.28, 103.53)), 'std': (1 / 255,) * 3}
 
@@ -171,4 +176,10 @@ DETECTION.update({spec.name: spec for spec in (
     DetectionSpec('panoptic_cascade_rcnn_fpn_resnest200_3x', 'resnest200', **CASCADE, mask_convolutions=4,
                   mask_norm=False, kinds=54, archive='panoptic_ResNeSt_200_FPN_syncBN_tricks_3x-43f8b731',
                   box_ap=51.0, mask_ap=43.68, panoptic_quality=47.9),
+    DetectionSpec('faster_rcnn_fpn_syncbn_resnest50_coco', 'resnest50', **GLUONCV, box_ap=42.7,
+                  sha1='6df46961827647d418b11ffaf616a6a60d9dd16e'),
+    DetectionSpec('faster_rcnn_fpn_syncbn_resnest101_coco', 'resnest101', **GLUONCV, box_ap=44.9,
+                  sha1='baebfa1b7d7f56dd33a7687efea4b014736bd791'),
+    DetectionSpec('faster_rcnn_fpn_syncbn_resnest269_coco', 'resnest269', **GLUONCV, box_ap=46.5,
+                  sha1='b7d778f58921e459a6af200f6a323d6fe67069b9'),
 )})

@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ['areas', 'are_whole', 'clip', 'decode', 'encode', 'overlaps', 'rescale']
 
-LARGEST_GROWTH = np.float32(math.log(1000 / 16))        # of a side, by one decoding
+GROWTH = math.log(1000 / 16)
 UNIT = (1.0, 1.0, 1.0, 1.0)
 
 
@@ -43,17 +43,17 @@ def encode(boxes, targets, weights=UNIT):
     return (deltas * np.asarray(weights)).astype('float32')
 
 
-def decode(deltas, boxes, weights=UNIT):
+def decode(deltas, boxes, weights=UNIT, growth=GROWTH):
     """The boxes ``(R, K, 4)`` that K differences make of each box: the inverse of :func:`encode`.
 
-    ``deltas`` is ``(R, 4 K)``, ``boxes`` ``(R, 4)``. A side grows to at most 62.5 times its length; what is not finite
-    stays so.
+    ``deltas`` is ``(R, 4 K)``, ``boxes`` ``(R, 4)``. A side grows by at most the exponential of ``growth``, which is
+    62.5 times its length unless given; what is not finite stays so.
     """
     deltas = deltas.reshape(len(boxes), -1, 4) / np.asarray(weights, 'float32')
     with np.errstate(over='ignore', invalid='ignore'):
         centre, size = (part[:, None] for part in _centres(boxes))
         centre = centre + deltas[..., :2] * size
-        half = size * np.exp(np.minimum(deltas[..., 2:], LARGEST_GROWTH)) / 2
+        half = size * np.exp(np.minimum(deltas[..., 2:], np.float32(growth))) / 2
         return np.concatenate([centre - half, centre + half], -1)
 
 

@@ -2,6 +2,7 @@
 import numpy as np
 
 from .boxes import are_whole, clip, decode, overlaps
+from .conventions import CONVENTIONS
 
 __all__ = ['detect', 'propose', 'suppress']
 
@@ -27,7 +28,7 @@ def suppress(boxes, scores, threshold, groups=None):
     return kept[np.argsort(-scores[kept], kind='stable')]
 
 
-def propose(logits, deltas, anchors, size, before, most, threshold):
+def propose(logits, deltas, anchors, size, before, most, threshold, convention=CONVENTIONS['detectron2']):
     """The proposals of an image: boxes ``(P, 4)`` and their logits ``(P,)``, by descending logit, at most ``most``.
 
     Parameters
@@ -37,12 +38,16 @@ def propose(logits, deltas, anchors, size, before, most, threshold):
     size : (int, int)
         Height and width of the image, to which boxes are clipped; empty ones are dropped, as are those not finite.
     before : int
-        How many of a level take part in the suppression.
+        How many take part in the suppression, of each level or of all of them.
     threshold : float
-        Of the suppression, which goes on in each level by itself.
+        Of the suppression.
+    convention : Convention
+        Its ``growth`` and ``by_level``.
     """
+    if not convention.by_level:
+        logits, deltas, anchors = ([np.concatenate(each)] for each in (logits, deltas, anchors))
     chosen = [_highest(each, before) for each in logits]
-    boxes = np.concatenate([clip(decode(delta[index], anchor[index])[:, 0], *size)
+    boxes = np.concatenate([clip(decode(delta[index], anchor[index], growth=convention.growth)[:, 0], *size)
                             for delta, anchor, index in zip(deltas, anchors, chosen)])
     scores = np.concatenate([each[index] for each, index in zip(logits, chosen)])
     levels = np.repeat(np.arange(len(chosen)), [len(index) for index in chosen])
@@ -52,13 +57,14 @@ def propose(logits, deltas, anchors, size, before, most, threshold):
     return boxes[kept], scores[kept]
 
 
-def detect(boxes, scores, size, least, threshold, most):
+def detect(boxes, scores, size, least, threshold, most, clipped=True):
     """The detections of an image: boxes ``(D, 4)``, scores ``(D,)`` and classes ``(D,)``, by descending score.
 
     ``boxes`` is ``(R, classes, 4)``, or ``(R, 1, 4)`` where all classes share them, and ``scores`` ``(R, classes)``
     without the background. Those with a score above ``least`` take part in the suppression, each class by itself.
+    The boxes are ``clipped`` to the image's ``size`` before, or not at all.
     """
-    boxes = np.broadcast_to(clip(boxes, *size), (*scores.shape, 4))
+    boxes = np.broadcast_to(clip(boxes, *size) if clipped else boxes, (*scores.shape, 4))
     with np.errstate(invalid='ignore'):
         rows, classes = np.nonzero((scores > least) & np.isfinite(scores) & np.isfinite(boxes).all(-1))
     boxes, scores = boxes[rows, classes], scores[rows, classes]

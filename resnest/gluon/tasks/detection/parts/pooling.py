@@ -7,6 +7,7 @@ from mxnet.gluon import Block
 from resnest.gluon.nn import RoIAlign
 
 from ..geometry.boxes import areas
+from ..geometry.conventions import CONVENTIONS
 from .pyramid import STRIDES
 
 __all__ = ['RegionPooling', 'level_of']
@@ -20,18 +21,21 @@ class RegionPooling(Block):
     returns ``(R, C, side, side)`` on the levels' device.
 
     The regions are an array of NumPy ``(R, 4)``, at least one, in pixels of the images; empty ones, and those that are
-    not finite, give zeros.
+    not finite, give zeros. Of the ``convention`` count ``extra``, ``aligned`` and ``samples``.
     """
 
-    def __init__(self, side, **kwargs):
+    def __init__(self, side, convention=CONVENTIONS['detectron2'], **kwargs):
         super().__init__(**kwargs)
-        self._aligns = [RoIAlign(side, 1 / stride) for stride in STRIDES[:LEVELS]]
+        self._convention = convention
+        self._aligns = [RoIAlign(side, 1 / stride, convention.samples) for stride in STRIDES[:LEVELS]]
         for align in self._aligns:
             self.register_child(align)
 
     def forward(self, levels, boxes, images):
+        assigned = level_of(boxes, self._convention.extra)
+        if not self._convention.aligned:
+            boxes = _shifted(boxes, np.take(STRIDES, assigned)[:, None])
         regions = np.concatenate([images[:, None], boxes], 1).astype('float32')
-        assigned = level_of(boxes)
         order = np.argsort(assigned, kind='stable')
         ends = np.searchsorted(assigned[order], np.arange(LEVELS + 1))
         pooled = [align(features, mx.nd.array(regions[order[begin:end]], ctx=features.context))
@@ -42,9 +46,17 @@ class RegionPooling(Block):
         return mx.nd.take(mx.nd.concat(*pooled, dim=0), back)
 
 
-def level_of(boxes):
-    """Places ``(R,)``, from 0, of the levels p2 to p5 that the boxes ``(R, 4)`` are pooled from."""
+def level_of(boxes, extra=0):
+    """Places ``(R,)``, from 0, of the levels p2 to p5 that the boxes ``(R, 4)``, with sides longer by ``extra``, are
+    pooled from."""
     with np.errstate(over='ignore', invalid='ignore'):
-        sides = np.nan_to_num(np.sqrt(areas(boxes)))
+        sides = np.nan_to_num(np.sqrt(areas(boxes + np.array([0, 0, extra, extra], 'float32'))))
     level = np.floor(USUAL + np.log2(sides / USUAL_SIDE + 1e-8)) - FINEST
     return np.clip(level, 0, LEVELS - 1).astype(int)
+
+
+def _shifted(boxes, strides):
+    """The boxes that aligned pooling treats as unaligned pooling does these."""
+    with np.errstate(over='ignore', invalid='ignore'):
+        low, high = boxes[:, :2], boxes[:, 2:]
+        return np.concatenate([low, np.maximum(high, low + strides)], 1) + strides / 2
