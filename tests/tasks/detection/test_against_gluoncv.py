@@ -44,10 +44,10 @@ def test_the_same_detections(monkeypatch):
         load_value(params[name], mx.nd.array(value), None)
     align = mx.nd.contrib.ROIAlign
 
-    def align_own(features, regions, **kwargs):
+    def align_own(features, regions, *args, **kwargs):
         own = regions[:, 0] >= 0
         regions = mx.nd.where(own, regions, mx.nd.array([[0, 0, 0, 1, 1]]).repeat(len(regions), axis=0))
-        return align(features, regions, **kwargs) * own.reshape((-1, 1, 1, 1))
+        return align(features, regions, *args, **kwargs) * own.reshape((-1, 1, 1, 1))
 
     x = mx.nd.array(np.random.default_rng(1).normal(size=(1, 3, 150, 201)))
     for wanted, level in zip(theirs.features(x), ours.levels(x)):
