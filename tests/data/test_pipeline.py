@@ -84,6 +84,15 @@ def test_the_short_edge_is_rounded_up(size, ratio, short):
                                                                                     margin:margin + size])
 
 
+@pytest.mark.parametrize('size', [(206, 103), (214, 107), (161, 322)])
+def test_the_centre_is_that_of_the_mirrored_picture(size):
+    """206 * (256 / 103) is a little less than 512: a long edge of 511 has no centre of 224."""
+    pixels = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    found = Evaluation(224)(Image.fromarray(pixels)).astype(int)
+    mirrored = Evaluation(224)(Image.fromarray(np.ascontiguousarray(pixels[::-1, ::-1])))
+    assert np.abs(found[::-1, ::-1] - mirrored).max() <= 1
+
+
 def test_evaluation_without_a_margin_is_the_whole_square():
     pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
     np.testing.assert_array_equal(Evaluation(16, 1.0)(Image.fromarray(pixels)), pixels)

@@ -2,6 +2,7 @@
 import io
 import os
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -98,6 +99,33 @@ def test_a_crop_of_other_proportions_than_its_box(size, orientation):
     assert np.abs(np.asarray(found).astype(int) - np.asarray(wanted)).max() <= 1
 
 
+@pytest.mark.parametrize('side', [239, 464, 485])
+def test_no_crop_reaches_beyond_a_turned_picture(side):
+    """Where a side times its quotients is a little more than itself, Pillow refused the box."""
+    pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    for orientation in (3, 6):
+        exif, buffer = Image.Exif(), io.BytesIO()
+        exif[0x0112] = orientation
+        Image.fromarray(pixels).save(buffer, 'PNG', exif=exif)
+        upright = Image.fromarray(np.ascontiguousarray(UPRIGHT[orientation](pixels)))
+        with opened(buffer.getvalue(), 'a', 'upright') as picture:
+            found = Evaluation(224, 1.0)(picture)
+        assert np.abs(found.astype(int) - Evaluation(224, 1.0)(upright)).max() <= 1
+
+
+def test_an_image_that_is_given_stays_as_it_is():
+    """A large JPEG that is not decoded yet was decoded at a fraction of its size, and by several threads at once."""
+    noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    data = encoded(np.asarray(Image.fromarray(noise).resize((1600, 1200))), 'JPEG')
+    whole_image, image = Image.open(io.BytesIO(data)), Image.open(io.BytesIO(data))
+    whole_image.load()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: read_picture(image, Evaluation(32)), range(8)))
+    assert (image.size, image.mode) == ((1600, 1200), 'RGB')
+    for pixels in found:
+        np.testing.assert_array_equal(pixels, Evaluation(32)(whole_image))
+
+
 def test_a_picture_without_exif_costs_no_search_for_it(monkeypatch):
     monkeypatch.setattr(Image.Image, 'getexif', lambda self: pytest.fail('asked for EXIF'))
     for kind in ('JPEG', 'PNG', 'WEBP'):
@@ -173,6 +201,15 @@ def test_formats_and_modes(name, tmp_path):
     assert found.shape == (40, 60, 3)
     assert np.abs(found - np.asarray(wanted, float)).mean() < 5
     assert read_picture(tmp_path / 'a', Evaluation(32)).shape == (32, 32, 3)
+
+
+@pytest.mark.parametrize('transparent', [0, 20000])
+def test_the_transparent_value_of_16_bits_is_put_on_white(tmp_path, transparent):
+    """One value alone: others that come to the same grey of 8 bits stay as they are."""
+    values = np.where(COLUMNS < 20, transparent, np.where(COLUMNS < 40, transparent + 1, 50000)).astype('uint16')
+    Image.fromarray(values).save(tmp_path / 'a.png', transparency=transparent)
+    found = read_picture(tmp_path / 'a.png', whole)
+    np.testing.assert_array_equal(found[..., 0], np.where(COLUMNS < 20, 255, values // 257))
 
 
 def test_plain_pictures_give_the_pixels_that_verifying_sees(tmp_path):

@@ -76,6 +76,8 @@ class Picture:
             image.draft(image.mode, (math.ceil(width * side / least), math.ceil(height * side / least)))
             x, y = image.size[0] / width, image.size[1] / height
             box = (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+        # Mirrored and scaled, an edge may lie beside the picture by a rounding error, which Pillow refuses.
+        box = [min(max(edge, 0), most) for edge, most in zip(box, 2 * image.size)]
         return turn(_rgb(image).resize(size, interpolation, box), self._orientation)
 
 
@@ -186,12 +188,13 @@ def _rgb(image):
 def _eight_bits(image):
     """An image of 16 bits a pixel, which Pillow would clip to white, or of fractions, as grey of 8 bits.
 
-    Fractions are a share of 1, or of 255 where one of them is above 1.
+    Fractions are a share of 1, or of 255 where one of them is above 1. The value that is transparent becomes white.
     """
     values = np.asarray(image)
+    transparent = values == image.info['transparency'] if 'transparency' in image.info else False
     if values.dtype.kind == 'f':
         values = values * (255 if np.nanmax(values, initial=0) <= 1 else 1)
         values = np.nan_to_num(values).clip(0, 255).round()
     else:
         values = values.clip(0, 65535) // 257
-    return Image.fromarray(values.astype('uint8'))
+    return Image.fromarray(np.where(transparent, 255, values).astype('uint8'))

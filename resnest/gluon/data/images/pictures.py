@@ -4,6 +4,7 @@ They are turned upright by EXIF, as their viewers show them.
 """
 import os
 from pathlib import Path
+from threading import Lock
 
 import mxnet as mx
 import numpy as np
@@ -18,6 +19,8 @@ from .samples import Samples
 from .transforms import Evaluation, normalization, preprocessing
 
 __all__ = ['PictureTransform', 'create_transform', 'find_pictures', 'read_picture']
+
+LOADING = Lock()        # of an image that is given: it may be the one of another thread, too
 
 
 def find_pictures(paths, tell=None):
@@ -60,7 +63,10 @@ def read_picture(picture, transform):
                 return transform(opened_picture, None)
         image = picture if isinstance(picture, Image.Image) else _from_array(picture)
         with blamed(where):
-            return transform(Picture(image, 'upright'), None)
+            with LOADING:
+                image.load()        # whole: drafting would change the size of an image that belongs to the caller
+                own = Picture(image, 'upright')
+            return transform(own, None)
     except MemoryError:
         raise InputError(f'{one_line(where)}: not enough memory for it; make the picture smaller') from None
 

@@ -111,8 +111,7 @@ class Evaluation:
     def __call__(self, image, rng=None):
         width, height = image.size
         short = math.ceil(round(self.size / self.ratio, 6))     # 224 / 0.7 is a little more than 320
-        scale = short / min(width, height)
-        new_width, new_height = max(short, int(width * scale)), max(short, int(height * scale))
+        new_width, new_height = (side * short // min(width, height) for side in (width, height))
         left, top = (new_width - self.size) // 2, (new_height - self.size) // 2
         # One resampling of the region that the crop will show, instead of the whole picture and then a crop.
         x, y = width / new_width, height / new_height
