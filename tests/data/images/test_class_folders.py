@@ -1,4 +1,5 @@
 """Folders of images: one set of rules, whether they are prepared or read as they are."""
+import hashlib
 import os
 import subprocess
 
@@ -8,6 +9,8 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, find_pictures
 from resnest.gluon.data.images.class_folders import IMAGE_SUFFIXES, image_folder, images_below
+from resnest.gluon.data.images.holding_out import held_out as indices_held_out
+from resnest.gluon.data.images.samples import Samples
 from resnest.gluon.data.preparing.imagenet import find_source
 from resnest.gluon.data.preparing.preparation import Options, prepare
 
@@ -52,6 +55,23 @@ def test_what_is_an_image_and_which_class_it_has(tmp_path, listed):
     assert classes == ['Z', 'a', 'b']
     wanted = ['Z/1.tiff', 'a/z.jpg', 'a/deep/y.webp', 'a/deep/er/x.JPEG', 'b/10.Jpeg', 'b/2.PNG']
     assert found == [(name, picture(names.index(name)), classes.index(name[0])) for name in wanted]
+
+
+def test_no_picture_is_silently_passed_over(tmp_path):
+    """What Pillow reads is an image, whatever its ending; of what it does not read, a line tells."""
+    pixels = np.zeros((4, 4, 3), dtype=np.uint8)
+    for label in 'ab':
+        (tmp_path / label).mkdir()
+        for suffix, kind in (('jfif', 'JPEG'), ('jpe', 'JPEG'), ('mpo', 'MPO'), ('jp2', 'JPEG2000'), ('apng', 'PNG'),
+                             ('pgm', 'PPM'), ('tga', 'TGA')):
+            (tmp_path / label / f'1.{suffix}').write_bytes(encoded(pixels, kind))
+        for suffix in ('dng', 'CR2', 'nef', 'arw'):
+            (tmp_path / label / f'2.{suffix}').write_bytes(encoded(pixels, 'TIFF'))     # raw: a thumbnail
+    records = FolderSet(tmp_path, 'val')
+    (images, _), = Loader(records, Evaluation(4, 1.0), [np.arange(14)], 2, 0)
+    assert images.shape == (14, 4, 4, 3)
+    assert '8 pictures are left out' in records.note
+    assert '.arw .cr2 .dng .nef' in records.note
 
 
 @BOTH
@@ -207,10 +227,13 @@ def test_a_part_of_each_class_is_held_out(tmp_path):
     names = [f'{label}/{number}.png' for label, count in (('cat', 10), ('dog', 2)) for number in range(count)]
     found = held_out(fill(tmp_path, *names))
     assert sorted(found['train'] + found['val']) == sorted(names)
-    assert [sum(name.startswith(label) for name in found['val']) for label in ('cat', 'dog')] == [3, 1]
+    # By hand: a hash of seed and name as a number from 0 to 1.
+    places = {name: int(hashlib.sha256(f'0\0{name}'.encode()).hexdigest(), 16) / 2 ** 256 for name in names}
+    assert [name for name in found['val'] if name < 'd'] == [name for name in names[:10] if places[name] < 0.3]
+    assert [name for name in found['val'] if name > 'd'] == [min(names[10:], key=places.get)]
     records = FolderSet(tmp_path, 'val', 0.3)
     assert records.classes == ['cat', 'dog']
-    assert [records[i][0] for i in range(4)] == [picture(names.index(name)) for name in found['val']]
+    assert [records[i][0] for i in range(len(records))] == [picture(names.index(name)) for name in found['val']]
     assert found == held_out(tmp_path) == held_out(tmp_path / '.')
     assert found != held_out(tmp_path, seed=1)
     # At least one image on either side, whatever the share.
@@ -220,7 +243,7 @@ def test_a_part_of_each_class_is_held_out(tmp_path):
 
 
 def test_what_is_held_out_does_not_depend_on_other_images(tmp_path):
-    """As a class grows its images keep their order: none that was held out is trained on as long as the share stays."""
+    """As a folder grows each image stays where it was."""
     names = [f'{label}/{number}.png' for label in ('cat', 'dog') for number in range(10)]
     before = held_out(fill(tmp_path / 'train', *names).parent)
     fill(tmp_path / 'train', 'dog/new.png', *(f'ant/{number}.png' for number in range(5)))
@@ -229,7 +252,37 @@ def test_what_is_held_out_does_not_depend_on_other_images(tmp_path):
         name for name in before['val'] if name.startswith('cat')]
     ranked = [{name for name in held_out(tmp_path, fraction)['val'] if name.startswith('cat')}
               for fraction in np.arange(0.1, 1, 0.1)]
-    assert all(less < more for less, more in zip(ranked, ranked[1:]))
+    assert all(less <= more for less, more in zip(ranked, ranked[1:]))
+
+
+def test_nothing_that_was_trained_on_is_held_out_in_a_folder_that_grows():
+    def sides(count):
+        samples = Samples('.')
+        for number in range(count):
+            samples.add(f'a/{number}.jpg', 100, 0)
+        return indices_held_out(samples, ['a'], 0.1, 0)
+
+    trained = set()
+    for count in (2, 3, 5, 9, 14, 15, 20, 25, 60, 200, 2000):
+        found = sides(count)
+        assert not trained & {*found['val']}
+        trained |= {*found['train']}
+    assert len(found['val']) == pytest.approx(200, abs=40)      # three times the deviation of a binomial distribution
+
+
+def test_a_folder_is_known_by_names_and_bytes(tmp_path):
+    """Names that count and sizes that all are alike, as of BMPs, are those of another folder, too."""
+    names = [f'{label}/{number:04d}.png' for label in 'ab' for number in range(30)]
+    sample = FolderSet(fill(tmp_path / 'one', *names), 'train', 0.1).sample()
+    assert len(sample) == 32
+    fill(tmp_path / 'one', *(f'{label}/{number:04d}.jpg' for label in 'abc' for number in range(200)))      # it grows
+    assert FolderSet(tmp_path / 'one', 'val').is_sampled_from(sample)
+    assert not FolderSet(tmp_path / 'one', 'val').is_sampled_from([])
+    other = fill(tmp_path / 'two', *names)
+    for path in other.rglob('*.png'):
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert not FolderSet(other, 'val').is_sampled_from(sample)
 
 
 def test_what_cannot_be_held_out(tmp_path):

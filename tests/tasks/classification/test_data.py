@@ -97,7 +97,7 @@ def test_a_folder_without_val_has_a_tenth_held_out_and_says_so(photos, tmp_path,
     train(config, print_config=True)
     found = capsys.readouterr()
     assert 'val_fraction: 0.1' in found.out
-    assert found.err.strip() == (f'{photos}: no val/ in it, so 2 of 20 images, some of each class, are held out for '
+    assert found.err.strip() == (f'{photos}: no val/ in it, so 3 of 20 images, some of each class, are held out for '
                                  f'validation (--val-fraction 0.1)')
     assert 'steps_per_epoch: 4' in found.out
     # Beside val/ there is nothing to hold out.
@@ -129,10 +129,10 @@ def test_the_folder_that_preparing_was_given_is_enough(photos, tmp_path):
                          '--val-fraction', 0.2)
     assert result.returncode == 0, result.stderr
     train_set, val_set, classes = open_pair(tmp_path / 'prepared')
-    assert (len(train_set), len(val_set), classes) == (16, 4, 2)
+    assert (len(train_set), len(val_set), classes) == (15, 5, 2)
     assert train_set.files[0].parent == val_set.files[0].parent == tmp_path / 'prepared/rec'
     assert class_names(2, tmp_path / 'prepared') == ['cat', 'dog']
-    for source, wanted in ((tmp_path / 'prepared', 16), (photos, 20)):
+    for source, wanted in ((tmp_path / 'prepared', 15), (photos, 20)):
         records, _ = calibration_records(str(source))
         assert (len(records), records.decoding) == (wanted, 'upright')
     prepare(find_source('.', photos), tmp_path / 'whole', Options())

@@ -5,7 +5,7 @@ from ...conftest import read_json, script
 from .stripes import CLASSES, write_stripes
 
 SMALL = ('--model', 'resnest14', '--model-options', 'stem_width=8', 'bottleneck_width=16', '--input-size', 32,
-         '--batch-size', 8, '--lr', 0.02, '--num-epochs', 5, '--warmup-epochs', 1, '--last-gamma', '--no-cuda')
+         '--batch-size', 8, '--lr', 0.02, '--num-epochs', 7, '--warmup-epochs', 1, '--last-gamma', '--no-cuda')
 
 
 @pytest.fixture(scope='module')

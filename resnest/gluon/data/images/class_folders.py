@@ -23,8 +23,9 @@ from .samples import Samples, Source, refuse_class_name
 __all__ = ['FOREIGN_SUFFIXES', 'IMAGE_SUFFIXES', 'class_names', 'foreign_note', 'has_val', 'image_folder',
            'images_below', 'list_classes', 'list_split']
 
-IMAGE_SUFFIXES = ('.jpeg', '.jpg', '.png', '.bmp', '.gif', '.ppm', '.tif', '.tiff', '.webp')
-FOREIGN_SUFFIXES = ('.heic', '.heif', '.avif', '.jxl', '.svg')
+IMAGE_SUFFIXES = ('.jpeg', '.jpg', '.jpe', '.jfif', '.mpo', '.jp2', '.png', '.apng', '.bmp', '.gif', '.ppm', '.pgm',
+                  '.tga', '.tif', '.tiff', '.webp')
+FOREIGN_SUFFIXES = ('.heic', '.heif', '.avif', '.jxl', '.svg', '.dng', '.cr2', '.cr3', '.nef', '.arw')
 DEEPEST = 100       # folders within folders
 
 

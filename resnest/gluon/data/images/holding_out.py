@@ -1,4 +1,5 @@
 """A validation split out of the images of a folder that has none: a share of each class, chosen by name."""
+import contextlib
 import hashlib
 
 from resnest.errors import InputError
@@ -17,42 +18,62 @@ def hold_out(samples, classes, fraction, seed):
 def held_out(samples, classes, fraction, seed):
     """``{'train': indices, 'val': indices}``: of each class ``fraction`` of the images is held out for validation.
 
-    The images of a class stand in the order of a hash of the seed and their name below ``samples.path``, which begins
-    with the class folder; the first ones are held out. So an image's place in that order depends on no other image, and
-    a folder that grows keeps nearly all of its choice. At least one image of each class lies on either side. Raises
-    InputError for a class of a single image, and for a fraction that is not between 0 and 1.
+    A hash of the seed and of its name below ``samples.path``, which begins with the class folder, gives each image a
+    place from 0 to 1, and those below ``fraction`` are held out. So an image's side depends on no other image, and
+    nothing that was trained on is held out once the folder grows; the share of a class is near ``fraction``, not equal
+    to it. Only where a class would have no image on one of the sides, the first or the last one by that place goes
+    there. Raises InputError for a class of a single image, and for a fraction that is not between 0 and 1.
     """
     if not 0 < fraction < 1:
         raise InputError(f'--val-fraction must be above 0 and below 1, got {fraction}')
     ranked = [[] for _ in classes]
     for index, label in enumerate(samples.labels):
-        key = f'{seed}\0{samples.name(index)}'.encode(errors='surrogateescape')
-        ranked[label].append((hashlib.sha256(key).digest(), index))
+        key = f'{seed}\0'.encode() + _name(samples, index)
+        ranked[label].append((int.from_bytes(hashlib.sha256(key).digest()[:8], 'big') / 2 ** 64, index))
     held = set()
     for name, found in zip(classes, ranked):
         if len(found) == 1:
             raise InputError(f'{one_line(samples.path / name)}: a single image, of which no part can be held out for '
                              f'validation; add another one, or give val/ yourself, without --val-fraction')
-        count = min(len(found) - 1, max(1, round(len(found) * fraction)))
+        count = min(len(found) - 1, max(1, sum(place < fraction for place, _ in found)))
         held.update(index for _, index in sorted(found)[:count])
     return {'train': [index for index in range(len(samples)) if index not in held], 'val': sorted(held)}
 
 
 def sample_of(samples):
-    """Some of the images by which their folder is known again: hashes of names and sizes, the smallest ones.
+    """Some of the images by which their folder is known again: hashes of a name and of the bytes, 16 digits together.
 
-    Where the folder grows by a few images, nearly all of them stay (Broder, 1997, "On the resemblance and containment
-    of documents").
+    Those with the smallest hashes of their names are taken: so any part of the folder has its share of them, whatever
+    the order in which it is listed (Broder, 1997, "On the resemblance and containment of documents").
     """
-    return sorted(_hashes(samples))[:SAMPLE]
+    chosen = sorted((_digest(_name(samples, index)), index) for index in range(len(samples)))[:SAMPLE]
+    return [name + digest for name, digest in ((name, _bytes(samples, index)) for name, index in chosen) if digest]
 
 
 def is_sampled_from(sample, samples):
-    """Whether ``samples`` are of the folder of a :func:`sample_of`: some classes of it may be gone, others be new."""
-    return 8 * len({*sample} & {*_hashes(samples)}) >= len(sample)
+    """Whether ``samples`` are of the folder of a :func:`sample_of`: some classes of it may be gone, others be new.
+
+    An eighth of the sample must be there again; an empty sample knows no folder. Only images whose names may be those
+    of the sample are read.
+    """
+    named, found = {entry[:8] for entry in sample}, set()
+    for index in range(len(samples)):
+        name = _digest(_name(samples, index))
+        if name in named:
+            found.add(name + _bytes(samples, index))
+    return bool(sample) and 8 * len(found & {*sample}) >= len(sample)
 
 
-def _hashes(samples):
-    for index, size in enumerate(samples.sizes):
-        key = f'{size}\0{samples.name(index)}'.encode(errors='surrogateescape')
-        yield hashlib.sha256(key).hexdigest()[:16]
+def _name(samples, index):
+    return samples.name(index).encode(errors='surrogateescape')
+
+
+def _bytes(samples, index):
+    """Of an image that cannot be read, nothing: whoever needs it will tell."""
+    with contextlib.suppress(InputError):
+        return _digest(samples.read(index))
+    return ''
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()[:8]
