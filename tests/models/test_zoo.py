@@ -2,6 +2,7 @@
 import ast
 import hashlib
 import inspect
+import shutil
 import sys
 from pathlib import Path
 from typing import get_args
@@ -187,6 +188,21 @@ def test_what_is_no_context(weights, ctx):
 def test_a_file_of_another_network(weights):
     with pytest.raises(InputError, match='it lacks layer1.1.conv1.weight'):
         get_model('resnest26', classes=5, pretrained=weights[0])
+
+
+def test_weights_that_were_copied_without_their_description(weights, tmp_path):
+    """The message names the network that was tried, and what would have told the right one."""
+    path = tmp_path / 'best.params'
+    shutil.copy(weights[0], path)
+    message = r'best.params: not of this network, resnest26: it lacks .*; no best.json beside it .* --model$'
+    for classes in (5, 6):
+        with pytest.raises(InputError, match=message):
+            get_model('resnest26', classes=classes, pretrained=path)
+    with pytest.raises(InputError, match='made for 5 classes$'):
+        get_model('resnest14', classes=6, pretrained=path)
+    (tmp_path / 'best.json').write_text('{}')
+    with pytest.raises(InputError, match=r'resnest26: it lacks [^;]*$'):
+        get_model('resnest26', classes=5, pretrained=path)
 
 
 @pytest.mark.parametrize('damage', [lambda data: data[:len(data) // 2], lambda data: b'<!DOCTYPE html><html></html>',

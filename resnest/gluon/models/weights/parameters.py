@@ -103,7 +103,12 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     if problems:
         more = f' ({len(problems)} differences)' if len(problems) > 1 else ''
         hint = f'; it was made for {stored[differing[0]].size} classes' if differing else ''
-        raise InputError(f'{one_line(path)}: not of this network: {problems[0]}{more}{hint}')
+        beside, name = Path(os.path.expanduser(path)).with_suffix('.json'), getattr(net, 'spec', None)
+        if len(problems) > 2 * len(differing) and not os.path.lexists(beside):
+            hint += (f'; no {one_line(beside.name)} beside it tells of which network it is: copy that too, or give the '
+                     'right --model')
+        raise InputError(f"{one_line(path)}: not of this network{f', {name.name}' if name else ''}: {problems[0]}{more}"
+                         f'{hint}')
     for name, param in wanted.items():
         if name not in anew:
             load_value(param, mx.nd.array(stored[name], dtype=stored[name].dtype), ctx)
