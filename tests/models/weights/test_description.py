@@ -6,7 +6,9 @@ import json
 import pytest
 
 from resnest.errors import InputError
+from resnest.gluon.data.images import rules
 from resnest.gluon.models import VARIANTS, override
+from resnest.gluon.models.weights import description
 from resnest.gluon.models.weights.description import (
     Description,
     changed_options,
@@ -17,6 +19,7 @@ from resnest.gluon.models.weights.description import (
     to_text,
     write_description,
 )
+from resnest.gluon.tasks.classification import settling
 
 WHOLE = Description(
     'resnest50', 2, {'radix': 4, 'crop_size': 64, 'blocks': [1, 1, 1, 1]}, ['n1', 'n2'], ['cat', ''], 'upright',
@@ -38,6 +41,11 @@ def test_what_is_written_is_read(weights, described):
     assert {path.name for path in weights.parent.iterdir()} == {'best.params', 'best.json'}
     assert from_mapping(to_mapping(described), 'x') == described
     assert found.spec == override(VARIANTS[described.model], described.options)
+
+
+def test_the_rules_of_decoding_are_those_of_the_data():
+    """Named in two rooms, of which neither may import the other, and told in a third."""
+    assert description.DECODINGS == rules.DECODINGS == tuple(settling.PIXELS)
 
 
 def test_options_are_what_differs_from_the_row():

@@ -127,7 +127,11 @@ def test_an_exported_file_tells_what_its_weights_are(small_file):
     description = Description('resnest14', 3, {'crop_size': 40, 'mean': [0.5, 0.5, 0.5]}, ['r', 'g', 'b'])
     known = settle(exported=small_file(image_size='7', **{METADATA: to_text(description)}))
     assert (known.spec, known.description, known.crop().size) == (description.spec, description, 40)
-    assert settle(exported=small_file(mean='(0.5, 0.5, 0.25)')).spec.mean == (0.5, 0.5, 0.25)
+    for mean, std in (((0.5, 0.5, 0.25), (1.0, 0.01, 0.3)), ((1e-05, 0.0, 1.0), (0.9, 0.8, 0.7))):
+        spec = settle(exported=small_file(mean=str(mean), std=str(std))).spec
+        assert (spec.mean, spec.std) == (mean, std)
+    with pytest.raises(InputError, match='std must be three numbers'):
+        settle(exported=small_file(mean=str(mean), std='(0.5, 0.0, 0.5)'))
     for text, model, wanted in ((to_text(description), 'resnest50', 'are of resnest14, not of resnest50'),
                                 (to_text(replace(description, classes=4, names=None)), None, '3 logits, .* 4 classes'),
                                 (to_text(description)[:-9], None, r'x.onnx \(metadata\): not JSON')):

@@ -5,7 +5,6 @@ and divided by its standard deviation (both are in the file's metadata, and so a
 ``logits`` ``(N, classes)``.
 """
 import json
-import re
 
 import mxnet as mx
 import numpy as np
@@ -147,24 +146,6 @@ class OnnxNet:
         versions. Raises InputError for a damaged one."""
         text = self.metadata.get(METADATA)
         return text and from_text(text, f'{self.path} (metadata)')
-
-    @property
-    def statistics(self):
-        """``(mean, std)`` that the file's images are normalized by, ImageNet's where it names none.
-
-        Raises InputError where its metadata hold something else.
-        """
-        found = []
-        for name, default in zip(('mean', 'std'), statistics(None)):
-            numbers = re.fullmatch(r'\(([\d., e-]{5,200})\)', self.metadata.get(name, str(default)))
-            try:
-                values = tuple(map(float, numbers[1].split(',')))
-            except (TypeError, ValueError):
-                values = ()
-            if len(values) != 3 or not all(0 <= each <= 1 for each in values) or name == 'std' and 0 in values:
-                raise InputError(f'{self.path}: its metadata hold no {name} of pixels; export it again')
-            found.append(values)
-        return tuple(found)
 
     def __call__(self, x):
         """Logits of an NDArray, an NDArray."""
