@@ -136,7 +136,7 @@ def test_it_ends_where_nothing_gets_better(tmp_path):
     assert (found['epoch'], found['epochs'], len(rows(tmp_path))) == (1, 3, 3)
     assert [path.name for path in checkpoint.found(tmp_path)][-1] == 'checkpoint-0003-000000.npz'
     again = here(tmp_path, *SELDOM, *STILL, '--resume', 'auto')
-    assert 'already trained for all of its 3 epochs' in again.stdout
+    assert 'stopped early after epoch 3 of 6; more --patience goes on' in again.stdout
     assert here(tmp_path, *SELDOM, *STILL, '--patience', 4, '--resume', 'auto').returncode == 0
     assert len(rows(tmp_path)) == 5
 

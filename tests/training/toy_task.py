@@ -113,6 +113,7 @@ def main(arguments=None):
                     'val_loss': counts['squares'] / counts['seen']}
 
         def describe(self):
+            assert not self.evaluations, 'it is asked once, before the run'
             return {'task': 'regression', 'digits': [0, 9]}
 
     def work(job):

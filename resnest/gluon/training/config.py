@@ -33,8 +33,7 @@ class TrainConfig:
 
     model: Optional[str] = option(None, 'network; resnest models lists them', group='network')
     model_options: Optional[dict] = option(None, "what differs from the model's row of the table: radix=0 "
-                                           'blocks=[1,1,1,1]; get_model wants the same to load the weights',
-                                           group='network')
+                                           'blocks=[1,1,1,1]', group='network')
     pretrained: bool = switch('start from the published weights, with a new classifier for other than 1000 classes',
                               group='network')
     resume_params: Optional[str] = option(None, 'start from a .params file, with a new classifier where it is for '

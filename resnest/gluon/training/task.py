@@ -115,6 +115,7 @@ class Task:
     def describe(self):
         """What is needed to use the weights, a dict for JSON that is written to best.json; nothing is where it is None.
 
-        The trainer adds the ``figures`` of the best epoch, the ``versions`` and the ``sha256`` of best.params.
+        The first rank is asked once, before anything is trained; its InputError ends the run on all ranks. The trainer
+        adds the ``figures`` of the best epoch, the ``versions`` and the ``sha256`` of best.params.
         """
         return None

@@ -1,5 +1,6 @@
 """Commands with described weights and nothing else, against the same with every option; what contradicts them."""
 import dataclasses
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -189,6 +190,32 @@ def test_a_run_that_starts_from_described_weights_is_of_their_network(weights):
     with pytest.raises(InputError, match='of resnest14, not of resnest101'):
         settle_images(ClassificationConfig(model='resnest101'), described(weights[1]))
     assert settle_images(ClassificationConfig())[0].model == 'resnest50'
+
+
+def test_evaluation_alone_is_of_the_classes_that_the_weights_know(weights, photos, tmp_path):
+    """As verify has it, in another order of the classes; not with a new classifier, nor for classes of other names."""
+    folder, told = tmp_path / 'photos', tmp_path / 'told.params'
+    shutil.copytree(photos / 'val', folder / 'val')
+    shutil.copytree(photos / 'val' / 'dog', folder / 'val' / 'ant')
+    shutil.copytree(folder / 'val', folder / 'train')
+    shutil.copy(weights[1], told)
+    write_description(told, dataclasses.replace(described(weights[1]), names=['dog', 'cat', 'ant', 'bee']))
+
+    def evaluated():
+        return script_here('gluon/train.py', '--data-dir', folder, '--resume-params', told, '--eval-only', '--no-cuda',
+                           '--batch-size', 4)
+    wanted, result = verify(weights=told, data_dir=folder, no_cuda=True), evaluated()
+    assert result.returncode == 0, result.stderr
+    figures = dict(re.findall('(\\S+) ([0-9.]+)', result.stdout.splitlines()[-1]))
+    assert (result.stdout.split()[-1], wanted['seen']) == ('16', 16)
+    assert float(figures['top1']) == pytest.approx(wanted['top1'], abs=0.01)
+    assert float(figures['val_loss']) == pytest.approx(wanted['loss'], abs=1e-3)
+    for split in ('train', 'val'):
+        (folder / split / 'ant').rename(folder / split / 'emu')
+    assert_refused(evaluated(), 'do not know emu, only dog, cat, ant, bee')
+    for split in ('train', 'val'):
+        shutil.rmtree(folder / split / 'emu')
+    assert_refused(evaluated(), 'the weights are for other classes than the 3 of the data', 'resnest verify')
 
 
 def test_a_run_goes_on_without_the_weights_that_it_started_from(weights, tmp_path):

@@ -28,6 +28,7 @@ from resnest.gluon.training.methods.schedule import dropblock_probability
 
 from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
+from .matching import match
 from .mixing.blending import blend
 from .names import label_names, label_words
 from .opening import going_on, open_records, settle_images
@@ -155,8 +156,8 @@ def train(config, print_config=False):
 
 def _train(config, job, print_config):
     before = earlier_recipe(config, job)
-    config, spec = settle_images(going_on(config, before)) if before else \
-        settle_images(config, first_description(config.resume_params, job))
+    description = None if before else first_description(config.resume_params, job)
+    config, spec = settle_images(going_on(config, before) if before else config, description)
 
     def show(steps=None):
         if job.rank == 0:
@@ -169,6 +170,9 @@ def _train(config, job, print_config):
                           'prepare-digits, or --data-dir one of images, with a folder for each class')
     local = config.sharding == 'local'
     config, train_set, val_set, classes = open_records(config, job, local)
+    if config.eval_only and description and description.classes == classes:
+        val_set = match(val_set, config.data_dir or config.rec_train, f'the weights {config.resume_params}', classes,
+                        description)
     # The twin is only evaluated, where nothing is dropped or exchanged: masks of ones would take their time.
     in_training = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path,
                    'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}
@@ -190,6 +194,9 @@ def _train(config, job, print_config):
 
     def load(path):
         if load_pretrained(network, spec, path, ctx=device, other_classes=True):
+            if config.eval_only:
+                raise InputError(f'--eval-only: the weights are for other classes than the {classes} of the data, and '
+                                 'a new classifier knows none; use resnest verify, or train first')
             return f'its classifier is for other classes, the one for {classes} is new'
 
     load_first(config, job, load)

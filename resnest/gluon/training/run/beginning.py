@@ -9,7 +9,7 @@ from .. import recipe
 from . import checkpoint
 from .state import COUNTERS, restore
 
-__all__ = ['earlier_recipe', 'load_first', 'resume']
+__all__ = ['earlier_recipe', 'load_first', 'resume', 'told_by']
 
 # What a run leaves before its first checkpoint.
 LEFT = ('best.params', 'log.jsonl')
@@ -34,6 +34,16 @@ def load_first(config, job, load):
 
     if source:
         job.from_first(first, 'first weights')
+
+
+def told_by(task, job):
+    """What the task of the first rank tells of its weights, or None; all ranks have it, and its errors."""
+    def tell():
+        told = task.describe()
+        return told and json.dumps(told).encode()
+
+    told = job.from_first(tell, 'description')
+    return told and json.loads(bytes(told))
 
 
 def earlier_recipe(config, job):

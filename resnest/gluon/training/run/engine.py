@@ -17,7 +17,7 @@ from .. import recipe
 from ..methods.averaging import AveragedWeights
 from ..reporting.monitor import Monitor
 from . import checkpoint
-from .beginning import resume
+from .beginning import resume, told_by
 from .interrupt import StopRequest, sole_run
 from .state import COUNTERS, collect
 from .step import Step
@@ -85,10 +85,13 @@ class _Run:
 
     def go(self):
         """Train until the end, or until a stop is asked for; returns the exit code."""
+        self.told = told_by(self.task, self.job)
         self._describe()        # that of an earlier part of the run may not have been written any more
         over = self._is_over()
         if over:
-            self._say(f'{self.folder}: already trained for all of its {self.epoch} epochs')
+            epochs = self.config.num_epochs
+            self._say(f'{self.folder}: already trained for all of its {epochs} epochs' if self.epoch >= epochs else
+                      f'{self.folder}: stopped early after epoch {self.epoch} of {epochs}; more --patience goes on')
             if not (self.folder / 'summary.json').exists():
                 self._summarize()       # killed before it was written
             return 0
@@ -198,11 +201,11 @@ class _Run:
 
     def _describe(self):
         """Write what the task tells of its weights to best.json; the weights first, since their hash is in it."""
-        path, told = self.folder / 'best.params', self.task.describe()
-        if told is None or self.job.rank or not self.best:
+        path = self.folder / 'best.params'
+        if not self.told or self.job.rank or not self.best:
             return
         figures = {name: value for name, value in self.best.items() if name != 'sha256'}
-        told = {**told, 'figures': figures, 'versions': recipe.versions(), 'sha256': file_digest(path)}
+        told = {**self.told, 'figures': figures, 'versions': recipe.versions(), 'sha256': file_digest(path)}
         self._try('best.json', lambda: replace_file(path.with_suffix('.json'), json.dumps(
             told, indent=1, ensure_ascii=False) + '\n'))
 
