@@ -27,6 +27,9 @@ COMMANDS = {
     'gluon/train.py': ['--rec-train', 'digits', '--rec-val', 'digits', '--print-config', '--model', 'resnest14'],
     'gluon/verify.py': ['--rec-dir', 'digits', '--model', 'resnest14', '--resume', 'nothing.params'],
     'gluon/classify.py': ['picture.png', '--model', 'resnest14', '--resume', 'nothing.params'],
+    'gluon/train_segmentation.py': ['--data-dir', 'scenes', '--print-config'],
+    'gluon/verify_segmentation.py': ['--data-dir', 'scenes', '--resume', 'nothing.params'],
+    'gluon/segment.py': ['picture.png', '--resume', 'nothing.params'],
     'gluon/export.py': ['--model', 'resnest14', '--resume', 'nothing.params'],
     'gluon/convert_weights.py': ['text', 'out.params', '--model', 'resnest14'],
     'gluon/ablation.py': ['good.yaml', '--only', 'C'],
@@ -62,6 +65,9 @@ def furnish(rng, folder):
     from resnest.gluon.data import write_shards
     pixels = np.zeros((20, 20, 3), np.uint8)
     write_shards(folder / 'digits', {'train': [(encoded(pixels), 0)] * 8, 'val': [(encoded(pixels), 0)]}, ['a', 'b'], 1)
+    for part in ('images/train', 'images/val', 'maps/train', 'maps/val'):
+        (folder / 'scenes' / part).mkdir(parents=True)
+        (folder / 'scenes' / part / '1.png').write_bytes(encoded(pixels if 'images' in part else pixels[..., 0] + 1))
     (folder / 'picture.png').write_bytes(encoded(pixels))
     (folder / 'text').write_text('some text\n')
     (folder / 'folder').mkdir()

@@ -29,7 +29,7 @@ def main(arguments=None):
     for text in ('Image size', 'Glyph'):        # large pictures are read, and not every font has every letter
         warnings.filterwarnings('ignore', text)
 
-    from resnest.gluon.tasks.segmentation.segmenting import segment_pictures
+    from resnest.gluon.tasks.segmentation import segment_pictures
 
     results, problems = segment_pictures(
         options.images, options.model, options.resume, options.model_options, options.figure, options.maps,

@@ -2,7 +2,6 @@
 
 
 def main(arguments=None):
-    from resnest.gluon.tasks.segmentation.config import SegmentationConfig
-    from resnest.gluon.tasks.segmentation.training import train
+    from resnest.gluon.tasks.segmentation import SegmentationConfig, train
     from resnest.gluon.training import parse
     return train(*parse(SegmentationConfig, __doc__, arguments))

@@ -6,7 +6,7 @@ from resnest.files import replace_file, require_writable
 
 
 def main(arguments=None):
-    parser = Parser(description=__doc__, usage='%(prog)s (--data-dir DIR | --images DIR --maps DIR) [options]')
+    parser = Parser(description=__doc__, usage='%(prog)s --data-dir DIR [options]')
     data = parser.add_argument_group('data')
     data.add_argument('--data-dir', type=path_text, help='data set: ADE20K, Cityscapes or Pascal VOC as they are '
                       'unpacked, or images/val/ beside maps/val/ and so on')
@@ -38,7 +38,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     require_writable(options.json, '--json')
 
-    from resnest.gluon.tasks.segmentation.verification import verify
+    from resnest.gluon.tasks.segmentation import verify
 
     found = verify(options.data_dir, options.images, options.maps, options.classes, options.model, options.resume,
                    options.model_options, options.precision, options.multi_scale, options.calibration_images,

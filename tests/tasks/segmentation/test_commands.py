@@ -1,6 +1,7 @@
 """The commands of segmentation as a user runs them, on blocks of colour: whole runs, and what bad input says."""
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from resnest.commands import classify
 from resnest.gluon import get_model
 from resnest.gluon.models.weights.description import read_description
 
-from ...conftest import assert_refused, read_json, run_here
+from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, read_json, run_here
 from ...training.runs import assert_same_end
-from .little_runs import run_segment, run_train, run_verify, write_blocks
+from .little_runs import RECIPE, run_segment, run_train, run_verify, write_blocks
 
 
 @pytest.fixture(scope='module')
@@ -136,3 +137,21 @@ def test_weights_of_another_task(trained, blocks, tmp_path):
     names.write_text('ground\ngreen\nred\n')
     assert_refused(run_verify('--data-dir', blocks, '--classes', names, '--resume', trained / 'best.params'),
                    "'red' where these have 'green'")
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_two_ranks_train_together_and_verify_exactly(blocks, tmp_path):
+    words = map(str, ('--data-dir', blocks, '--save-dir', tmp_path / 'run', *RECIPE, '--batch-size', 2, '--sync-bn'))
+    program = [sys.executable, '-m', 'resnest']
+    result = command(*horovodrun(2), *program, 'train-segmentation', *words, cwd=ROOT)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert read_json(tmp_path / 'run/summary.json')['seen'] == 3
+    found = []
+    for ranks in (1, 2):
+        path = tmp_path / f'{ranks}.json'
+        result = command(*horovodrun(ranks), *program, 'verify-segmentation', '--data-dir', blocks, '--resume',
+                         tmp_path / 'run/best.params', '--multi-scale', '--no-cuda', '--json', path, cwd=ROOT)
+        assert result.returncode == 0, result.stdout + result.stderr
+        found.append(read_json(path))
+    assert found[0] == found[1]
