@@ -13,7 +13,6 @@ from .documents import BLOCKS, PAGES, World, blocks, commands, left_over, parse
 WANTED = {
     'runs/digits/best.params': r'resnest14: top-1 (9[789]\.\d\d|100\.00) %',
     'runs/own/best.params': r'resnest14: top-1 (8|9|10)\d\.\d\d %',
-    'runs/scenes/best.params --json': r'deeplab_resnest50_ade: mIoU (8|9)\d\.\d\d %',
     'resnest env': r'mxnet',
     "list_models('*fast*')": r'resnest50_fast_1s1x64d',
     'list_models(pretrained=True)': r'resnest50_fast_1s4x24d',

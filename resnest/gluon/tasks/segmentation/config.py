@@ -4,12 +4,11 @@ from typing import Optional
 
 from resnest.errors import InputError
 from resnest.gluon.training.config import SCHEDULES, TrainConfig
-from resnest.gluon.training.fields import option, switch
+from resnest.gluon.training.fields import needs, option, switch
 
 __all__ = ['SegmentationConfig']
 
 LR, LR_BATCH = 0.1, 16      # the paper's learning rate, and the batch that it is for
-OF_USE_WITH = {'hard_share': '--hard-threshold'}
 
 
 @dataclass
@@ -18,6 +17,8 @@ class SegmentationConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    of_use_with = {**TrainConfig.of_use_with,
+                   'hard_share': needs('--hard-threshold', lambda recipe: recipe.hard_threshold is not None)}
     model: Optional[str] = option(None, 'network: deeplab_resnest50_ade, 101, 200 or 269; that of the weights of '
                                   '--resume-params, else deeplab_resnest50_ade, unless given', resume='own',
                                   group='network')
@@ -81,7 +82,6 @@ class SegmentationConfig(TrainConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        self.check_use(OF_USE_WITH, {'--hard-threshold': self.hard_threshold is not None})
         if self.data_dir and (self.images or self.maps):
             raise InputError('--data-dir is a whole data set, --images and --maps are two folders; leave out one or '
                              'the other')

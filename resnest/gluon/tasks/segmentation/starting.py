@@ -12,12 +12,14 @@ from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_parameters
 from resnest.gluon.models.weights.params_file import read_shapes
 from resnest.gluon.mxnet_private import structural_parameters
+from resnest.gluon.training import earlier_recipe
 from resnest.gluon.training.fields import option_of
 
 from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
 
 __all__ = ['check_sizes', 'load_start', 'settle_network']
 
+SIZES = ('crop_size', 'base_size')
 OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
 FLOATS = 4              # bytes
 LOGITS = 4              # arrays at least of the size of a head's logits: they, their softmax and both gradients
@@ -26,11 +28,16 @@ LOGITS = 4              # arrays at least of the size of a head's logits: they, 
 def settle_network(config, job):
     """``(config, options)``: the recipe with the model and the sizes that it gets in the end, and by which options
     :func:`.get_model` makes its network."""
+    before = earlier_recipe(config, job)
+    if before:      # what the run once started from may be gone
+        kept = {name: getattr(before, name) for name in ('model', *SIZES) if getattr(config, name) is None}
+        options = {**(before.model_options or {}), **(config.model_options or {})}
+        config = dataclasses.replace(config, **kept, model_options=options or None)
     path, values = config.resume_params, dict(config.model_options or {})
-    for name in ('crop_size', 'base_size'):
+    for name in SIZES:
         if getattr(config, name) is not None:
             values[name] = getattr(config, name)
-    description, model = first_description(path, job), config.model
+    description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
         told = description.options
         values = {'base': description.model, **split_options(told)[1],
@@ -40,7 +47,9 @@ def settle_network(config, job):
         model, values = known.model, known.options
     model = model or DEFAULT_MODEL
     spec = spec_of(model, values)
-    return dataclasses.replace(config, model=model, crop_size=spec.crop_size, base_size=spec.base_size), values
+    options = {name: value for name, value in values.items() if name not in (*SIZES, 'classes')}
+    return dataclasses.replace(config, model=model, model_options=options or None, crop_size=spec.crop_size,
+                               base_size=spec.base_size), values
 
 
 def load_start(network, config, source, device):
@@ -62,7 +71,7 @@ def load_start(network, config, source, device):
 def check_sizes(config, network, device):
     """Raise InputError for pictures that are too small for the network, for class weights that are not one for each
     class, and where not even the logits of a batch, and what their gradients need, have room in memory."""
-    for name in ('crop_size', 'base_size'):
+    for name in SIZES:
         if getattr(config, name) < network.smallest:
             raise InputError(f'{option_of(name)} must be at least {network.smallest} for this network, got '
                              f'{getattr(config, name)}')
