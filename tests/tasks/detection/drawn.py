@@ -9,8 +9,8 @@ from resnest.gluon.tasks.detection import get_model
 from resnest.gluon.tasks.detection.conversion import detectron2_names, from_detectron2
 from tests.conftest import ROOT
 
-__all__ = ['BOXES', 'CLASSES', 'OBJECTS', 'draw', 'drawn_net', 'expected', 'match', 'normalized', 'picture',
-           'train_boxes']
+__all__ = ['BOXES', 'CLASSES', 'OBJECTS', 'bitmasks', 'draw', 'drawn_net', 'expected', 'kinds_of_pixels', 'match',
+           'normalized', 'picture', 'train_boxes']
 
 LAST = ('objectness_logits', 'anchor_deltas', 'cls_score', 'bbox_pred', 'mask_head.predictor', 'sem_seg_head.predictor')
 # A layer's gain is that of the first text that its name contains.
@@ -91,6 +91,24 @@ def train_boxes(which):
         made.append(np.concatenate([centre - half, centre + half], 1))
     boxes = np.clip(np.concatenate(made).astype('float32'), 0, np.array([width, height] * 2, 'float32'))
     return boxes[(boxes[:, 2:] - boxes[:, :2] > 2).all(1)]
+
+
+def bitmasks(which, height, width):
+    """The objects' masks: the box itself, of every other object the ellipse inside it."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    centre, half = ((OBJECTS[which][:, 2:] + sign * OBJECTS[which][:, :2])[:, :, None, None] / 2 for sign in (1, -1))
+    dx, dy = np.abs(x - centre[:, 0]) / half[:, 0], np.abs(y - centre[:, 1]) / half[:, 1]
+    round_ones = (np.arange(len(centre)) % 2 == 1)[:, None, None]
+    return np.where(round_ones, dx ** 2 + dy ** 2 <= 1, np.maximum(dx, dy) < 1)
+
+
+def kinds_of_pixels(which, height, width):
+    """0 on the objects, 1 to 53 in blocks around them, and 255, to be ignored, in the first three columns."""
+    y, x = np.mgrid[:height, :width]
+    kinds = 1 + (x // 32 + 7 * (y // 40)) % 53
+    kinds[bitmasks(which, height, width).any(0)] = 0
+    kinds[:, :3] = 255
+    return kinds
 
 
 def expected(name):

@@ -17,7 +17,7 @@ from .parts.proposal_head import ProposalHead
 from .parts.pyramid import STRIDES, WIDTH, FeaturePyramid
 from .parts.semantic_head import SemanticHead
 
-__all__ = ['BOX_SIDE', 'BOX_WEIGHTS', 'MASK_SIDE', 'Detector']
+__all__ = ['BOX_SIDE', 'BOX_WEIGHTS', 'Detector', 'MASK_SIDE', 'stage_weights']
 
 BOX_SIDE, MASK_SIDE = 7, 14         # of pooled regions
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)

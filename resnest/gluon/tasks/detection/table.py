@@ -106,7 +106,7 @@ class DetectionSpec(Row):
         self.check_limits(LIMITS)
         self.check_choices({'interpolation': ('bilinear', 'bicubic'), 'convention': tuple(CONVENTIONS)})
         self.check_statistics()
-        for key, most, least, length in (('ious', 1, 0, (1, MOST_STAGES)), ('deformable_stages', 4, 2, (0, 3)),
+        for key, most, least, length in (('ious', 1, 0, (1, MOST_STAGES)), ('deformable_stages', 4, 1, (0, 4)),
                                          ('anchor_sizes', 1 << 14, 1, (LEVELS, LEVELS)),
                                          ('anchor_ratios', MOST_RATIOS, 1 / MOST_RATIOS, (1, MOST_RATIOS))):
             values = getattr(self, key)
