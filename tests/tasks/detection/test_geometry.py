@@ -7,6 +7,7 @@ from resnest.gluon.tasks.detection.geometry import boxes, matching
 from resnest.gluon.tasks.detection.geometry.anchors import grid
 from resnest.gluon.tasks.detection.geometry.panoptic import merge
 from resnest.gluon.tasks.detection.geometry.pasting import paste
+from resnest.gluon.tasks.detection.geometry.sizes import seen_size
 from resnest.gluon.tasks.detection.geometry.suppression import detect, propose, suppress
 from resnest.gluon.tasks.detection.parts.pooling import level_of
 
@@ -174,6 +175,14 @@ def test_pasting(rng):
                     total += mask[row, column] * (1 - abs(v - row)) * (1 - abs(u - column))
             assert found[y, x] == (total >= 0.5) or abs(total - 0.5) < 1e-4
     assert not paste(mask, np.array([5, 5, 5, 9]), 25, 30).any()
+
+
+@pytest.mark.parametrize('size, seen', [
+    ((480, 640), (800, 1067)), ((427, 640), (800, 1199)), ((640, 426), (1202, 800)), ((333, 500), (800, 1201)),
+    ((375, 500), (800, 1067)), ((612, 612), (800, 800)), ((240, 640), (500, 1333)), ((1024, 331), (1333, 431)),
+    ((800, 1333), (800, 1333)), ((799, 1332), (800, 1333)), ((51, 59), (800, 925)), ((1, 9000), (1, 1333))])
+def test_sizes_that_detectron2_resizes_to(size, seen):
+    assert seen_size(*size, 800, 1333) == seen
 
 
 def test_panoptic_segments():
