@@ -3,6 +3,7 @@
 What mxnet offers in public is used where it is needed. What is here has no public counterpart; another version of
 mxnet may have it under another name or not at all.
 """
+import contextlib
 import copyreg
 import ctypes
 
@@ -13,9 +14,9 @@ from mxnet.ndarray.register import _make_ndarray_function
 from mxnet.symbol.register import _make_symbol_function
 
 __all__ = ['child_names', 'complete_gradients', 'expect_gradients', 'forget_trace', 'freeze_statistics', 'has_values',
-           'load_value', 'make_optimizer_states', 'norm_settings', 'observe_outputs', 'onnx_graph_maker',
-           'optimizer_indices', 'optimizer_states', 'pending_average', 'rate_and_decay', 'register_operators',
-           'remove_child', 'set_update_counts', 'structural_parameters', 'update_counts']
+           'load_value', 'make_optimizer_states', 'norm_settings', 'observe_outputs', 'onnx_converters',
+           'onnx_graph_maker', 'optimizer_indices', 'optimizer_states', 'pending_average', 'rate_and_decay',
+           'register_operators', 'remove_child', 'set_update_counts', 'structural_parameters', 'update_counts']
 
 
 def structural_parameters(net):
@@ -170,6 +171,24 @@ def onnx_graph_maker():
     """The maker of ONNX graphs behind ``mxnet.onnx.export_model``, which itself always takes onnx's newest opset."""
     from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
     return MXNetGraph()
+
+
+@contextlib.contextmanager
+def onnx_converters(converters, opset):
+    """Have mxnet's exporter use ``{operator: function}`` for an opset, before its own, while the context lasts.
+
+    A function takes ``node`` (a dict of the symbol's JSON) and, in keywords, ``outputs_lookup`` (of each node a list of
+    objects with a ``name``) and ``initializer`` (a list to add constants to); it returns a list of ONNX nodes, the last
+    of them with the name of ``node``, or raises AttributeError.
+    """
+    from mxnet.onnx.mx2onnx._export_onnx import MXNetGraph
+    registry = MXNetGraph.registry_
+    before = registry.get(opset, {})
+    registry[opset] = {**before, **converters}
+    try:
+        yield
+    finally:
+        registry[opset] = before
 
 
 def register_operators(path, operators):

@@ -58,7 +58,7 @@ class SplitAttentionConv(HybridBlock):
         self.radix = radix
         self.cardinality = cardinality
         self.channels = channels
-        self.native = False     # use_native sets it
+        self.library, self.native = 'split_attention', False    # use_native sets it
         with self.name_scope():
             self.conv = nn.Conv2D(channels * radix, kernel_size, strides, padding, dilation, groups=groups,
                                   use_bias=False, in_channels=in_channels)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
+from resnest.gluon import get_model
 from resnest.gluon.inference.export import onnx_files
 from resnest.gluon.inference.export.onnx_files import OnnxNet, export_onnx
 from resnest.gluon.models import ResNet, VariantSpec
+from resnest.gluon.tasks.classification.settling import settle
 
 from ...conftest import TINY, randomize, relative_error
 
@@ -41,6 +43,23 @@ def test_logits_of_any_batch_height_and_width(settings, tmp_path):
         x = images(*shape)
         logits, = found.run(None, {'data': x.asnumpy()})
         assert relative_error(logits, net(x).asnumpy()) < 1e-4
+
+
+@pytest.mark.parametrize('head, stride', [('deeplab', 8), ('fcn', 16)])
+def test_maps_of_any_batch_height_and_width(head, stride, tmp_path):
+    net = randomize(get_model('deeplab_resnest50_ade', blocks=(1, 1, 1, 1), stem_width=8, bottleneck_width=8, classes=5,
+                              rates=(1, 2, 3), head=head, output_stride=stride))
+    assert export_onnx(net, tmp_path / 'x.onnx', 48) < 1e-5
+    model = onnx.load(tmp_path / 'x.onnx')
+    logits, = model.graph.output
+    assert [dim.dim_param or dim.dim_value for dim in logits.type.tensor_type.shape.dim] == ['N', 5, 'H', 'W']
+    found = OnnxNet(tmp_path / 'x.onnx')
+    assert (found.maps, found.classes) == (True, 5)
+    for shape in ((1, 3, 48, 48), (3, 3, 33, 71), (2, 3, 97, 45)):
+        x = images(*shape)
+        assert relative_error(found(x).asnumpy(), net.predict(x).asnumpy()) < 1e-4
+    with pytest.raises(InputError, match='x.onnx give a class for each pixel, not for each image'):
+        settle(exported=found)
 
 
 def test_the_file_is_opset_13_without_weights_as_inputs(exported):

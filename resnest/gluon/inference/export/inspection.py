@@ -1,4 +1,4 @@
-"""What an ONNX file holds, looked at before onnxruntime sees it: an image classifier as export_onnx writes it, or not.
+"""What an ONNX file holds, looked at before onnxruntime sees it: a network as export_onnx writes it, or not.
 
 onnxruntime trusts its files: one may loop for ever, ask for any memory, read other files, or end the process. So each
 operator that export_onnx writes has a row here, and whatever else a file has is refused.
@@ -19,27 +19,39 @@ LONGEST_NAME = 500
 MOST = 1 << 16              # of a number in an attribute
 
 ONE, SIDES, WINDOW = (1, 1, 1), (2, 1, 99), {'kernel_shape': (2, 1, 99), 'strides': (2, 1, 99), 'pads': (4, 0, 99)}
-# Operator → (inputs, attributes); an attribute → (how many numbers, least, most). A weight is an input too.
+# What a name stands for: floats (a weight is an input too), whole numbers of the file, nothing, and what sizes are made
+# of: the shape of an array, its batch and channels, its height and width, and all four.
+ARRAY, NUMBERS, ABSENT, SHAPE, LEADING, SIDES_OF, SIZES = 'array', 'numbers', '', 'shape', 'leading', 'sides', 'sizes'
+AXES = {(0, 2): LEADING, (2, 4): SIDES_OF}
+# Operator → (kinds of the inputs, attributes, kind of the outputs, None where it depends on them); an attribute →
+# (how many numbers, least, most), or the one text that it has.
 OPERATORS = {
-    'Conv': (3, {**WINDOW, 'dilations': SIDES, 'group': (1, 1, MOST)}),
-    'MaxPool': (1, {**WINDOW, 'ceil_mode': (1, 0, 1)}),
-    'AveragePool': (1, {**WINDOW, 'ceil_mode': (1, 0, 1), 'count_include_pad': (1, 0, 1)}),
-    'Gemm': (3, {'alpha': ONE, 'beta': ONE, 'transA': (1, 0, 0), 'transB': ONE}),
-    'Split': (1, {'axis': ONE}),
-    'Softmax': (1, {'axis': (1, 2, 2)}),
-    'Transpose': (1, {'perm': (4, 0, 3)}),
-    'Reshape': (2, {}),
-    **dict.fromkeys(('Add', 'Sub', 'Mul', 'Div'), (2, {})),
-    **dict.fromkeys(('Relu', 'Sigmoid', 'GlobalAveragePool', 'Flatten'), (1, {})),
+    'Conv': ([ARRAY] * 3, {**WINDOW, 'dilations': SIDES, 'group': (1, 1, MOST)}, ARRAY),
+    'MaxPool': ([ARRAY], {**WINDOW, 'ceil_mode': (1, 0, 1)}, ARRAY),
+    'AveragePool': ([ARRAY], {**WINDOW, 'ceil_mode': (1, 0, 1), 'count_include_pad': (1, 0, 1)}, ARRAY),
+    'Gemm': ([ARRAY] * 3, {'alpha': ONE, 'beta': ONE, 'transA': (1, 0, 0), 'transB': ONE}, ARRAY),
+    'Split': ([ARRAY], {'axis': ONE}, ARRAY),
+    'Softmax': ([ARRAY], {'axis': (1, 2, 2)}, ARRAY),
+    'Transpose': ([ARRAY], {'perm': (4, 0, 3)}, ARRAY),
+    'Reshape': ([ARRAY, NUMBERS], {}, ARRAY),
+    **dict.fromkeys(('Add', 'Sub', 'Mul', 'Div'), ([ARRAY] * 2, {}, ARRAY)),
+    **dict.fromkeys(('Relu', 'Sigmoid', 'GlobalAveragePool', 'Flatten'), ([ARRAY], {}, ARRAY)),
+    'Shape': ([ARRAY], {}, SHAPE),
+    'Slice': ([SHAPE, NUMBERS, NUMBERS], {}, None),
+    'Concat': (None, {'axis': (1, 0, 1)}, None),
+    'Expand': ([ARRAY, SIZES], {}, ARRAY),
+    'Resize': ([ARRAY, ABSENT, ABSENT, SIZES],
+               {'mode': 'linear', 'coordinate_transformation_mode': 'align_corners'}, ARRAY),
 }
 
 OPTIONAL = {'ceil_mode', 'count_include_pad'}
 
 
 def inspect(path):
-    """``(bytes, name of the input, channels, classes)`` of the file; raises InputError, that names it, for others.
+    """``(bytes, name of the input, channels, classes, maps)`` of a file; raises InputError, that names it, for others.
 
-    The bytes are what was looked at: whoever opens the file again may find another.
+    ``maps`` says whether it has logits for each pixel. The bytes are what was looked at: whoever opens the file again
+    may find another.
     """
     onnx = import_extra('onnx', 'export')
     data = read_bytes(path, LARGEST)
@@ -53,7 +65,7 @@ def inspect(path):
         model.DiscardUnknownFields()
         if model.ByteSize() != len(data):
             raise _Other('it has more than ONNX knows')
-        return data, *_Inspection(model, onnx).classifier()
+        return data, *_Inspection(model, onnx).network()
     except _Other as error:
         raise InputError(f'{one_line(path)}: onnxruntime cannot load it: {error}; export it again') from None
 
@@ -67,8 +79,8 @@ class _Inspection:
         self.model, self.graph, self.types = model, model.graph, onnx.TensorProto
         self.kinds = onnx.AttributeProto
 
-    def classifier(self):
-        """Name of the input, channels and classes; raises :class:`_Other`."""
+    def network(self):
+        """Name of the input, channels, classes, and whether it makes maps; raises :class:`_Other`."""
         model, graph = self.model, self.graph
         if [(entry.domain, entry.version) for entry in model.opset_import] != [('', OPSET)]:
             raise _Other(f'it is not of opset {OPSET}')
@@ -78,19 +90,24 @@ class _Inspection:
         if len(graph.input) != 1 or len(graph.output) != 1:
             raise _Other(f'{len(graph.input)} inputs and {len(graph.output)} outputs, not one image and its logits')
         channels = self.sides(graph.input[0], '(N, C, H, W)', (None, int, None, None))[1]
-        classes = self.sides(graph.output[0], '(N, classes)', (None, int))[1]
+        maps = len(graph.output[0].type.tensor_type.shape.dim) == 4
+        classes = self.sides(graph.output[0], '(N, classes, H, W)' if maps else '(N, classes)',
+                             (None, int, None, None) if maps else (None, int))[1]
         constants = {weight.name: self.constant(weight) for weight in graph.initializer}
-        known = {graph.input[0].name, *constants}
-        if len(known) != len(graph.initializer) + 1 or len(graph.node) > MOST_NODES:
+        known = {graph.input[0].name: ARRAY, **{name: ARRAY if values is None else NUMBERS
+                                                for name, values in constants.items()}}
+        if len(known) != len(graph.initializer) + 1 or ABSENT in known or len(graph.node) > MOST_NODES:
             raise _Other('a name stands there twice')
+        known[ABSENT] = ABSENT
+        made = len(known)
         for node in graph.node:
             try:
                 self.check(node, constants, known)
             except _Other as error:
                 raise _Other(f'node {one_line(node.name, 60)} ({one_line(node.op_type, 60)}): {error}') from None
-        if graph.output[0].name not in known - {graph.input[0].name, *constants}:
+        if graph.output[0].name not in list(known)[made:] or known[graph.output[0].name] != ARRAY:
             raise _Other('no node makes its output')
-        return graph.input[0].name, channels, classes
+        return graph.input[0].name, channels, classes, maps
 
     def sides(self, value, what, wanted):
         """The sides of a float array that goes in or out, whose type is ``wanted``: a number or, None, any."""
@@ -119,14 +136,15 @@ class _Inspection:
             if weight.raw_data else list(values)
 
     def check(self, node, constants, known):
-        """A node: an operator of the table, whose inputs are there; its outputs then are."""
-        count, attributes = OPERATORS.get(node.op_type, (None, None))
-        if count is None or node.domain or node.overload:
+        """A node: an operator of the table, whose inputs are there; its outputs then are, with their kind."""
+        wanted, attributes, kind = OPERATORS.get(node.op_type, (None, None, None))
+        if attributes is None or node.domain or node.overload:
             raise _Other('no such operator is in what export writes')
         found = {each.name: self.numbers(each) for each in node.attribute}
         for name, numbers in found.items():
-            size, low, high = attributes.get(name, (0, 0, 0))
-            if len(numbers) != size or not all(low <= number <= high for number in numbers):
+            row = attributes.get(name, (0, 0, 0))
+            if numbers != row if isinstance(row, str) else \
+                    len(numbers) != row[0] or not all(row[1] <= number <= row[2] for number in numbers):
                 raise _Other(f'no attribute {one_line(name, 60)} = {one_line(numbers, 60)}')
         if len(found) != len(node.attribute) or not attributes.keys() - OPTIONAL <= found.keys():
             raise _Other('an attribute is missing, or stands there twice')
@@ -134,25 +152,34 @@ class _Inspection:
             kernel, pads, dilations = (found.get(name, (1, 1)) for name in ('kernel_shape', 'pads', 'dilations'))
             if any(2 * pad > wide * (side - 1) for side, pad, wide in zip(kernel * 2, pads, [*dilations] * 2)):
                 raise _Other('it pads more than its window needs')
-        if len(node.input) != count or not known.issuperset(node.input):
+        if not node.input or not known.keys() >= set(node.input):
             raise _Other('its inputs are not there')
-        shapes = [constants.get(name) for name in node.input]
-        if any(shapes[:1]) or any(shape is not None for shape in shapes) != (node.op_type == 'Reshape') \
-                or node.op_type == 'Reshape' and not self.shape(shapes[1]):
+        found, values = [known[name] for name in node.input], [constants.get(name) for name in node.input]
+        if node.op_type == 'Concat':
+            joined = set(found) == {ARRAY} and node.attribute[0].i == 1
+            kind = ARRAY if joined else SIZES
+            wanted = found if joined or node.attribute[0].i == 0 and values[0] == [1, 1] and found[1:] == [SIDES_OF] \
+                else [LEADING, SIDES_OF]
+        elif node.op_type == 'Slice':
+            kind = AXES.get(tuple(number for each in values[1:] for number in each or ()))
+        if found != wanted or kind is None or node.op_type == 'Reshape' and not self.shape(values[1]):
             raise _Other('it reads no array, or has no shape')
         outputs = set(node.output)
         most = MOST_SPLITS if node.op_type == 'Split' else 1
-        if len(outputs) != len(node.output) or outputs & known or not 1 <= len(outputs) <= most \
+        if len(outputs) != len(node.output) or outputs & known.keys() or not 1 <= len(outputs) <= most \
                 or not all(0 < len(name) < LONGEST_NAME for name in outputs):
             raise _Other('its outputs are others')
-        known |= outputs
+        known.update(dict.fromkeys(outputs, kind))
 
     def numbers(self, attribute):
+        """Its numbers, a list, or its text."""
         lists = {self.kinds.INT: [attribute.i], self.kinds.FLOAT: [attribute.f], self.kinds.INTS: list(attribute.ints)}
+        if attribute.type == self.kinds.STRING and not attribute.ref_attr_name:
+            return attribute.s.decode('ascii', 'replace')
         return lists.get(attribute.type, []) if not attribute.ref_attr_name else []
 
     @staticmethod
     def shape(sides):
         """Whether these are sides as split attention has them: none that makes an array larger."""
-        return sides is not None and len(sides) == 4 and sides[0] == 0 and (
+        return len(sides) == 4 and sides[0] == 0 and (
             sides[1:] == [-1, 1, 1] or sides[3] == -1 and all(1 <= side <= MOST for side in sides[1:3]))

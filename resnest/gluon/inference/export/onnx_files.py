@@ -2,7 +2,7 @@
 
 The file takes what the network takes: ``data``, float32 RGB ``(N, 3, H, W)``, divided by 255, less the network's mean
 and divided by its standard deviation (both are in the file's metadata, and so are the names of the classes). It gives
-``logits`` ``(N, classes)``.
+``logits`` ``(N, classes)``, and a segmentation network's ``(N, classes, H, W)``.
 """
 import json
 
@@ -13,12 +13,13 @@ from resnest.errors import InputError
 from resnest.files import replacing
 from resnest.gluon.data import preprocessing, statistics
 from resnest.gluon.models.weights.description import METADATA, describe, from_text, to_text
-from resnest.gluon.mxnet_private import onnx_graph_maker
+from resnest.gluon.mxnet_private import onnx_converters, onnx_graph_maker
 from resnest.reading import one_line
 from resnest.runtime import import_extra, set_threads
 
 from ..passes.folding import fold
 from ..passes.tracing import trace
+from .converters import CONVERTERS
 from .inspection import OPSET, inspect
 
 __all__ = ['OPSET', 'OnnxNet', 'export_onnx']
@@ -34,8 +35,8 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
 
     Parameters
     ----------
-    net : ResNet
-        With its parameters loaded, float32, on the CPU.
+    net : ResNet or SegmentationNet
+        With its parameters loaded, float32, on the CPU. Of a segmentation network its ``prediction`` is written.
     path : str or Path
     size : int
         Image side in pixels.
@@ -45,7 +46,8 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
     Returns the largest relative difference that was seen. Raises InputError where it is above ``tolerance`` and for a
     network that ONNX cannot express, MissingPackage without the extra ``export``.
     """
-    if getattr(net, 'fc', None) is None:
+    net = getattr(net, 'prediction', net)
+    if getattr(net, 'fc', None) is None and not hasattr(net, 'classifiers'):
         raise InputError(f'{path}: not written: the network has no classifier; resnest.gluon.inference.optimize takes '
                          'it, and its export writes files for mxnet')
     onnx = import_extra('onnx', 'export')
@@ -68,20 +70,23 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
 
 def _convert(net, path, size, onnx):
     """The ModelProto."""
-    symbol, args, aux = fold(*trace(net))
+    symbol, args, aux = fold(*trace(net, whole=True))
+    _, (shape,), _ = symbol.infer_shape(data=(1, net.in_channels, size, size))
     try:
-        graph = onnx_graph_maker().create_onnx_graph_proto(
-            symbol, {**args, **aux}, [(1, net.in_channels, size, size)], [onnx.TensorProto.FLOAT], opset_version=OPSET,
-            dynamic=True, dynamic_input_shapes=[('N', net.in_channels, 'H', 'W')])
+        with onnx_converters(CONVERTERS, OPSET):
+            graph = onnx_graph_maker().create_onnx_graph_proto(
+                symbol, {**args, **aux}, [(1, net.in_channels, size, size)], [onnx.TensorProto.FLOAT],
+                opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('N', net.in_channels, 'H', 'W')])
     except AttributeError as error:     # an operator without a converter
         raise InputError(f'{path}: this network cannot be written as ONNX: {error}') from None
-    _tidy(graph, net.fc.weight.shape[0], onnx)
+    _tidy(graph, ['N', shape[1], 'H', 'W'][:len(shape)], onnx)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=IR_VERSION,
                                    producer_name='resnest')
-    _, ratio, interpolation = preprocessing(net.spec, size)
     mean, std = statistics(net)
-    told = {'model': net.spec.name, 'image_size': str(size), 'interpolation': interpolation,
-            'crop_ratio': str(ratio), 'mean': str(mean), 'std': str(std), 'layout': 'RGB, NCHW'}
+    told = {'model': net.spec.name, 'mean': str(mean), 'std': str(std), 'layout': 'RGB, NCHW'}
+    if hasattr(net.spec, 'crop_ratio'):
+        _, ratio, interpolation = preprocessing(net.spec, size)
+        told.update({'image_size': str(size), 'interpolation': interpolation, 'crop_ratio': str(ratio)})
     if description := describe_at(net, size):
         told.update({name: json.dumps(value, ensure_ascii=False) for name, value in
                      (('names', description.names), ('words', description.words)) if value})
@@ -91,12 +96,14 @@ def _convert(net, path, size, onnx):
 
 
 def describe_at(net, size):
-    """What the weights of ``net`` are of, for images of ``size`` px."""
+    """What the weights of ``net`` are of, for images of ``size`` px where it takes the middle of images."""
+    if not hasattr(net.spec, 'crop_ratio'):
+        return describe(net)
     _, _, interpolation = preprocessing(net.spec, size)
     return describe(net, crop_size=size, interpolation=interpolation)
 
 
-def _tidy(graph, classes, onnx):
+def _tidy(graph, sides, onnx):
     """Weights out of the inputs, what nothing reads out of the weights, the output named."""
     weights = {weight.name for weight in graph.initializer}
     read = {name for node in graph.node for name in node.input}
@@ -108,7 +115,7 @@ def _tidy(graph, classes, onnx):
     last, = graph.output
     for node in graph.node:
         node.output[:] = ['logits' if name == last.name else name for name in node.output]
-    last.CopyFrom(onnx.helper.make_tensor_value_info('logits', onnx.TensorProto.FLOAT, ['N', classes]))
+    last.CopyFrom(onnx.helper.make_tensor_value_info('logits', onnx.TensorProto.FLOAT, sides))
 
 
 class OnnxNet:
@@ -116,8 +123,10 @@ class OnnxNet:
 
     ``path``, ``channels``, ``classes``
         The file, the channels of its images, and how many logits it gives.
+    ``maps``
+        Whether it gives them for each pixel, ``(N, classes, H, W)``.
 
-    Raises InputError for a file that is missing, damaged, or no image classifier as :func:`export_onnx` writes it.
+    Raises InputError for a file that is missing, damaged, or no network as :func:`export_onnx` writes it.
     """
 
     def __init__(self, path):
@@ -126,7 +135,7 @@ class OnnxNet:
         options.intra_op_num_threads = set_threads()
         options.log_severity_level = 4     # what fails is raised
         self.path = path
-        data, self._input, self.channels, self.classes = inspect(path)
+        data, self._input, self.channels, self.classes, self.maps = inspect(path)
         try:
             self._session = runtime.InferenceSession(data, options, providers=['CPUExecutionProvider'])
         except Exception as error:      # onnxruntime's errors have no base of their own
@@ -160,7 +169,8 @@ class OnnxNet:
             logits, = self._session.run(None, {self._input: x})
         except Exception as error:
             raise InputError(f'{self.path}: onnxruntime cannot run it on {x.shape}: {_first_line(error)}') from None
-        if logits.dtype != np.float32 or logits.shape != (len(x), self.classes):
+        wanted = (len(x), self.classes, *(x.shape[2:] if self.maps else ()))
+        if logits.dtype != np.float32 or logits.shape != wanted:
             raise InputError(f'{self.path}: it gives {logits.shape} of {logits.dtype} for {len(x)} images, not their '
                              f'logits; export it again')
         return logits

@@ -13,7 +13,7 @@ ALIKE = ('Activation', 'LeakyReLU', 'Pooling', '_contrib_dequantize', '_contrib_
          '_contrib_quantized_pooling', '_image_normalize', '_image_to_tensor', 'amp_cast', 'broadcast_add',
          'broadcast_mul', 'clip', 'elemwise_add', 'elemwise_mul', 'elemwise_sub', 'relu', 'sigmoid', 'tanh')
 # The output has the channels of the first input, whatever the others have.
-FIRST = ('broadcast_like', 'dot')
+FIRST = ('broadcast_like', 'dot', 'resize_map')
 FIXED = {'_sg_mkldnn_conv': 'num_filter', '_sg_mkldnn_fully_connected': 'num_hidden'}
 
 

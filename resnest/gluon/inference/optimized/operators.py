@@ -156,6 +156,7 @@ OPERATORS = {
     'split_attention_sum': Operator(plain(FLOAT32, FLOAT32), RADIX, ('radix',)),
     'split_attention_int8': Operator(_attention, {**RADIX, 'cardinality': COUNT, 'scaled': '[01]', 'range': NUMBER},
                                      ('radix', 'cardinality', 'scaled', 'range')),
+    'resize_map': Operator(plain(FLOAT32, FLOAT32)),
     'broadcast_like': Operator(plain(FLOAT32, FLOAT32), dict.fromkeys(('lhs_axes', 'rhs_axes'), r'\(2, 3\)'),
                                ('lhs_axes', 'rhs_axes')),
     '_contrib_arange_like': Operator(plain(FLOAT32, makes=(POSITIONS,)), {'axis': '[23]'}, ('axis',)),

@@ -66,7 +66,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     if not all(np.isfinite(each).all() for each in wanted):       # int8 would turn them into numbers
         raise InputError("the network's output is not finite in float32; these weights are of no use")
     batches = None if calibration is None else _batches(calibration, example)
-    native = _native(native, precision)
+    native = _native(native, precision, net)
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
     report = {}
     if not (native and precision == 'int8'):    # which puts one operator in the place of all that
@@ -88,9 +88,9 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     return made
 
 
-def _native(wanted, precision):
+def _native(wanted, precision, net):
     """Whether to use the native operators."""
-    names = ('split_attention', 'split_attention_int8') if precision == 'int8' else ('split_attention',)
+    names = [*native_operators.libraries(net), *(['split_attention_int8'] if precision == 'int8' else [])]
     if wanted is None:
         wanted = precision == 'int8' and all(native_operators.load(name=name) for name in names)
     elif wanted and not all(native_operators.load(name=name) for name in names):

@@ -5,7 +5,7 @@ import mxnet as mx
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.nn import DropBlock, DropPath, SplitAttentionConv
+from resnest.gluon.nn import DropBlock, DropPath
 
 from .graph import INPUT, from_symbol, to_symbol, walk
 
@@ -20,7 +20,7 @@ def in_list(outputs):
     return outputs
 
 
-def trace(net, dtype='float32', native=False):
+def trace(net, dtype='float32', native=False, whole=False):
     """The symbol of ``net`` in inference, and copies of its parameters.
 
     Parameters
@@ -30,14 +30,16 @@ def trace(net, dtype='float32', native=False):
     dtype : str
         Of the input, ``data``.
     native : bool
-        Whether split attention is to be the native operators; they must be loaded.
+        Whether split attention and resizing are to be the native operators; they must be loaded.
+    whole : bool
+        Whether resizing is to be one node, mxnet's, instead of products of matrices.
 
     Returns ``(symbol, args, aux)``: the parameters by the names under which ``net.save_parameters`` writes them
     (``layer1.0.conv2.fc1.weight``), on the CPU; a tuple of outputs is a group. Raises InputError where a parameter has
     no value, and for outputs within outputs.
     """
     names = {param.name: name for name, param in structural_parameters(net).items()}
-    with _inference_form(net, native), mx.autograd.pause():
+    with _inference_form(net, native=native, whole=whole), mx.autograd.pause():
         symbol = mx.sym.Group(in_list(net(mx.sym.var(INPUT, dtype=dtype))))
     try:
         values = {name: param.data(param.list_ctx()[0]).copyto(mx.cpu())
@@ -55,13 +57,12 @@ def trace(net, dtype='float32', native=False):
 
 
 @contextlib.contextmanager
-def _inference_form(net, native):
-    """``net`` without DropBlock and DropPath, and with or without the native operators, while the context lasts."""
+def _inference_form(net, **forms):
+    """``net`` without DropBlock and DropPath, its blocks in those of the ``forms`` that they have, while it lasts."""
     blocks = []
     net.apply(blocks.append)
-    settings = [(block, name, value) for block in blocks
-                for kind, name, value in (((DropBlock, DropPath), 'prob', 0), (SplitAttentionConv, 'native', native))
-                if isinstance(block, kind)]
+    settings = [(block, 'prob', 0) for block in blocks if isinstance(block, (DropBlock, DropPath))]
+    settings += [(block, name, value) for name, value in forms.items() for block in blocks if hasattr(block, name)]
     before = [getattr(block, name) for block, name, _ in settings]
     try:
         for block, name, value in settings:

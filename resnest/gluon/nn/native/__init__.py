@@ -1,7 +1,9 @@
 """The optional C++ operators for the CPU, compiled here and loaded as mxnet libraries.
 
 ``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_int8``
-the networks that :func:`resnest.gluon.inference.optimize` makes for int8; mxnet_operator.h is what they share.
+the networks that :func:`resnest.gluon.inference.optimize` makes for int8, ``resize_map`` and ``map_cross_entropy``
+segmentation in float32; mxnet_operator.h is what they share. A block that has native operators names their library,
+``library``, and uses them while its ``native`` is true.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
 network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.
@@ -9,6 +11,6 @@ mxnet's extension interface: https://mxnet.apache.org/versions/1.9.1/api/python/
 """
 from .building import LIBRARIES, build, library
 from .loading import available, load, needed
-from .switching import use_native
+from .switching import libraries, use_native
 
-__all__ = ['LIBRARIES', 'available', 'build', 'library', 'load', 'needed', 'use_native']
+__all__ = ['LIBRARIES', 'available', 'build', 'libraries', 'library', 'load', 'needed', 'use_native']

@@ -22,7 +22,7 @@ def load(compiling=True, name='split_attention'):
     compiling : bool
         Whether to compile it first (some ten seconds) where :func:`library` is not there yet.
     name : str
-        'split_attention' or 'split_attention_int8'.
+        One of :data:`LIBRARIES`.
 
     Returns False with ``RESNEST_NATIVE=0`` in the environment and without a compiler; also, with a warning, where
     compiling or loading fails.
@@ -46,9 +46,9 @@ def load(compiling=True, name='split_attention'):
     return name in _loaded
 
 
-def available():
-    """Whether the operators for float32 are compiled and can be used; this loads them, and compiles nothing."""
-    return load(compiling=False)
+def available(name='split_attention'):
+    """Whether the operators of a library are compiled and can be used; this loads them, and compiles nothing."""
+    return load(compiling=False, name=name)
 
 
 def needed(symbol):

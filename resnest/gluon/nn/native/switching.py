@@ -3,14 +3,20 @@ import numpy as np
 
 from resnest.gluon.mxnet_private import forget_trace, has_values
 
-from ..split_attention import SplitAttentionConv
 from .loading import load
 
-__all__ = ['use_native']
+__all__ = ['libraries', 'use_native']
+
+
+def libraries(net):
+    """Names of the libraries that the blocks of ``net`` have native operators in."""
+    found = set()
+    net.apply(lambda block: found.update([block.library] if hasattr(block, 'library') else []))
+    return sorted(found)
 
 
 def use_native(net, native=True):
-    """Have every :class:`SplitAttentionConv` in ``net`` use the native operators, or the pure Gluon path again.
+    """Have every block in ``net`` that has native operators use them, or the pure Gluon path again.
 
     They serve float32 on CPUs: a network with other parameters keeps the pure path, and one that is cast to another
     dtype goes back to it. Turn them off before moving a network to a GPU, and before exporting it for a process that
@@ -18,10 +24,12 @@ def use_native(net, native=True):
 
     Returns whether ``net`` now uses them; False where :func:`load` cannot load them.
     """
-    native = native and all(_suits(param) for param in net.collect_params().values()) and load()
+    names = libraries(net)
+    native = (native and bool(names) and all(_suits(param) for param in net.collect_params().values())
+              and all(load(name=name) for name in names))
 
     def visit(block):
-        if isinstance(block, SplitAttentionConv):
+        if hasattr(block, 'library'):
             block.native = native
 
     net.apply(visit)

@@ -81,7 +81,10 @@ def settle(model=None, weights=None, options=None, num_classes=None, exported=No
 
 
 def _settle_exported(exported, model):
-    what, description = f'the weights in {one_line(exported.path)}', exported.description
+    what = f'the weights in {one_line(exported.path)}'
+    if exported.maps:
+        raise InputError(f'{what} give a class for each pixel, not for each image')
+    description = exported.description
     if description is None:
         return Settled(what, _told_spec(exported.metadata, model), exported.classes)
     if model is not None and find_variant(model).name != description.model:

@@ -6,6 +6,7 @@ import numpy as np
 from mxnet.gluon import Block
 
 from resnest.errors import InputError
+from resnest.gluon.nn.native import available
 
 __all__ = ['SegmentationLoss']
 
@@ -34,8 +35,11 @@ class SegmentationLoss(Block):
         The least share of a batch's pixels that count in spite of the threshold: those of the lowest probabilities,
         and any that tie with the last of them.
 
-    Raises InputError for weights, thresholds and shares out of range.
+    Raises InputError for weights, thresholds and shares out of range. ``native`` says whether the native operator is
+    used where it is compiled.
     """
+
+    native = True
 
     def __init__(self, aux_weight=0.5, ignored=-1, class_weights=None, hard_threshold=None, hard_share=0.05, **kwargs):
         super().__init__(**kwargs)
@@ -58,7 +62,7 @@ class SegmentationLoss(Block):
     def _cross_entropy(self, logits, labels):
         counting = labels != self._ignored
         labels = labels * counting
-        log_p = logits.astype('float32').log_softmax(axis=1).pick(labels, axis=1)
+        log_p = self._log_probability(logits.astype('float32'), labels)
         shares = counting.astype('float32')
         if self._threshold:
             shares = shares * self._hard(log_p, counting)
@@ -68,6 +72,13 @@ class SegmentationLoss(Block):
             shares = shares * mx.nd.array(self._weights, ctx=logits.context).take(labels)
         total = mx.nd.maximum(shares.sum() / len(shares), 1e-12)
         return -(log_p * shares).sum(axis=(1, 2)) / total
+
+    def _log_probability(self, logits, labels):
+        """That of the labels, ``(N, H, W)``."""
+        if self.native and logits.context.device_type == 'cpu' and available('map_cross_entropy'):
+            return -mx.nd.map_cross_entropy(logits, labels.astype('float32'))
+        # Along the last axis log_softmax and its gradient take a fifth of the time on a CPU.
+        return logits.transpose((0, 2, 3, 1)).log_softmax(axis=-1).pick(labels, axis=-1)
 
     def _hard(self, log_p, counting):
         """1 for the pixels ``(N, H, W)`` that are hard, 0 for the others."""

@@ -5,14 +5,16 @@ import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from resnest.gluon.models import Features
+from resnest.gluon.models.resnet import check_images
 from resnest.gluon.mxnet_private import child_names
 
 from .heads import DeepLabHead, FCNHead
-from .resizing import resize_like, resize_to
+from .resizing import Resize
 
 __all__ = ['Prediction', 'SegmentationNet']
 
 AUXILIARY = 'auxlayer'
+OTHERS = (AUXILIARY, 'resize')
 
 
 class SegmentationNet(Features):
@@ -53,6 +55,7 @@ class SegmentationNet(Features):
         self.classifiers = ('head.block.4', *([f'{AUXILIARY}.block.4'] if aux else []))
         if not aux:
             self.omitted += (AUXILIARY,)        # a file may have one
+        self.resize = Resize(self.height, self.width)
         self._half = False
         self._made = SimpleNamespace(prediction=None)       # it is no child
         self._hybridized = (False, {})
@@ -62,7 +65,7 @@ class SegmentationNet(Features):
         outputs = [self.head(last)]
         if self.auxlayer is not None:
             outputs.append(self.auxlayer(before))
-        return tuple(resize_to(F, _whole(F, logits, self._half), self.height, self.width) for logits in outputs)
+        return tuple(self.resize(_whole(F, logits, self._half)) for logits in outputs)
 
     def predict(self, x):
         """Logits ``(N, classes, H, W)``, float32, of images ``(N, in_channels, H, W)`` of any height and width.
@@ -109,16 +112,22 @@ class Prediction(HybridBlock):
     def __init__(self, net, half=False, **kwargs):
         super().__init__(**kwargs)
         self.spec, self.in_channels, self.classifiers = net.spec, net.in_channels, net.classifiers[:1]
-        self._names = [name for name in child_names(net) if name != AUXILIARY]      # each reads the one before it
+        self._names = [name for name in child_names(net) if name not in OTHERS]     # each reads the one before it
         for name in self._names:
             setattr(self, name, getattr(net, name))
+        self.resize = Resize()
+        self.resize.native = net.resize.native
         self._half = half
+
+    def forward(self, x, *args):
+        check_images(x, self)
+        return super().forward(x, *args)
 
     def hybrid_forward(self, F, x):
         logits = x
         for name in self._names:
             logits = getattr(self, name)(logits)
-        return resize_like(F, _whole(F, logits, self._half), _whole(F, x, self._half))
+        return self.resize(_whole(F, logits, self._half), _whole(F, x, self._half))
 
 
 def _whole(F, x, half):
