@@ -32,8 +32,8 @@ ALLOWED = {
     'resnest.gluon.tasks.segmentation': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.tasks.detection': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.catalogue': {'resnest.gluon.models', 'resnest.gluon.tasks.segmentation'},
-    'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training',
-                            'resnest.gluon.tasks.classification'} | BELOW,
+    'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training', 'resnest.gluon.catalogue',
+                            'resnest.gluon.tasks.classification', 'resnest.gluon.tasks.segmentation'} | BELOW,
 }
 # The rooms inside a room, each with those of them that it may import. Modules beside them (``''``) are above all of
 # them unless they are named here.

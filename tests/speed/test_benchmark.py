@@ -69,6 +69,9 @@ def test_who_takes_part(timed, squares):
     assert names(['resnest14'], rec_dir=str(squares), implementations=['ours'], modes=['inference', 'training']) == [
         ('ours', 'float32', 'inference', 'memory'), ('ours', 'float32', 'inference', 'records'),
         ('ours', 'float32', 'training', 'memory'), ('ours, native', 'float32', 'training', 'memory')]
+    assert names(['deeplab_resnest50_ade'], precisions=['bfloat16'], implementations=['ours', 'gluoncv']) == [
+        ('ours', 'bfloat16', 'inference', 'memory'), ('gluoncv', 'float32', 'inference', 'memory'),
+        ('gluoncv, default threads', 'float32', 'inference', 'memory')]
     own, = benchmark.plan(['resnest269'], implementations=['ours'])
     assert (own['image_size'], own['crop_ratio']) == (416, 0.928)
 

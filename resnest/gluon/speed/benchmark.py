@@ -6,9 +6,10 @@ import tempfile
 from pathlib import Path
 
 from resnest.errors import InputError, MissingPackage
+from resnest.gluon.catalogue import get_model
 from resnest.gluon.data import RecordSet
 from resnest.gluon.inference.optimized.precision import require_cpu
-from resnest.gluon.models import complexity, get_model
+from resnest.gluon.models import complexity
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
 from resnest.gluon.nn import native
 from resnest.runtime import installed, usable_cores
@@ -19,7 +20,8 @@ __all__ = ['IMPLEMENTATIONS', 'compare', 'plan', 'ratio']
 
 CONTENDER = Path(__file__).with_name('contender.py')
 IMPLEMENTATIONS = ('ours', 'gluoncv', 'onnxruntime')
-GLUONCV_MODELS = ('resnest50', 'resnest101', 'resnest200', 'resnest269')
+GLUONCV_MODELS = tuple(name for depth in (50, 101, 200, 269)
+                       for name in (f'resnest{depth}', f'deeplab_resnest{depth}_ade'))
 GLUONCV_DEFAULT = 'gluoncv, default threads'
 BASELINES = {'ratio_to_gluoncv': 'gluoncv', 'ratio_to_our_float32': 'ours'}
 
@@ -31,7 +33,7 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
     Ours runs in every precision, optimized; gluoncv's network, and onnxruntime on our exported file, in float32.
     gluoncv's runs with as many threads as ours, and with mxnet's default. A training step is forward, backward and
     update, with DropBlock on for ours and off for gluoncv's; ours takes part a second time with the native operators
-    where they are compiled.
+    where they are compiled. A segmentation network is timed with its auxiliary head in training alone.
 
     Parameters
     ----------
@@ -65,16 +67,19 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         RecordSet(rec_dir, 'val')
     contenders = []
     for model in models:
-        spec = get_model(model).spec
+        net = get_model(model)
+        maps, spec = hasattr(net, 'prediction'), net.spec
+        if rec_dir and maps:
+            raise InputError(f'{model} is not for shards of classified images: leave out the folder of shards')
         size = image_size or spec.crop_size
-        parameters, macs = complexity(model, size)
+        parameters, macs = complexity(net.prediction if maps else net, size)
         for mode in modes:
             for data in (None, rec_dir) if rec_dir and mode == 'inference' else (None,):
                 contenders += [
                     {'model': model, 'implementation': implementation, 'precision': precision, 'mode': mode,
                      'data': 'records' if data else 'memory', 'rec_dir': data, 'threads': threads,
-                     'batch_size': batch_size, 'image_size': size, 'crop_ratio': spec.crop_ratio,
-                     'parameters': parameters, 'macs': macs}
+                     'batch_size': batch_size, 'image_size': size, 'crop_ratio': getattr(spec, 'crop_ratio', None),
+                     'parameters': parameters, 'macs': macs, 'maps': maps}
                     for implementation, precision, threads in _implementations(model, mode, precisions, taking)]
     return contenders
 
@@ -118,7 +123,7 @@ def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None)
                     found.append(_run({**settings, 'files': prepared, 'warmup': 2, 'steps': steps, 'seconds': seconds}))
                     if progress:
                         progress()
-        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio')]
+        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio', 'maps')]
         measured = [{**{key: settings[key] for key in keys}, **_figures(found, settings['batch_size'])}
                     for settings, found in zip(mine, runs)]
         results += [{**result, **_ratios(result, measured)} for result in measured]

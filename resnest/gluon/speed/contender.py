@@ -28,8 +28,9 @@ def prepare(settings):
 
 
 def our_network(settings):
-    from resnest.gluon.models import get_model
-    net = get_model(settings['model'], **({'dropblock_prob': 0.1} if settings['mode'] == 'training' else {}))
+    from resnest.gluon import get_model
+    size = {'height': settings['image_size'], 'width': settings['image_size']} if settings['maps'] else {}
+    net = get_model(settings['model'], **size, **({'dropblock_prob': 0.1} if settings['mode'] == 'training' else {}))
     import mxnet as mx
     initialize(net, mx)
     return net, mx
@@ -54,7 +55,9 @@ def gluoncv_network(settings):
     import mxnet as mx
     from gluoncv.model_zoo import get_model
     from gluoncv.nn.dropblock import set_drop_prob
-    net = get_model(settings['model'])
+    size = settings['image_size']
+    net = get_model(settings['model'], **({'height': size, 'width': size, 'aux': settings['mode'] == 'training',
+                                           'pretrained_base': False} if settings['maps'] else {}))
     net.apply(lambda block: set_drop_prob(0, block))
     initialize(net, mx)
     return net, mx
@@ -65,7 +68,7 @@ def inference(settings):
     if settings['implementation'].startswith('gluoncv'):
         net, mx = gluoncv_network(settings)
         net.hybridize(static_alloc=True, static_shape=True)
-        return lambda x: net(x).wait_to_read(), mx, False
+        return lambda x: (net(x)[0] if settings['maps'] else net(x)).wait_to_read(), mx, False
     if settings['implementation'] == 'onnxruntime':
         from resnest.gluon.inference.export.onnx_files import OnnxNet
         net, native = OnnxNet(settings['files']), False
@@ -87,19 +90,35 @@ def training(settings):
         if not use_native(net):
             raise InputError('the native operators are not there')
     net.hybridize(static_alloc=True, static_shape=True)
-    labels = mx.nd.zeros(settings['batch_size'])
-    loss_of = mx.gluon.loss.SoftmaxCrossEntropyLoss()
-    loss_of.hybridize()
+    loss_of = loss(settings, mx)
     trainer = mx.gluon.Trainer(net.collect_params(), 'nag', {'learning_rate': 1e-3, 'momentum': 0.9, 'wd': 1e-4})
 
     def step(x):
         with mx.autograd.record():
-            loss = loss_of(net(x), labels)
-        loss.backward()
+            found = loss_of(net(x))
+        found.backward()
         trainer.step(len(x))
         mx.nd.waitall()
 
     return step, mx, native
+
+
+def loss(settings, mx):
+    """A function from what a network returns to the loss; each implementation of segmentation has its own."""
+    count, size = settings['batch_size'], settings['image_size']
+    if not settings['maps']:
+        cross_entropy, labels = mx.gluon.loss.SoftmaxCrossEntropyLoss(), mx.nd.zeros(count)
+        cross_entropy.hybridize()
+        return lambda logits: cross_entropy(logits, labels)
+    labels = mx.nd.zeros((count, size, size))
+    if settings['implementation'].startswith('gluoncv'):
+        from gluoncv.loss import MixSoftmaxCrossEntropyLoss
+        mixed = MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=0.5)
+        return lambda outputs: mixed(*outputs, labels)
+    from resnest.gluon.tasks.segmentation.losses import SegmentationLoss
+    ours = SegmentationLoss()
+    ours.native = settings['implementation'] == 'ours, native'
+    return lambda outputs: ours(outputs[0], labels, outputs[1])
 
 
 def batches(mx, settings):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from resnest.errors import InputError
+from resnest.gluon.nn import native
 from resnest.gluon.tasks.segmentation.losses import SegmentationLoss
 
 SHAPE = 3, 4, 5, 6      # images, classes, height, width
@@ -30,6 +31,14 @@ def pixels(logits, labels, ignored, weights=None):
 
 def mean(counted):
     return sum(weight * loss for _, weight, loss in counted) / sum(weight for _, weight, _ in counted)
+
+
+@pytest.fixture(params=[True, False], ids=['native', 'pure'], autouse=True)
+def path(request, monkeypatch):
+    """Each test by the native operator, where there is a compiler, and without it."""
+    if request.param:
+        native.load(name='map_cross_entropy')
+    monkeypatch.setattr(SegmentationLoss, 'native', request.param)
 
 
 @pytest.mark.parametrize('ignored', [-1, 255])

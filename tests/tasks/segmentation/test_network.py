@@ -7,7 +7,7 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models
-from resnest.gluon.nn import DropBlock, set_drop_probability
+from resnest.gluon.nn import DropBlock, set_drop_probability, use_native
 from resnest.gluon.tasks.segmentation import SEGMENTATION
 from resnest.gluon.tasks.segmentation.resizing import resize_like, resize_to
 
@@ -142,6 +142,20 @@ def test_the_prediction_follows_its_network(tmp_path):
     net.cast('float64')
     assert relative_error(net.predict(x.astype('float64')).asnumpy(), other) < 1e-4
     assert not [name for name in net._collect_params_with_prefix() if 'prediction' in name]
+
+
+def test_native_operators_and_images_that_do_not_suit():
+    net = ready(small(crop_size=24))
+    x = images(2, 3, 40, 33)
+    wanted = [net(x)[0], net(x)[1], net.predict(x)]
+    if use_native(net):         # where there is a compiler
+        assert net.resize.native and net.prediction.resize.native
+        net.hybridize()
+        for found, pure in zip([*net(x), net.predict(x)], wanted):
+            assert relative_error(found.asnumpy(), pure.asnumpy()) < 1e-5
+    for shape in ((1, 4, 33, 33), (1, 3, 2, 33)):
+        with pytest.raises(InputError, match='the network takes images'):
+            net.predict(images(*shape))
 
 
 def blocks(net):

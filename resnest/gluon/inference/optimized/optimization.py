@@ -19,11 +19,12 @@ from .precision import require_cpu
 
 __all__ = ['optimize']
 
+AGREEMENT = {False: 0.995, True: 0.98}      # of images, of pixels
 BACKEND = 'MKLDNN'      # oneDNN's name in mxnet 1.9
 
 
 def optimize(net, example, precision='float32', calibration=None, calibration_mode='naive', native=None,
-             agreement=0.995):
+             agreement=None):
     """Make ``net`` ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
 
     Normalizations are folded into the convolutions, which oneDNN runs together with the ReLU and the sum after them;
@@ -47,9 +48,10 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     calibration_mode : 'naive' or 'entropy'
         How int8 finds its ranges.
     agreement : float
-        int8 leaves layers in float32 until the first class is that of ``net`` for this share of the calibration images;
-        0 leaves none, and so does a network without classes. Take images that the network was not trained on: it is
-        too sure of the others.
+        int8 leaves layers in float32 until the first class is that of ``net`` for this share of the calibration images,
+        or of their pixels; 0 leaves none, and so does a network without classes. Unless given it is 0.995 for images,
+        and 0.98 for pixels: those along the edges of things are of two classes alike, and the least difference turns
+        them. Take images that the network was not trained on: it is too sure of the others.
     native : bool
         Whether to use the native operators; by default for int8, where they can be loaded.
 
@@ -72,6 +74,9 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     if not (native and precision == 'int8'):    # which puts one operator in the place of all that
         symbol = slice_splits(pool_early(symbol))
     if precision == 'int8':
+        if agreement is None:
+            classes = first_classes(wanted, example)
+            agreement = AGREEMENT[classes is not None and classes.ndim == 3]
         symbol, args, aux, report = quantize(symbol, args, aux, batches, calibration_mode, native, agreement)
     else:
         if precision == 'bfloat16':

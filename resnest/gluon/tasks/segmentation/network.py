@@ -104,7 +104,8 @@ class Prediction(HybridBlock):
     """The main logits of a :class:`SegmentationNet` at the size of the image.
 
     Takes ``(N, in_channels, H, W)``, returns ``(N, classes, H, W)``. It shares the children of the network, all but the
-    auxiliary head, and has its ``spec``, ``in_channels`` and ``classifiers``.
+    auxiliary head, and has its ``spec``, ``in_channels`` and ``classifiers``. Raises InputError for what is no
+    batch of such images, and where they are too small for the stages.
     """
 
     omitted = (AUXILIARY,)
@@ -112,6 +113,7 @@ class Prediction(HybridBlock):
     def __init__(self, net, half=False, **kwargs):
         super().__init__(**kwargs)
         self.spec, self.in_channels, self.classifiers = net.spec, net.in_channels, net.classifiers[:1]
+        self.smallest = net.smallest
         self._names = [name for name in child_names(net) if name not in OTHERS]     # each reads the one before it
         for name in self._names:
             setattr(self, name, getattr(net, name))
