@@ -149,7 +149,7 @@ def test_native_operators_and_images_that_do_not_suit():
     x = images(2, 3, 40, 33)
     wanted = [net(x)[0], net(x)[1], net.predict(x)]
     if use_native(net):         # where there is a compiler
-        assert net.resize.native and net.prediction.resize.native
+        assert [each.resize.native for each in (net, net.prediction)] == [True, True]
         net.hybridize()
         for found, pure in zip([*net(x), net.predict(x)], wanted):
             assert relative_error(found.asnumpy(), pure.asnumpy()) < 1e-5

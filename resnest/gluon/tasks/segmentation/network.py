@@ -97,6 +97,7 @@ class SegmentationNet(Features):
     def apply(self, fn):
         if self._made.prediction is not None:       # what is traced anew is so in both
             fn(self._made.prediction)
+            fn(self._made.prediction.resize)
         return super().apply(fn)
 
 
