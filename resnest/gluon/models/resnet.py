@@ -186,9 +186,10 @@ def check_images(x, net):
     if shape[2] < net.smallest or shape[3] < net.smallest:
         raise InputError(f'the network takes images of at least {net.smallest} x {net.smallest} px, got '
                          f'{shape[2]} x {shape[3]}')
-    if x.dtype in UNUSUAL and np.dtype(net.conv1[0].weight.dtype) != x.dtype:
+    own = np.dtype(next(iter(net.conv1.collect_params().values())).dtype) if x.dtype in UNUSUAL else x.dtype
+    if own != x.dtype:
         hint = 'resnest.gluon.data.with_normalization(net) takes pixels' if x.dtype == np.uint8 else \
-            f"x.astype('{np.dtype(net.conv1[0].weight.dtype).name}') makes them"
+            f"x.astype('{own.name}') makes them"
         raise InputError(f'the network does not take images of {np.dtype(x.dtype).name}: {hint}')
 
 

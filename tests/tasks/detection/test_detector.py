@@ -80,6 +80,17 @@ def test_sizes_must_fit(net, x):
             net(x, sizes)
 
 
+@pytest.mark.parametrize('name', [NAME, 'faster_rcnn_fpn_resnet50'])
+def test_what_is_no_batch_of_images(name):
+    net = get_model(name, **SMALL) if name == NAME else get_model(name)
+    for images, message in ((np.zeros((1, 3, 64, 64)), 'as an NDArray'),
+                            (mx.nd.zeros((1, 4, 64, 64)), r'\(N, 3, H, W\)'),
+                            (mx.nd.zeros((1, 3, 16, 64)), 'at least 17 x 17'),
+                            (mx.nd.zeros((1, 3, 64, 64), dtype='uint8'), 'does not take images of uint8')):
+        with pytest.raises(InputError, match=message):
+            net(images)
+
+
 @pytest.mark.parametrize('part', ['rpn.logits.bias', 'rpn.deltas.weight', 'box_heads.0.deltas.bias',
                                   'box_heads.2.logits.bias', 'fpn.output3.norm.gamma', 'mask_head.logits.bias'])
 @pytest.mark.parametrize('value', [np.nan, np.inf])

@@ -5,6 +5,7 @@ import numpy as np
 from mxnet.gluon import Block, nn
 
 from resnest.errors import InputError
+from resnest.gluon.models.resnet import check_images
 from resnest.reading import one_line
 
 from .geometry import anchors, suppression
@@ -68,7 +69,9 @@ class Detector(Block):
 
     def forward(self, x, sizes=None):
         """``sizes`` are the heights and widths ``(N, 2)`` of images that ``x`` holds with zeros to their right and
-        below; without them each fills its place."""
+        below; without them each fills its place. Raises InputError for what is no batch of images, and for sizes that
+        do not fit it."""
+        check_images(x, self.backbone)
         sizes = _checked(sizes, x)
         levels = self.levels(x)
         proposals = [boxes for boxes, _ in self.propose(*self.outputs(levels), levels, sizes)]

@@ -2,6 +2,8 @@
 https://arxiv.org/abs/1512.03385)."""
 from mxnet.gluon import HybridBlock, nn
 
+from resnest.gluon.models import SMALLEST_IMAGE
+
 __all__ = ['PlainResNet']
 
 EXPANSION = 4
@@ -18,7 +20,7 @@ class PlainResNet(HybridBlock):
     def __init__(self, blocks, stride_first=False, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
         super().__init__(**kwargs)
         norm = dict(norm_layer=norm_layer, norm_kwargs=norm_kwargs or {})
-        self.in_channels, channels = 3, 64
+        self.in_channels, self.smallest, channels = 3, SMALLEST_IMAGE, 64
         self.channels = tuple(EXPANSION * width for width in (64, 128, 256, 512))
         with self.name_scope():
             self.conv1 = nn.Conv2D(channels, 7, 2, padding=3, use_bias=False, in_channels=3)
