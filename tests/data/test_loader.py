@@ -5,6 +5,7 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import SampleLoader, WrongRecord
 from resnest.gluon.data.images.decoding import BadImage
+from resnest.gluon.data.loader import REMEDY
 
 
 class Boxes:
@@ -70,6 +71,17 @@ def test_the_next_record_is_in_the_place_of_a_bad_one(workers):
         list(SampleLoader(samples, BATCHES, padded, workers))
     with pytest.raises(InputError, match=r'boxes.json: picture 5.*truncated.*--skip-bad'):
         list(SampleLoader(samples, BATCHES[1:], padded, workers))
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_an_evaluation_leaves_out_what_cannot_be_read(workers):
+    """Nothing stands in its place; a batch of which nothing is left is not there."""
+    samples = Boxes(6, at0=BadImage(0, 'truncated'), at2=BadImage(2, 'truncated'), at3=BadImage(3, 'truncated'))
+    loader = SampleLoader(samples, [[0, 1], [2, 3], [4, 5]], padded, workers, skip_bad='leave out')
+    assert [[len(each) for each in boxes] for _, boxes in loader] == [[1], [4, 5]]
+    assert len(loader.skipped) == 3
+    with pytest.raises(InputError, match=r'truncated\); remove it from the data$'):     # there is no --skip-bad
+        list(SampleLoader(samples, [[0]], padded, workers, remedy=REMEDY))
 
 
 @pytest.mark.parametrize('error, wanted', [(WrongRecord('boxes.json: picture 3: label 80'), 'picture 3: label 80'),

@@ -2,7 +2,7 @@
 import numpy as np
 
 from .images.decoding import opened
-from .loader import SampleLoader, TransformedRecords, WrongRecord
+from .loader import TRAINING_REMEDY, SampleLoader, TransformedRecords, WrongRecord
 
 __all__ = ['Loader']
 
@@ -27,15 +27,17 @@ class Loader(SampleLoader):
     workers : int
         Threads; 0 does the work in the caller.
     seed, epoch : int
-    skip_bad : bool
-        Put the next readable record in the place of one that cannot be read; the message goes into ``skipped``.
+    skip_bad, remedy
+        What is done about records that cannot be read, see :class:`.loader.SampleLoader`.
 
     Raises InputError that names the record for a damaged image, a label out of range, and where memory runs out; with
-    ``skip_bad``, the first of 100 records in a row that cannot be read.
+    ``skip_bad`` True, the first of 100 records in a row that cannot be read.
     """
 
-    def __init__(self, records, transform, batches, classes, workers=2, seed=0, epoch=0, skip_bad=False):
-        super().__init__(_Samples(records, transform, classes, seed, epoch), batches, _stacked, workers, skip_bad)
+    def __init__(self, records, transform, batches, classes, workers=2, seed=0, epoch=0, skip_bad=False,
+                 remedy=TRAINING_REMEDY):
+        super().__init__(_Samples(records, transform, classes, seed, epoch), batches, _stacked, workers, skip_bad,
+                         remedy)
 
 
 class _Samples(TransformedRecords):

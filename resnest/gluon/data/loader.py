@@ -13,9 +13,12 @@ from resnest.gluon.streams import AUGMENTATION, generator
 
 from .images.decoding import BadImage
 
-__all__ = ['SampleLoader', 'TransformedRecords', 'WrongRecord']
+__all__ = ['LEAVE_OUT', 'REMEDY', 'SampleLoader', 'TransformedRecords', 'WrongRecord']
 
 MOST_BAD = 100      # records in a row that are passed over; more are no accident
+LEAVE_OUT = 'leave out'
+REMEDY = 'remove it from the data'
+TRAINING_REMEDY = f'{REMEDY}, or train with --skip-bad'
 
 
 class WrongRecord(InputError):
@@ -34,6 +37,9 @@ class SampleLoader:
     - ``loader.skipped`` is a list with one entry per record that was left out of the batches **yielded so far**. What
       is prepared ahead is not in it, so that a run that stops after a step and starts there again counts each once.
 
+    A loader that only evaluates leaves out what cannot be read (``skip_bad='leave out'``): a batch is smaller then, and
+    one of which nothing is left is not yielded.
+
     Iterating again starts from the first batch, with ``skipped`` empty.
 
     Parameters
@@ -49,19 +55,23 @@ class SampleLoader:
         Makes a batch of a list of samples, of any kind and size.
     workers : int
         Threads; 0 does the work in the caller.
-    skip_bad : bool
-        Put the next readable record in the place of one that cannot be read; the message goes into ``skipped``.
+    skip_bad : bool or str
+        Put the next readable record in the place of one that cannot be read, or ``'leave out'`` the latter; the message
+        goes into ``skipped``.
+    remedy : str
+        What to do about a record that cannot be read, for the message.
 
     Raises InputError that names the record for one that cannot be read or does not fit, and where memory runs out; with
-    ``skip_bad``, the first of 100 records in a row that cannot be read.
+    ``skip_bad`` True, the first of 100 records in a row that cannot be read.
     """
 
-    def __init__(self, samples, batches, collate, workers=2, skip_bad=False):
+    def __init__(self, samples, batches, collate, workers=2, skip_bad=False, remedy=TRAINING_REMEDY):
         self.samples = samples
         self.batches = batches
         self.collate = collate
         self.workers = workers
         self.skip_bad = skip_bad
+        self.remedy = REMEDY if skip_bad else remedy
         self.skipped = []
 
     def __len__(self):
@@ -92,8 +102,7 @@ class SampleLoader:
             raise
         except BadImage as error:
             named = BadImage(self.samples.where(record), error.reason)      # made only for the message
-            advice = '' if self.skip_bad else ', or train with --skip-bad'
-            raise UnreadableRecord(f'{named}; remove it from the data{advice}') from error
+            raise UnreadableRecord(f'{named}; {self.remedy}') from error
         except MemoryError:
             raise InputError(f'{self.samples.where(record)}: memory ran out at this record, which may well be a good '
                              f'one; use fewer --num-workers, or a smaller --batch-size') from None
@@ -101,16 +110,27 @@ class SampleLoader:
             raise UnreadableRecord(error) from None
 
     def batch(self, indices):
-        """The batch of a list of indices, and messages about the records that were passed over."""
+        """The batch of a list of indices, None where it is empty, and messages about what was passed over."""
         skipped = []
-        return self.collate([self.sample(index, skipped) for index in indices]), skipped
+        find = self._readable if self.skip_bad == LEAVE_OUT else lambda *each: [self.sample(*each)]
+        samples = [sample for index in indices for sample in find(index, skipped)]
+        return self.collate(samples) if samples else None, skipped
+
+    def _readable(self, index, skipped):
+        """One sample in a list, or none."""
+        try:
+            return [self._make(int(index), int(index))]
+        except UnreadableRecord as error:
+            skipped.append(str(error))
+            return []
 
     def __iter__(self):
         self.skipped = []
         with closing(self._made()) as made:
             for batch, skipped in made:
                 self.skipped += skipped
-                yield batch
+                if batch is not None:
+                    yield batch
 
     def _made(self):
         """The batches in order; with workers, some are made before they are asked for."""

@@ -100,8 +100,9 @@ class Task:
         """Evaluate this rank's share of the validation data with ``net``, the assembled twin.
 
         Returns a dict of numbers and arrays, which are added up over the ranks. ``seen`` counts samples, ``nonfinite``
-        those whose outputs are not finite: the run ends where there are any. Nothing collective is called here, since a
-        request to stop may end the evaluation of one rank earlier than that of another.
+        those whose outputs are not finite: the run ends where there are any. ``skipped``, where it is among them,
+        counts those that were left out since they cannot be read. Nothing collective is called here, since a request to
+        stop may end the evaluation of one rank earlier than that of another.
         """
         raise NotImplementedError
 

@@ -1,5 +1,6 @@
 """Training from class folders and from the shards that are prepared from them: the same pictures, the same weights."""
 import io
+import shutil
 
 import mxnet as mx
 import numpy as np
@@ -23,7 +24,7 @@ from resnest.gluon.inference.calibration_images import calibration_records
 from resnest.gluon.tasks.classification import ClassificationConfig, train, training
 from resnest.gluon.tasks.classification.names import class_names
 
-from ...conftest import encoded, script_here
+from ...conftest import encoded, read_json, script_here
 
 SMALL = {'model': 'resnest14', 'model_options': {'blocks': [1, 1, 1, 1], 'stem_width': 8, 'bottleneck_width': 8},
          'input_size': 32, 'batch_size': 4, 'num_epochs': 1, 'no_cuda': True}
@@ -121,6 +122,24 @@ def test_contradictions_about_the_data(photos, tmp_path):
         train(ClassificationConfig(data_dir=photos, sharding='local', save_dir=tmp_path, **SMALL))
     with pytest.raises(InputError, match='no such folder'):
         train(ClassificationConfig(data_dir=tmp_path / 'none', save_dir=tmp_path, **SMALL))
+
+
+def test_training_counts_what_cannot_be_read_of_validation(photos, tmp_path, capsys):
+    """A damaged validation image ended the run after its first epoch, whatever --skip-bad said."""
+    for split in ('train', 'val'):
+        shutil.copytree(photos, tmp_path / 'in' / split)
+    path = tmp_path / 'in/val/cat/1.jpg'
+    path.write_bytes(path.read_bytes()[:2000])
+    recipe = {**SMALL, 'data_dir': tmp_path / 'in', 'no_cuda': True}
+    assert train(ClassificationConfig(**recipe, save_dir=tmp_path / 'out', skip_bad=True)) == 0
+    assert capsys.readouterr().out.count('1 bad left out of validation') == 2      # epoch, end
+    summary = read_json(tmp_path / 'out/summary.json')
+    assert (summary['seen'], summary['val_skipped']) == (19, 1)
+    path.unlink()
+    train(ClassificationConfig(**recipe, save_dir=tmp_path / 'without'))
+    without = read_json(tmp_path / 'without/summary.json')
+    assert [without[name] for name in ('top1', 'val_loss')] == pytest.approx(
+        [summary[name] for name in ('top1', 'val_loss')])
 
 
 def test_the_folder_that_preparing_was_given_is_enough(photos, tmp_path):

@@ -91,7 +91,7 @@ def test_a_folder_with_training_images_alone_is_verified_and_calibrated_as_it_wa
     def calibrate(records, *_):
         seen['train'] = set(map(records.where, range(len(records))))
 
-    def load(records, *_):
+    def load(records, *_, **settings):
         seen['val'] = set(map(records.where, range(len(records))))
         raise ZeroDivisionError
 

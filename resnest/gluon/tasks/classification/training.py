@@ -17,6 +17,7 @@ from resnest.gluon.data import (
     training_transform,
     with_normalization,
 )
+from resnest.gluon.data.loader import LEAVE_OUT
 from resnest.gluon.data.shards.manifest import read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained
@@ -93,10 +94,13 @@ class Classification(Task):
         return {'train_top1': 100 * sums['right'] / seen}
 
     def evaluate(self, net):
-        found = evaluate(net, self.validation(), self.device)
-        return {name: found[name] for name in SUMS}
+        loader = self.validation()
+        found = evaluate(net, loader, self.device)
+        return {**{name: found[name] for name in SUMS}, 'skipped': len(loader.skipped)}
 
     def validation_figures(self, counts):
+        if not counts['seen']:
+            raise SharedError('no validation image can be read; nothing tells which weights are the best ones')
         return {'top1': 100 * counts['correct1'] / counts['seen'], 'top5': 100 * counts['correct5'] / counts['seen'],
                 'val_loss': counts['loss'] / counts['seen']}
 
@@ -140,7 +144,8 @@ class _OnRecords(Classification):
 
     def validation(self):
         indices = evaluation_batches(len(self._val), self.config.batch_size, self._job.rank, self._job.size)
-        return Loader(self._val, self._crop, indices, self.config.num_classes, self.config.num_workers)
+        return Loader(self._val, self._crop, indices, self.config.num_classes, self.config.num_workers,
+                      skip_bad=self.config.skip_bad and LEAVE_OUT)
 
 
 def train(config, print_config=False):

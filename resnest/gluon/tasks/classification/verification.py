@@ -12,6 +12,7 @@ from resnest.gluon.data import (
     RecordSet,
     evaluation_batches,
 )
+from resnest.gluon.data.loader import REMEDY
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.inference.export.onnx_files import OnnxNet
@@ -103,7 +104,8 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
                     say(net.describe())
         job.agree('number of images', len(records))
         batches = picked_batches(len(records), limit, batch_size, job.rank, job.size)
-        found = _evaluate(net, Loader(records, crop, batches, known.classes, workers), device, job, progress, mistakes)
+        loader = Loader(records, crop, batches, known.classes, workers, remedy=REMEDY)
+        found = _evaluate(net, loader, device, job, progress, mistakes)
         counts = job.totals(mistakes.counts, 'classes')
         found = result(*found, onnx_file or weights or known.spec.name, **settings,
                        classes=class_table(counts, names))

@@ -91,6 +91,7 @@ class Monitor:
                  f"lr {row['lr']:.4g}", f"{row['images_per_second']:.0f} images/s", f"waiting {row['waiting']:.0%}"]
         if 'skipped' in row:
             parts.append(f"{row['skipped']} bad records skipped")
+        parts += left_out(row)
         if self._left > 0 and self._trained:
             parts.append(f'left {tqdm.format_interval(self._time_left())}')
         print(_wrapped(parts, shutil.get_terminal_size().columns if sys.stdout.isatty() else None), flush=True)
@@ -147,8 +148,14 @@ class Monitor:
         if best is None:
             print(f'{epoch} epochs {took}; no evaluation found a {figure.key}, and there is no best.params', flush=True)
         else:
-            print(f"{epoch} epochs {took}; best: {figure.format(figure.key, best[figure.key])} after epoch "
+            told = ''.join(f' ({each})' for each in left_out(best))
+            print(f"{epoch} epochs {took}; best: {figure.format(figure.key, best[figure.key])}{told} after epoch "
                   f"{best['epoch']}, {self.folder / 'best.params'}", flush=True)
+
+
+def left_out(row):
+    """What is to be said of validation samples that cannot be read: a list of one part, or of none."""
+    return [f"{row['val_skipped']} bad left out of validation"] if 'val_skipped' in row else []
 
 
 def _wrapped(parts, columns):

@@ -15,7 +15,7 @@ from resnest.reading import file_digest
 
 from .. import recipe
 from ..methods.averaging import AveragedWeights
-from ..reporting.monitor import Monitor
+from ..reporting.monitor import Monitor, left_out
 from . import checkpoint
 from .beginning import resume, told_by
 from .interrupt import StopRequest, sole_run
@@ -123,7 +123,7 @@ class _Run:
         if row is None:
             return self.stop.exit_code
         shown = [figure.format(figure.key, row[figure.key]) for figure in self.task.figures.shown if figure.key in row]
-        self._say('  '.join([*shown, f"of {row['seen']}"]))
+        self._say('  '.join([*shown, f"of {row['seen']}", *left_out(row)]))
         return 0
 
     def _is_over(self):

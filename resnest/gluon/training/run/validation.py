@@ -23,7 +23,8 @@ class Validation:
         self._net.hybridize(static_alloc=True)
 
     def __call__(self, epoch):
-        """The task's figures after ``epoch``, a dict, and ``seen``; None where a stop was asked for.
+        """The task's figures after ``epoch``, a dict, ``seen``, and ``val_skipped`` where samples were left out; None
+        where a stop was asked for.
 
         A collective of all ranks; raises InputError where outputs are not finite.
         """
@@ -43,7 +44,9 @@ class Validation:
             raise SharedError(f"the network's output after epoch {epoch} is not finite for "
                               f"{counts['nonfinite']:.0f} of {counts['seen']:.0f} validation images; lower --lr or "
                               f'raise --warmup-epochs')
-        return {**plain(task.validation_figures(counts)), 'seen': int(counts['seen'])}
+        skipped = int(counts.pop('skipped', 0))
+        return {**plain(task.validation_figures(counts)), 'seen': int(counts['seen']),
+                **({'val_skipped': skipped} if skipped else {})}
 
 
 def plain(figures):
