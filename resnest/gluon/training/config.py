@@ -42,9 +42,8 @@ class TrainConfig:
                                     group='network')
     sharding: str = option('global', 'global: all ranks read all shards, in one order; local: each rank reads '
                            'the shards that its machine has', choices=('global', 'local'), group='data')
-    skip_bad: bool = switch('put the next record in the place of one that cannot be read, or leave it out in validation, and '
-                            'count it', resume='free',
-                            group='data')
+    skip_bad: bool = switch('put the next record in the place of one that cannot be read, or leave it out in '
+                            'validation, and count it', resume='free', group='data')
     batch_size: int = option(128, 'images at a time on each rank', least=1, resume='scaled', group='optimization')
     accumulate: int = option(1, 'batches whose gradients are added up to one step; one rank that accumulates N '
                              'stands for N ranks', least=1, resume='scaled', group='optimization')
