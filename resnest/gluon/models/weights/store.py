@@ -22,7 +22,7 @@ from .downloading import download, locked
 from .parameters import load_parameters
 from .params_file import LARGEST
 
-__all__ = ['ROOT', 'URL', 'load_pretrained', 'model_file', 'purge']
+__all__ = ['ROOT', 'URL', 'load_pretrained', 'model_file', 'purge', 'require_published']
 
 URL = 'https://github.com/zhanghang1989/ResNeSt/releases/download/weights_step2/{file}.zip'
 ROOT = '~/.mxnet/models'
@@ -40,16 +40,21 @@ def load_pretrained(net, spec, pretrained, root=ROOT, ctx=None, other_classes=Fa
     return load_parameters(net, model_file(spec, root), ctx, other_classes=True)
 
 
+def require_published(spec):
+    """Raise InputError for a row without published weights."""
+    if spec.sha1 is None:
+        changed = ' with other values of what makes it' if spec.table.get(spec.name, spec).sha1 else ''
+        raise InputError(f'no weights are published for {spec.name}{changed}; train it, or pass the path of a .params '
+                         'file')
+
+
 def model_file(spec, root=ROOT):
     """Path of the published weights of ``spec`` under ``root``, fetched and checked if they are not there.
 
     Raises InputError, in one line that names the URL, the file and the folder, where they cannot be had. A
     damaged file is named (logging, as a warning) and fetched again once.
     """
-    if spec.sha1 is None:
-        changed = ' with other values of what makes it' if spec.table.get(spec.name, spec).sha1 else ''
-        raise InputError(f'no weights are published for {spec.name}{changed}; train it, or pass the path of a .params '
-                         'file')
+    require_published(spec)
     folder = _folder(root)
     path = folder / f'{spec.file}.params'
     url = _url(spec)

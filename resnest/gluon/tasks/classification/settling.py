@@ -7,6 +7,7 @@ from resnest.gluon.data import Evaluation, interpolation_for, preprocessing
 from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, VariantSpec, find_variant, get_model
 from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose
 from resnest.gluon.models.weights.description import Description
+from resnest.gluon.models.weights.store import require_published
 from resnest.reading import one_line, parse_yaml
 
 __all__ = ['Settled', 'settle']
@@ -71,6 +72,8 @@ def settle(model=None, weights=None, options=None, num_classes=None, exported=No
         found = _settle_exported(exported, model)
     else:
         choice = choose(model, weights or True, options, DEFAULT_MODEL)
+        if not weights:
+            require_published(choice.spec)
         told = choice.description or not weights or num_classes is None
         found = Settled(f'the weights in {one_line(weights)}' if weights else 'the published weights', choice.spec,
                         choice.classes if told else num_classes, choice.description, choice)
