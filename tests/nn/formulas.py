@@ -45,3 +45,22 @@ def roi_align(maps, regions, size, scale, ratio):
                 y, x = np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)
                 found[region, :, i, j] += bilinear(maps[int(image)], y, x) / (rows * columns)
     return found
+
+
+def deformable_convolution(x, offsets, modulation, weight, strides, padding, dilation, groups, parts):
+    """Modulated deformable convolution: ``(N, O, H', W')``; ``parts`` are the deformable groups."""
+    filters, depth, *kernel = weight.shape
+    places = offsets.reshape(len(x), parts, *kernel, 2, *offsets.shape[2:])
+    shares = np.ones((len(x), parts, *kernel, *offsets.shape[2:])) if modulation is None else \
+        modulation.reshape(len(x), parts, *kernel, *offsets.shape[2:])
+    found = np.zeros((len(x), filters, *offsets.shape[2:]))
+    for n, part, i, j, row, column in np.ndindex(shares.shape):
+        y = row * strides[0] - padding[0] + i * dilation[0] + places[n, part, i, j, 0, row, column]
+        x_place = column * strides[1] - padding[1] + j * dilation[1] + places[n, part, i, j, 1, row, column]
+        if not (-1 < y < x.shape[2] and -1 < x_place < x.shape[3]):
+            continue
+        for channel in range(part * x.shape[1] // parts, (part + 1) * x.shape[1] // parts):
+            value = shares[n, part, i, j, row, column] * bilinear(x[n, channel], y, x_place)
+            group = slice(channel // depth * (filters // groups), (channel // depth + 1) * (filters // groups))
+            found[n, group, row, column] += value * weight[group, channel % depth, i, j]
+    return found

@@ -268,7 +268,7 @@ def test_a_folder_that_cannot_be_written_is_reported_and_left_out(tmp_path):
 
 
 @pytest.mark.parametrize('compiler', [pytest.param({}, marks=compiled), {'CXX': 'no-such-compiler'}], ids=str)
-def test_the_command_compiles_or_gives_a_notice(tmp_path, compiler):
+def test_the_command_compiles_or_gives_a_notice(tmp_path, compiler, quick_compiler):
     done = subprocess.run([sys.executable, '-m', 'resnest.gluon.nn.native'], capture_output=True, text=True, cwd='/',
                           env={**os.environ, 'PYTHONPATH': str(ROOT), 'RESNEST_CACHE': str(tmp_path), **compiler})
     if compiler:

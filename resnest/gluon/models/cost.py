@@ -40,7 +40,8 @@ def complexity(net, size=224):
     for node in nodes:
         if node['op'] in ('Convolution', 'FullyConnected'):
             # Every output element is the dot product of one filter (a row of the weights) with the input.
-            weight = shape_of[nodes[node['inputs'][1][0]]['name']]
+            weight = nodes[node['inputs'][1][0]]['name']    # the parameter, or its reshape
+            weight = shape_of[weight if weight in shape_of else f'{weight}_output']
             macs += int(np.prod(shape_of[node['name'] + '_output'])) * int(np.prod(weight[1:]))
         elif node['op'] == 'BatchNorm':     # one multiply-add per element
             macs += int(np.prod(shape_of[node['name'] + '_output']))

@@ -42,6 +42,7 @@ class Features(HybridBlock):
         self.in_channels = net.in_channels
         self.out_indices = indices
         self.dilation = net.dilation
+        self.deformable_stages = net.deformable_stages
         strides = output_strides(net.dilation)
         channels = 2 * net.spec.stem_width, *(width * Bottleneck.expansion for width in (64, 128, 256, 512))
         self.strides = tuple(strides[index] for index in indices)

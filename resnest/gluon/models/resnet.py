@@ -19,6 +19,7 @@ __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_stri
 
 SMALLEST_IMAGE = 17     # px, for any network; below, a stage would halve a map of one position
 MOST_CLASSES = 10_000_000
+DEFORMABLE_GROUPS = 2
 UNUSUAL = (np.float64, np.uint8, np.int8, np.int32, np.int64)       # types of images, unless the weights have them
 
 # dilation → (strides, dilations) of the four stages; the output strides are 32, 16 and 8.
@@ -55,19 +56,24 @@ class ResNet(HybridBlock):
     norm_layer : type
     norm_kwargs : dict
         Called as ``norm_layer(in_channels=…, **norm_kwargs)``.
+    deformable_stages : sequence of int
+        The stages, from 1 to 4, whose 3×3 convolutions are modulated deformable ones, with two deformable groups.
+        (2, 3, 4) is what detectors have that are published with "dcn".
 
     Raises InputError for a parameter of another type or out of range and, when called, for what is no batch of such
     images.
     """
 
     def __init__(self, spec, classes=1000, in_channels=3, dilation=1, last_gamma=False, dropblock_prob=0.0,
-                 drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+                 drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None, deformable_stages=(), **kwargs):
         _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path, norm_layer, norm_kwargs)
+        _check_stages(deformable_stages)
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         self.spec = spec
         self.in_channels = in_channels
         self.dilation = dilation
+        self.deformable_stages = tuple(deformable_stages)
         self.smallest = smallest_side(output_strides(dilation)[-1])
         with self.name_scope():
             self.conv1, channels = _stem(in_channels, spec.stem_width, norm_layer, norm_kwargs)
@@ -79,7 +85,8 @@ class ResNet(HybridBlock):
             for number, (planes, blocks, strides, stage_dilation, prob) in enumerate(stages, 1):
                 block_args = dict(radix=spec.radix, cardinality=spec.cardinality, norm_layer=norm_layer,
                                   bottleneck_width=spec.bottleneck_width, avd_first=spec.avd_first,
-                                  last_gamma=last_gamma, dropblock_prob=prob, norm_kwargs=norm_kwargs)
+                                  last_gamma=last_gamma, dropblock_prob=prob, norm_kwargs=norm_kwargs,
+                                  deformable_groups=DEFORMABLE_GROUPS if number in deformable_stages else 0)
                 stage = nn.HybridSequential()
                 # The first block still sees the dilation of the stage before it.
                 try:
@@ -158,8 +165,9 @@ def shown_options(net):
     row = VARIANTS.get(net.spec.name, net.spec)
     options = {name: getattr(net.spec, name) for name in option_names()
                if getattr(net.spec, name) != getattr(row, name)}
-    options.update({name: getattr(net, name) for name, usual in (('in_channels', 3), ('dilation', 1))
-                    if getattr(net, name) != usual})
+    usual = {'in_channels': 3, 'dilation': 1, 'deformable_stages': ()}
+    options.update({name: getattr(net, name) for name in usual
+                    if getattr(net, name) != usual[name]})
     return ', '.join([net.spec.name, *(f'{name}={value}' for name, value in options.items())])
 
 
@@ -206,6 +214,13 @@ def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path
     if not callable(norm_layer) or not isinstance(norm_kwargs, (dict, type(None))):
         raise InputError('norm_layer must be a class of layers, norm_kwargs a dict of its parameters, got '
                          f'{one_line(repr(norm_layer))} and {one_line(repr(norm_kwargs))}')
+
+
+def _check_stages(numbers):
+    if not isinstance(numbers, (list, tuple)) or not all(_is_number(each, Integral) for each in numbers) or \
+            list(numbers) != sorted({*numbers} & {1, 2, 3, 4}):
+        raise InputError('deformable_stages must be ascending numbers of stages from 1 to 4, got '
+                         f'{one_line(repr(numbers))}')
 
 
 def _check_count(name, value, least):

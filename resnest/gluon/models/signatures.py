@@ -35,6 +35,7 @@ class NetworkOptions(TypedDict, total=False):
     drop_path: float
     norm_layer: Any
     norm_kwargs: Optional[dict[str, Any]]
+    deformable_stages: Sequence[int]
     prefix: Optional[str]
     params: Any
     blocks: Sequence[int]

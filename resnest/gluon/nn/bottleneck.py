@@ -1,6 +1,7 @@
 """The residual block: 1×1, split-attention 3×3, 1×1 (section 3.2), over the ResNet-D one (He et al., 2019)."""
 from mxnet.gluon import HybridBlock, nn
 
+from .deformable import DeformableConv2D, cut_offsets
 from .drop_path import DropPath
 from .dropblock import DropBlock
 from .split_attention import SplitAttentionConv
@@ -35,12 +36,15 @@ class Bottleneck(HybridBlock):
         Probability of the DropBlocks after the three convolutions; 0 for none.
     drop_path : float
         Probability that the residual branch is left out for a sample (:class:`.DropPath`); 0 for never.
+    deformable_groups : int
+        Of the 3×3 convolution, if it is to be a modulated deformable one (:class:`.DeformableConv2D`), whose offsets a
+        second 3×3 convolution beside it computes, zero at first; 0 for an ordinary one.
     """
     expansion = 4
 
     def __init__(self, planes, in_channels, strides=1, dilation=1, project=False, radix=2, cardinality=1,
                  bottleneck_width=64, avd=False, avd_first=False, last_gamma=False, dropblock_prob=0.0,
-                 drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+                 drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None, deformable_groups=0, **kwargs):
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         width = int(planes * bottleneck_width / 64) * cardinality
@@ -53,12 +57,21 @@ class Bottleneck(HybridBlock):
             self.conv1 = nn.Conv2D(width, 1, use_bias=False, in_channels=in_channels)
             self.bn1 = norm_layer(in_channels=width, **norm_kwargs)
             self.relu1 = nn.Activation('relu')
+            sides = dict(kernel_size=3, strides=conv_strides, padding=dilation, dilation=dilation)
+            self.conv2_offset = None
+            if deformable_groups:
+                if width % deformable_groups:
+                    raise ValueError(f'{width} channels cannot be divided into {deformable_groups} deformable groups')
+                self.conv2_offset = nn.Conv2D(3 * 9 * deformable_groups, **sides, groups=deformable_groups,
+                                              in_channels=width, weight_initializer='zeros')
             if radix > 0:
-                self.conv2 = SplitAttentionConv(width, width, 3, conv_strides, dilation, dilation, radix, cardinality,
-                                                norm_layer=norm_layer, norm_kwargs=norm_kwargs)
+                self.conv2 = SplitAttentionConv(width, width, **sides, radix=radix, cardinality=cardinality,
+                                                norm_layer=norm_layer, norm_kwargs=norm_kwargs,
+                                                deformable_groups=deformable_groups)
             else:
-                self.conv2 = nn.Conv2D(width, 3, conv_strides, dilation, dilation, groups=cardinality,
-                                       use_bias=False, in_channels=width)
+                self.conv2 = nn.Conv2D(width, **sides, groups=cardinality, use_bias=False, in_channels=width) \
+                    if not deformable_groups else \
+                    DeformableConv2D(width, width, **sides, groups=cardinality, deformable_groups=deformable_groups)
                 self.bn2 = norm_layer(in_channels=width, **norm_kwargs)
                 self.relu2 = nn.Activation('relu')
             self.avd = nn.AvgPool2D(3, strides, padding=1) if avd else None
@@ -82,7 +95,8 @@ class Bottleneck(HybridBlock):
         out = _through(self.conv1(x), self.bn1, self.dropblock1, self.relu1)
         if self.avd and self._avd_first:
             out = self.avd(out)
-        out = self.conv2(out)
+        places = () if self.conv2_offset is None else cut_offsets(F, self.conv2_offset(out))
+        out = self.conv2(out, *places)
         if self._radix == 0:
             out = self.relu2(self.bn2(out))
         out = _through(out, self.dropblock2, None if self._avd_first else self.avd)

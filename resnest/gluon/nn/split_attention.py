@@ -12,13 +12,16 @@ splits add up to one, so the last split needs no weight of its own:
 import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
+from .deformable import DeformableConv2D
+
 __all__ = ['SplitAttentionConv']
 
 
 class SplitAttentionConv(HybridBlock):
     """A convolution whose output is a weighted sum of ``radix`` splits.
 
-    Takes ``(N, in_channels, H, W)``, returns ``(N, channels, H', W')``.
+    Takes ``(N, in_channels, H, W)``, returns ``(N, channels, H', W')``. With deformable groups it takes offsets and
+    modulation too, as :class:`.DeformableConv2D` does.
 
     Parameters
     ----------
@@ -37,12 +40,16 @@ class SplitAttentionConv(HybridBlock):
     norm_layer : type
         Called as ``norm_layer(in_channels=..., **norm_kwargs)``.
     norm_kwargs : dict
+    deformable_groups : int
+        Of the grouped convolution; 0 for an ordinary one.
 
     Raises ValueError where the channels cannot be divided into the groups.
     """
 
+    library = 'split_attention'
+
     def __init__(self, channels, in_channels, kernel_size=3, strides=1, padding=1, dilation=1, radix=2,
-                 cardinality=1, reduction=4, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
+                 cardinality=1, reduction=4, norm_layer=nn.BatchNorm, norm_kwargs=None, deformable_groups=0, **kwargs):
         super().__init__(**kwargs)
         if radix < 1 or cardinality < 1:
             raise ValueError(f'radix and cardinality must be at least 1, got {radix} and {cardinality}')
@@ -60,8 +67,11 @@ class SplitAttentionConv(HybridBlock):
         self.channels = channels
         self.library, self.native = 'split_attention', False    # use_native sets it
         with self.name_scope():
-            self.conv = nn.Conv2D(channels * radix, kernel_size, strides, padding, dilation, groups=groups,
-                                  use_bias=False, in_channels=in_channels)
+            sides = dict(kernel_size=kernel_size, strides=strides, padding=padding, dilation=dilation)
+            self.conv = nn.Conv2D(channels * radix, **sides, groups=groups, use_bias=False, in_channels=in_channels) \
+                if not deformable_groups else \
+                DeformableConv2D(channels * radix, in_channels, **sides, groups=groups,
+                                 deformable_groups=deformable_groups)
             self.bn = norm_layer(in_channels=channels * radix, **norm_kwargs)
             self.relu = nn.Activation('relu')
             self.fc1 = nn.Conv2D(inner, 1, groups=cardinality, in_channels=channels)
@@ -73,8 +83,8 @@ class SplitAttentionConv(HybridBlock):
         self.native = self.native and np.dtype(dtype) == np.float32
         super().cast(dtype)
 
-    def hybrid_forward(self, F, x):
-        x = self.relu(self.bn(self.conv(x)))
+    def hybrid_forward(self, F, x, *places):
+        x = self.relu(self.bn(self.conv(x, *places)))
         if self.native:
             return self._native_attention(F, x)
         splits = self._split(F, x)

@@ -5,7 +5,8 @@ import mxnet as mx
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.nn import DropBlock, DropPath
+from resnest.gluon.nn import DeformableConv2D, DropBlock, DropPath
+from resnest.gluon.nn.native import libraries, load
 
 from .graph import INPUT, from_symbol, to_symbol, walk
 
@@ -31,13 +32,18 @@ def trace(net, dtype='float32', native=False, whole=False):
         Of the input, ``data``.
     native : bool
         Whether split attention and resizing are to be the native operators; they must be loaded.
+        Deformable convolutions always are: their pure path is many small operators.
     whole : bool
         Whether resizing is to be one node, mxnet's, instead of products of matrices.
 
     Returns ``(symbol, args, aux)``: the parameters by the names under which ``net.save_parameters`` writes them
     (``layer1.0.conv2.fc1.weight``), on the CPU; a tuple of outputs is a group. Raises InputError where a parameter has
-    no value, and for outputs within outputs.
+    no value, for outputs within outputs, and for deformable convolutions without their native operator.
     """
+    library = DeformableConv2D.library
+    if library in libraries(net) and not load(name=library):
+        raise InputError('deformable convolutions need the native operators, which are not there: '
+                         'python -m resnest.gluon.nn.native builds them')
     names = {param.name: name for name, param in structural_parameters(net).items()}
     with _inference_form(net, native=native, whole=whole), mx.autograd.pause():
         symbol = mx.sym.Group(in_list(net(mx.sym.var(INPUT, dtype=dtype))))
@@ -63,6 +69,7 @@ def _inference_form(net, **forms):
     net.apply(blocks.append)
     settings = [(block, 'prob', 0) for block in blocks if isinstance(block, (DropBlock, DropPath))]
     settings += [(block, name, value) for name, value in forms.items() for block in blocks if hasattr(block, name)]
+    settings += [(block, 'native', True) for block in blocks if isinstance(block, DeformableConv2D)]
     before = [getattr(block, name) for block, name, _ in settings]
     try:
         for block, name, value in settings:

@@ -15,6 +15,7 @@ from .params_file import read_arrays, read_shapes
 __all__ = ['adapt_channels', 'check_contexts', 'count_classes', 'load_parameters', 'read_parameters']
 
 FIRST = 'conv1.0.weight'    # the convolution that sees the image
+OFFSET = '.conv2_offset.'     # of a deformable convolution, whose own weights are those of the plain one
 LOG = logging.getLogger(__name__)
 
 
@@ -71,7 +72,8 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     ----------
     net : ResNet, Features or a network of another task
         The parameters of children that it leaves out (``net.omitted``) are passed over; those of the first convolution
-        for three channels are adapted to ``net.in_channels`` (:func:`adapt_channels`). ``net.classifiers`` names the
+        for three channels are adapted to ``net.in_channels`` (:func:`adapt_channels`). Weights of the plain network
+        suit deformable convolutions too, whose offsets start at zero. ``net.classifiers`` names the
         layers that depend on the classes, where that is not ``fc`` alone.
     path : str or Path
         A file of ``net.save_parameters``; its values are cast to the network's type.
@@ -92,6 +94,10 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     if first is not None and first.ndim == 4 and first.shape[1] == 3 != channels:
         stored[FIRST] = adapt_channels(mx.nd.array(first, dtype=first.dtype).astype('float32').asnumpy(), channels)
         LOG.info('%s: its first convolution is adapted to images of %d channels', one_line(path), channels)
+    offsets = [name for name in wanted if OFFSET in name]
+    if offsets and stored.keys().isdisjoint(offsets):
+        stored.update({name: np.zeros(wanted[name].shape, 'float32') for name in offsets})
+        LOG.info('%s: the offsets of the deformable convolutions start at zero', one_line(path))
     biases = [f'{layer}.bias' for layer in getattr(net, 'classifiers', ('fc',))]
     differing = [name for name in biases if name in stored and name in wanted
                  and stored[name].shape != wanted[name].shape]
