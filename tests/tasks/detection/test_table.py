@@ -20,7 +20,7 @@ def small(**kwargs):
     return get_model('mask_cascade_rcnn_fpn_resnest50', base='resnest14', classes=3, box_dense=0, **kwargs)
 
 
-@pytest.mark.parametrize('name', [name for name in PUBLISHED if not DETECTION[name].deformable_stages])
+@pytest.mark.parametrize('name', PUBLISHED)
 def test_names_and_shapes_of_the_published_file(name):
     net, published = get_model(name), PUBLISHED[name]
     names, params = detectron2_names(net), structural_parameters(net)
