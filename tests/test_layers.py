@@ -13,10 +13,11 @@ import pytest
 from tests.conftest import ROOT
 
 # What a room may import of the package, besides itself. What lies above: speed → tasks → training, inference.
-GROUND = {'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures', 'resnest.gluon.mxnet_private',
-          'resnest.gluon.streams'}
+GROUND = {'resnest.gluon.checking', 'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures',
+          'resnest.gluon.mxnet_private', 'resnest.gluon.streams'}
 BELOW = {'resnest.gluon.nn', 'resnest.gluon.models', 'resnest.gluon.data'} | GROUND
 ALLOWED = {
+    'resnest.gluon.checking': set(),
     'resnest.gluon.device': set(),
     'resnest.gluon.figures': set(),
     'resnest.gluon.mxnet_private': set(),

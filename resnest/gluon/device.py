@@ -3,8 +3,9 @@ import mxnet as mx
 
 from resnest import runtime
 from resnest.errors import InputError, SharedError
+from resnest.reading import one_line
 
-__all__ = ['choose_device']
+__all__ = ['check_device', 'choose_device']
 
 
 def choose_device(no_cuda=False, local_rank=0, cuda=False):
@@ -24,3 +25,11 @@ def choose_device(no_cuda=False, local_rank=0, cuda=False):
         raise InputError(f'local rank {local_rank}, but this machine has {gpus} GPU(s); '
                          f'start one process per GPU, or use --no-cuda')
     return mx.gpu(local_rank)
+
+
+def check_device(ctx):
+    """Raise InputError for what is no Context, and for a GPU that MXNet does not find here."""
+    if not isinstance(ctx, mx.Context):
+        raise InputError(f'ctx must be a Context, such as mx.cpu(), got {one_line(repr(ctx), 60)}')
+    if ctx.device_type == 'gpu' and ctx.device_id >= mx.context.num_gpus():
+        raise InputError(f'{ctx}: MXNet finds no such GPU here; resnest env tells what it has')

@@ -1,6 +1,6 @@
 """The network: deep stem, four stages of bottlenecks, classifier (ResNet-D, He et al., 2019, with Split-Attention)."""
 from itertools import accumulate
-from numbers import Integral, Real
+from numbers import Integral
 from operator import mul
 
 import mxnet as mx
@@ -8,6 +8,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from resnest.errors import InputError
+from resnest.gluon.checking import check_count, is_number
 from resnest.gluon.mxnet_private import has_values, remove_child
 from resnest.gluon.nn import Bottleneck, path_probabilities
 from resnest.reading import one_line
@@ -122,7 +123,7 @@ class ResNet(HybridBlock):
         It starts anew (MSRAPrelu), on the same devices, where the network has values. A hybridized block *around* this
         one must be hybridized again, and a Trainer made again. Raises InputError as the constructor does.
         """
-        _check_count('classes', classes, 0)
+        check_count('classes', classes, 0, MOST_CLASSES)
         remove_child(self, 'fc')
         self._add_classifier(classes)
         weight = self.conv1[0].weight
@@ -202,14 +203,14 @@ def check_images(x, net):
 
 
 def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path, norm_layer, norm_kwargs):
-    _check_count('classes', classes, 0)
-    _check_count('in_channels', in_channels, 1)
-    if not _is_number(dilation, Integral) or dilation not in DILATIONS:
+    check_count('classes', classes, 0, MOST_CLASSES)
+    check_count('in_channels', in_channels, 1, MOST_CLASSES)
+    if not is_number(dilation, Integral) or dilation not in DILATIONS:
         raise InputError('dilation must be 1, 2 or 4 (output stride 32, 16 or 8), got ' + one_line(repr(dilation)))
     if not isinstance(last_gamma, bool):
         raise InputError(f'last_gamma must be True or False, got {one_line(repr(last_gamma))}')
     for name, value in (('dropblock_prob', dropblock_prob), ('drop_path', drop_path)):
-        if not _is_number(value, Real) or not 0 <= value < 1:
+        if not is_number(value) or not 0 <= value < 1:
             raise InputError(f'{name} must be in [0, 1), got {one_line(repr(value))}')
     if not callable(norm_layer) or not isinstance(norm_kwargs, (dict, type(None))):
         raise InputError('norm_layer must be a class of layers, norm_kwargs a dict of its parameters, got '
@@ -217,20 +218,10 @@ def _check(classes, in_channels, dilation, last_gamma, dropblock_prob, drop_path
 
 
 def _check_stages(numbers):
-    if not isinstance(numbers, (list, tuple)) or not all(_is_number(each, Integral) for each in numbers) or \
+    if not isinstance(numbers, (list, tuple)) or not all(is_number(each, Integral) for each in numbers) or \
             list(numbers) != sorted({*numbers} & {1, 2, 3, 4}):
         raise InputError('deformable_stages must be ascending numbers of stages from 1 to 4, got '
                          f'{one_line(repr(numbers))}')
-
-
-def _check_count(name, value, least):
-    if not _is_number(value, Integral) or not least <= value <= MOST_CLASSES:
-        raise InputError(f'{name} must be a whole number of at least {least} and at most {MOST_CLASSES}, got '
-                         f'{one_line(repr(value))}')
-
-
-def _is_number(value, kind):
-    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _stem(in_channels, width, norm_layer, norm_kwargs):

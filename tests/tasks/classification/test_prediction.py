@@ -1,5 +1,6 @@
 """Naming pictures: the function against the network run by hand, and the command on all kinds of files."""
 import dataclasses
+import inspect
 import os
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from resnest.gluon.inference import optimize
 from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models import ResNet
 from resnest.gluon.models.weights.description import describe, write_description
-from resnest.gluon.tasks.classification import Predictor, explain, format_table
+from resnest.gluon.tasks.classification import Guess, Prediction, Predictor, explain, format_table
 from resnest.gluon.tasks.classification.evaluation import softmax
 
 from ...conftest import TINY, assert_refused, randomize, read_json, script, script_main
@@ -160,7 +161,94 @@ def test_from_described_weights_in_any_precision(tmp_path, photos):
     with pytest.raises(InputError, match='no layers to look into'):
         exported.explain(files)
     with pytest.raises(InputError, match='exported, and so in the precision'):
-        Predictor(tmp_path / 'net.onnx', 'int8')
+        Predictor(tmp_path / 'net.onnx', 'int8', calibration=files)
+
+
+def test_iterables_are_not_held_and_folders_in_them_are_opened(net, photos, tmp_path):
+    folder, pixels = photos
+    predict, taken = predictor(net, batch_size=2), []
+
+    def endless():
+        while True:
+            taken.append(0)
+            yield pixels[0]
+
+    found = predict.each(endless())
+    assert [next(found).label for _ in range(2)] == [predict(pixels[0]).label] * 2
+    assert len(taken) == 4                          # a batch, and the one that is decoded meanwhile
+    assert predict.draw(endless(), tmp_path / 'a.png') == 8
+    (tmp_path / 'in').mkdir()
+    (tmp_path / 'in/1.png').write_bytes((folder / '0.png').read_bytes())
+    alone, inside = predict(path for path in (folder / '0.png', tmp_path / 'in'))
+    assert (alone.probability, inside.path) == (inside.probability, str(tmp_path / 'in/1.png'))
+
+
+@pytest.mark.parametrize('settings, wanted', [
+    ({'source': None}, 'got None'),
+    ({'source': 3}, 'must be a network, the name of a model or the path of weights'),
+    ({'batch_size': '16'}, "the batch size must be a whole number of at least 1, got '16'"),
+    ({'workers': 0}, 'workers must be a whole number of at least 1'),
+    ({'crop_size': '32'}, "crop size must .* got '32'"),
+    ({'crop_size': 33.5}, 'crop size must .* got 33.5'),
+    ({'crop_size': 8}, '^the crop size must be .* at least 17'),
+    ({'crop_ratio': 'a'}, "crop ratio must be above 0 and at most 1, got 'a'"),
+    ({'classes': 4}, 'classes must .* got 4'),
+    ({'classes': ['a']}, '1 names, but the network has 6 classes'),
+    ({'ctx': 'cpu'}, "ctx must be a Context, .* 'cpu'"),
+    ({'ctx': mx.gpu(99)}, r'gpu\(99\): MXNet finds no such GPU'),
+    ({'precision': 'float16'}, 'precision must be one of'),
+    ({'precision': 'int8'}, "calibration='folder'"),
+    ({'calibration': []}, "calibration is for precision='int8' alone"),
+    ({'options': {'radix': 1}}, 'options is for weights .* and a network does'),
+    ({'model': 'resnest14'}, 'model is for'),
+    ({'source': 'resnest14', 'model': 'resnest14'}, 'and the name of a model does'),
+    ({'source': 'a.onnx', 'options': {'radix': 1}}, 'options is for .* an exported file does')])
+def test_what_the_constructor_refuses(net, settings, wanted):
+    with pytest.raises(InputError, match=wanted):
+        Predictor(**{'source': net, 'ctx': mx.cpu(), **settings})
+
+
+def test_an_exported_backbone_is_no_classifier(tmp_path):
+    backbone = randomize(get_model('resnest14', features_only=True, bottleneck_width=8, stem_width=8))
+    optimize(backbone, mx.nd.zeros((1, 3, 32, 32))).export(str(tmp_path / 'fast'))
+    with pytest.raises(InputError, match='several outputs, as a backbone does; a classifier is wanted'):
+        Predictor(tmp_path / 'fast')
+
+
+@pytest.mark.parametrize('labels, stage, wanted', [
+    ([99, 0], None, 'a label must be .* at least 0 and at most 5, got 99'), ([1.5, 0], None, 'a label must be'),
+    (1, None, 'labels must be a list with a class for each of the 2 pictures, got 1'), ([1], None, 'of the 2 pictures'),
+    ([1, 2, 3], None, 'of the 2 pictures'), (None, 9, 'stage must be one of 1, 2, 3, 4, got 9'),
+    (None, 'layer3', "stage must be .* got 'layer3'"), (None, True, 'stage must be')])
+def test_explanations_that_there_are_not(net, photos, labels, stage, wanted):
+    with pytest.raises(InputError, match=wanted):
+        predictor(net).explain(list(photos[1][:2]), labels, stage)
+
+
+def test_nothing_to_explain_or_to_draw(net, photos, tmp_path):
+    assert predictor(net).explain([]) == []
+    with pytest.raises(InputError, match='there is no picture to draw'):
+        predictor(net).draw([], tmp_path / 'a.png')
+    with pytest.raises(InputError, match='a.xyz: the ending must be one of .png'):
+        predictor(net).draw(photos[1][0], tmp_path / 'a.xyz')
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_type_checkers_are_told_all():
+    """Of each method and its parameters but ``__call__``, whose overloads are for them alone, and of the results."""
+    for function in (create_transform, Predictor.__init__, Predictor.each, Predictor.explain, Predictor.draw,
+                     Predictor.probabilities, Prediction.name.fget, Prediction.label.fget, Prediction.probability.fget):
+        signature = inspect.signature(function)
+        assert signature.return_annotation is not signature.empty, function
+        untold = [name for name, each in signature.parameters.items() if each.annotation is each.empty]
+        assert untold in ([], ['self']), function
+    assert Prediction.__annotations__['guesses'] == list[Guess]
+
+
+@pytest.mark.parametrize('source', ['resnest50', None])
+def test_a_transform_of_no_network(source):
+    with pytest.raises(InputError, match='made for a network with a spec, as get_model makes it, got'):
+        create_transform(source)
 
 
 def test_top_k(net, photos):
@@ -170,8 +258,9 @@ def test_top_k(net, photos):
     text = format_table([found]).splitlines()
     assert text[0] == str(path)
     assert text[1].split() == [f'{100 * found.probability:.2f}', '%', found.name]
-    with pytest.raises(InputError, match='at least 1'):
-        predictor(net)(path, top_k=0)
+    for wrong in (0, '2'):
+        with pytest.raises(InputError, match='top-k must be a whole number of at least 1'):
+            predictor(net)(path, top_k=wrong)
 
 
 def test_weights_that_give_no_numbers(photos):
@@ -279,7 +368,7 @@ def test_names_that_cannot_be_shown(trained, photos, tmp_path):
     (('{a}',), 'no weights are published for resnest14'), (('{a}', '--top-k', '0'), '--top-k must be at least 1'),
     (('{a}', '--json', 'no/a.json'), 'no/a.json: cannot be written'), (('{a}', '--explain', '.'), 'cannot be written'),
     (('{a}', '--explain', 'a.tiff'), 'a.tiff: the ending must be one of .png .pdf'),
-    (('{a}', '--crop-size', '5'), '--crop-size must be at least 17')])
+    (('{a}', '--crop-size', '5'), 'the crop size must be a whole number of at least 17')])
 def test_command_refuses(trained, photos, tmp_path, monkeypatch, words, wanted):
     monkeypatch.chdir(tmp_path)
     main = script_main('gluon/classify.py')

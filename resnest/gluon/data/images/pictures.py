@@ -3,8 +3,10 @@
 They are turned upright by EXIF, as their viewers show them.
 """
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from threading import Lock
+from typing import Any, Optional, Protocol, Union
 
 import mxnet as mx
 import numpy as np
@@ -18,8 +20,18 @@ from .decoding import Picture, blamed, opened, picture_bytes
 from .samples import Samples
 from .transforms import Evaluation, normalization, preprocessing
 
-__all__ = ['PictureTransform', 'create_transform', 'find_pictures', 'read_picture']
+__all__ = ['OnePicture', 'PictureTransform', 'Pictures', 'create_transform', 'each_picture', 'find_pictures',
+           'is_one_picture', 'read_picture']
 
+
+class MXNetArray(Protocol):
+    """An NDArray: MXNet tells type checkers nothing."""
+
+    def asnumpy(self) -> Any: ...
+
+
+OnePicture = Union[str, 'os.PathLike[str]', Image.Image, np.ndarray, MXNetArray]
+Pictures = Union[OnePicture, Iterable[OnePicture]]
 LOADING = Lock()        # of an image that is given: it may be the one of another thread, too
 
 
@@ -47,6 +59,25 @@ def find_pictures(paths, tell=None):
         else:
             raise InputError(f'{one_line(path) or "an empty name"}: no such file or folder')
     return found
+
+
+def is_one_picture(pictures: Pictures) -> bool:
+    """Whether a picture is given, and not an iterable of pictures or the path of a folder."""
+    if isinstance(pictures, (str, os.PathLike)):
+        return not os.path.isdir(os.path.expanduser(pictures))
+    return not isinstance(pictures, Iterable) or isinstance(pictures, (Image.Image, np.ndarray, mx.nd.NDArray, bytes))
+
+
+def each_picture(pictures: Pictures) -> Iterator[OnePicture]:
+    """Yield the pictures that are meant: one, those of an iterable, and for the path of a folder those in it.
+
+    An iterable is asked for no more than is taken. Raises InputError for a folder without pictures.
+    """
+    for picture in [pictures] if is_one_picture(pictures) or isinstance(pictures, (str, os.PathLike)) else pictures:
+        if isinstance(picture, (str, os.PathLike)) and not is_one_picture(picture):
+            yield from find_pictures([picture])
+        else:
+            yield picture
 
 
 def read_picture(picture, transform):
@@ -89,14 +120,14 @@ class PictureTransform:
     Called with what :func:`read_picture` takes; :meth:`pixels` stops before the normalization.
     """
 
-    def __init__(self, crop, mean, std):
+    def __init__(self, crop: Evaluation, mean, std):
         self.crop = crop
         self._normalize = normalization(mean, std)
 
-    def __call__(self, picture):
+    def __call__(self, picture: OnePicture) -> Any:
         return self._normalize(mx.nd.array(self.pixels(picture)[None], dtype='uint8'))[0]
 
-    def pixels(self, picture):
+    def pixels(self, picture: OnePicture) -> np.ndarray:
         """uint8 ``(size, size, 3)``, NumPy."""
         return read_picture(picture, self.crop)
 
@@ -104,10 +135,14 @@ class PictureTransform:
         return f'PictureTransform({self.crop!r})'
 
 
-def create_transform(net, size=None, ratio=None):
+def create_transform(net: Any, size: Optional[int] = None, ratio: Optional[float] = None) -> PictureTransform:
     """The :class:`PictureTransform` that a network's weights want (``net.spec``).
 
     ``size`` (pixels) and ``ratio`` (crop / resized short edge) are the network's own unless given:
-    ``net(create_transform(net)('cat.jpg').expand_dims(0))`` are the logits of a picture.
+    ``net(create_transform(net)('cat.jpg').expand_dims(0))`` are the logits of a picture. Raises InputError for what is
+    no network with a ``spec``, and for a size or ratio that is none.
     """
+    if not all(hasattr(net, name) for name in ('collect_params', 'spec')):
+        raise InputError('the transform is made for a network with a spec, as get_model makes it, got '
+                         f'{one_line(repr(net), 60)}')
     return PictureTransform(Evaluation(*preprocessing(net.spec, size, ratio)), net.spec.mean, net.spec.std)

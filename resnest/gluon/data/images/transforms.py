@@ -13,6 +13,7 @@ from mxnet.gluon.data.vision import transforms
 from PIL import Image
 
 from resnest.errors import InputError
+from resnest.gluon.checking import check_count, check_share
 
 from .decoding import Picture
 
@@ -96,10 +97,8 @@ class Evaluation:
     draws = False       # nothing at random: ``rng`` may be None
 
     def __init__(self, size, ratio=0.875, interpolation='bilinear'):
-        if size < 1:
-            raise InputError(f'the image size must be at least 1 px, got {size}')
-        if not 0 < ratio <= 1:
-            raise InputError(f'the crop ratio must be above 0 and at most 1, got {ratio}')
+        check_count('the image size', size)
+        check_share('the crop ratio', ratio)
         self.size = size
         self.ratio = ratio
         self.interpolation = interpolation

@@ -29,20 +29,27 @@ def class_names(count, source=None, description=None):
     Parameters
     ----------
     count : int
-    source : str or Path
-        A file with a name on each line, the ``manifest.json`` of a folder of shards, or that folder. Without it they
-        are those of the ``description``; without those, 1000 classes are ImageNet's, and others are called by their
-        numbers. WNIDs are replaced by ImageNet's names.
+    source : str, Path or list of str
+        The names, or a file with a name on each line, the ``manifest.json`` of a folder of shards, or that folder.
+        Without it they are those of the ``description``; without those, 1000 classes are ImageNet's, and others are
+        called by their numbers. WNIDs in files are replaced by ImageNet's names.
     description : Description
         Of the weights, or None.
 
-    Raises InputError for a file that cannot be read or has another number of names.
+    Raises InputError for a file that cannot be read, and for another number of names.
     """
     if source is None and description and description.names:
         words = description.words or [''] * count
         return [word or name for word, name in zip(words, readable_names(description.names))]
     if source is None:
         return list(imagenet_classes().values()) if count == 1000 else [str(number) for number in range(count)]
+    if isinstance(source, (list, tuple)):
+        if len(source) != count:
+            raise InputError(f'{len(source)} names, but the network has {count} classes')
+        return list(map(str, source))
+    if not isinstance(source, (str, os.PathLike)):
+        raise InputError('classes must be a list of names or the path of a file with them, got '
+                         f'{one_line(repr(source), 60)}')
     path = Path(os.path.expanduser(source))
     if path.is_dir():
         path = shard_folder(path) / 'manifest.json'

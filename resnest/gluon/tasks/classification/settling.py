@@ -3,6 +3,7 @@ from dataclasses import dataclass, replace
 from typing import Optional
 
 from resnest.errors import InputError
+from resnest.gluon.checking import check_count, check_share
 from resnest.gluon.data import Evaluation, interpolation_for, preprocessing
 from resnest.gluon.models import SMALLEST_IMAGE, VARIANTS, VariantSpec, find_variant, get_model
 from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose
@@ -10,10 +11,19 @@ from resnest.gluon.models.weights.description import Description
 from resnest.gluon.models.weights.store import require_published
 from resnest.reading import one_line, parse_yaml
 
-__all__ = ['Settled', 'settle']
+__all__ = ['Settled', 'check_crop', 'settle']
 
 PIXELS = {'upright': 'upright, as EXIF says', 'stored': 'as they are stored'}
+LARGEST_IMAGE = 1 << 14     # px, of a crop
 LARGEST_TOLD = 4096     # px of an image, in a file's metadata
+
+
+def check_crop(size, ratio):
+    """Raise InputError for a size and a ratio of the evaluation crop that no network takes; None is the weights'."""
+    if size is not None:
+        check_count('the crop size', size, SMALLEST_IMAGE, LARGEST_IMAGE)
+    if ratio is not None:
+        check_share('the crop ratio', ratio)
 
 
 @dataclass(frozen=True)
@@ -32,9 +42,8 @@ class Settled:
                          **{**self.choice.values, 'classes': self.classes})
 
     def crop(self, size=None, ratio=None):
-        """The :class:`.Evaluation` that the weights want, but for what is given; InputError for too small a size."""
-        if size is not None and size < SMALLEST_IMAGE:
-            raise InputError(f'--crop-size must be at least {SMALLEST_IMAGE}, got {size}')
+        """The :class:`.Evaluation` that the weights want, but for what is given; InputError as :func:`check_crop`."""
+        check_crop(size, ratio)
         return Evaluation(*preprocessing(self.spec, size, ratio))
 
     def surprises(self, crop, records):

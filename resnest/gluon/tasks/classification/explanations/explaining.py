@@ -3,6 +3,7 @@
 Where: Grad-CAM (Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391, section 3). Which: the weights that
 Split-Attention gave its splits (Zhang et al., 2020, section 3.1).
 """
+from numbers import Integral
 from typing import NamedTuple
 
 import mxnet as mx
@@ -10,11 +11,14 @@ import numpy as np
 from mxnet import autograd
 from mxnet.gluon import SymbolBlock
 
+from resnest.errors import InputError
+from resnest.gluon.checking import check_count, is_number
 from resnest.gluon.nn import SplitAttentionConv
+from resnest.reading import one_line
 
 from ..evaluation import softmax
 
-__all__ = ['Attention', 'Explanation', 'explain', 'grad_cam']
+__all__ = ['Attention', 'Explanation', 'check_request', 'explain', 'grad_cam']
 
 LEAST_MAP = 4       # positions on each side; on a smaller map nothing can be located
 STAGES = (1, 2, 3, 4)
@@ -33,7 +37,7 @@ class Explanation(NamedTuple):
     probability: float
     cam: np.ndarray
     stage: int
-    attention: list
+    attention: list[Attention]
 
 
 def explain(net, x, labels=None, stage=None):
@@ -50,8 +54,9 @@ def explain(net, x, labels=None, stage=None):
     stage : {1, 2, 3, 4}
         Whose output to map. The last unless given, or for small pictures the last whose map is 4 × 4 or larger.
 
-    Returns a list of :class:`Explanation`.
+    Returns a list of :class:`Explanation`. Raises InputError for labels and stages that there are not.
     """
+    check_request(labels, stage, len(x), net.fc.weight.shape[0])
     maps, scores, attention = _look_inside(net, x)
     if stage is None:
         stage = max((number for number in STAGES if min(maps[number].shape[2:]) >= LEAST_MAP), default=1)
@@ -61,6 +66,18 @@ def explain(net, x, labels=None, stage=None):
     return [Explanation(int(label), float(shares[n, label]), cams[n] / (cams[n].max() or 1), stage,
                         [Attention(number, weights[n]) for number, weights in attention])
             for n, label in enumerate(labels)]
+
+
+def check_request(labels, stage, pictures, classes):
+    """Raise InputError for labels that are not one class for each picture, and for what is no stage of a network."""
+    if labels is not None:
+        if isinstance(labels, str) or not hasattr(labels, '__len__') or len(labels) != pictures:
+            raise InputError(f'labels must be a list with a class for each of the {pictures} pictures, got '
+                             f'{one_line(repr(labels), 60)}')
+        for label in labels:
+            check_count('a label', label, 0, classes - 1)
+    if stage is not None and (not is_number(stage, Integral) or stage not in STAGES):
+        raise InputError(f'stage must be one of {", ".join(map(str, STAGES))}, got {one_line(repr(stage), 60)}')
 
 
 def grad_cam(net, features, labels, stage=4):
