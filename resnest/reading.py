@@ -65,6 +65,8 @@ def open_plain(path):
     """
     try:
         opened = open(path, 'rb', opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    except IsADirectoryError:
+        raise InputError(f'{one_line(path)}: Is a directory; give a file') from None
     except (OSError, ValueError) as error:      # ValueError: a name with a zero byte
         reason = getattr(error, 'strerror', None) or error
         raise InputError(f'{one_line(path)}: {reason}') from None

@@ -166,7 +166,7 @@ def test_verify_refuses(trained, squares, damaged, tmp_path):
     assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--crop-size', 0),
                    '--crop-size must be from 1 to 16384, got 0')
     assert_refused(script_here('gluon/verify.py', *words, '--rec-dir', squares, '--resume', best, '--crop-size', 16),
-                   '--crop-size must be at least 17')
+                   'the crop size must be a whole number of at least 17')
     assert not (tmp_path / 'x.json').exists()
 
 

@@ -15,7 +15,7 @@ from resnest.gluon.models.variants import VARIANTS, no_such_model
 from resnest.gluon.models.weights import store
 from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.gluon.models.weights.description import read_description
-from resnest.reading import not_among
+from resnest.reading import not_among, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -62,8 +62,10 @@ def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'class
     """List the names of a task's networks that fit a shell pattern such as ``'*fast*'``, in the order of the table.
 
     With ``pretrained=True`` only those networks are listed whose weights are published. Raises InputError for an
-    unknown task.
+    unknown task and for what is no pattern.
     """
+    if not isinstance(pattern, str):
+        raise InputError(f'the pattern must be a text, got {one_line(repr(pattern), 60)}')
     return [name for name, spec in _table(task).items()
             if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
 

@@ -10,15 +10,16 @@ import pytest
 from PIL import Image
 
 from resnest.errors import InputError
-from resnest.gluon import get_model
+from resnest.gluon import get_model, list_models
 from resnest.gluon.data import Evaluation, create_transform
 from resnest.gluon.data.images.transforms import MEAN, STD
 from resnest.gluon.inference import optimize
 from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models import ResNet
 from resnest.gluon.models.weights.description import describe, write_description
-from resnest.gluon.tasks.classification import Guess, Prediction, Predictor, explain, format_table
+from resnest.gluon.tasks.classification import Guess, Prediction, Predictor, explain, format_table, train
 from resnest.gluon.tasks.classification.evaluation import softmax
+from resnest.reading import read_yaml
 
 from ...conftest import TINY, assert_refused, randomize, read_json, script, script_main
 
@@ -206,6 +207,28 @@ def test_iterables_are_not_held_and_folders_in_them_are_opened(net, photos, tmp_
 def test_what_the_constructor_refuses(net, settings, wanted):
     with pytest.raises(InputError, match=wanted):
         Predictor(**{'source': net, 'ctx': mx.cpu(), **settings})
+
+
+def test_other_functions_refuse_other_types_in_one_line():
+    for call, wanted in ((lambda: optimize(None, mx.nd.zeros(1)), 'the network must be a HybridBlock, got None'),
+                         (lambda: list_models(3), 'the pattern must be a text, got 3'),
+                         (lambda: train({'model': 'resnest14'}), 'the recipe must be a ClassificationConfig, got {')):
+        with pytest.raises(InputError, match=wanted):
+            call()
+
+
+def test_what_the_weights_of_a_run_are_not(tmp_path):
+    """Their folder, and weights of other classes: both errors name the way."""
+    path = tmp_path / 'best.params'
+    net = randomize(get_model('resnest14', classes=6, bottleneck_width=8, stem_width=8))
+    net.save_parameters(str(path))
+    write_description(path, describe(net))
+    with pytest.raises(InputError, match=f'{tmp_path}: a folder; give a file of weights, such as {path}'):
+        Predictor(str(tmp_path))
+    with pytest.raises(InputError, match="6 classes; for others, its network's reset_classifier makes a new"):
+        get_model(path, classes=7)
+    with pytest.raises(InputError, match=f'{tmp_path}: Is a directory; give a file'):
+        read_yaml(tmp_path)
 
 
 def test_an_exported_backbone_is_no_classifier(tmp_path):

@@ -5,7 +5,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.models.weights.description import describe
 from resnest.gluon.nn import native as native_operators
-from resnest.reading import not_among
+from resnest.reading import not_among, one_line
 
 from ..int8.quantization import quantize
 from ..int8.ranges import MODES, first_classes
@@ -63,6 +63,8 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     require_cpu(precision)
     if calibration_mode not in MODES:
         raise InputError(f'calibration mode {not_among(calibration_mode, MODES)}')
+    if not hasattr(net, 'collect_params'):
+        raise InputError(f'the network must be a HybridBlock, got {one_line(repr(net), 60)}')
     net = getattr(net, 'prediction', net)
     wanted, several = _outputs(net, example)
     if not all(np.isfinite(each).all() for each in wanted):       # int8 would turn them into numbers

@@ -46,6 +46,10 @@ def choose(model=None, pretrained=True, values=None, default=None):
     is asked for contradicts what the weights are of.
     """
     values = dict(values or {})
+    for path in (model if is_file_of_weights(model) else None, pretrained):
+        if isinstance(path, (str, os.PathLike)) and os.path.isdir(os.path.expanduser(path)):
+            raise InputError(f'{one_line(path)}: a folder; give a file of weights, such as '
+                             f'{one_line(os.path.join(path, "best.params"))}')
     if is_file_of_weights(model):
         if isinstance(pretrained, (str, os.PathLike)):
             raise InputError(f'{one_line(model)} and {one_line(pretrained)}: two files of weights; give one')

@@ -108,7 +108,8 @@ def load_parameters(net, path, ctx=None, other_classes=False):
                  if name in stored and name not in anew and stored[name].shape != wanted[name].shape])
     if problems:
         more = f' ({len(problems)} differences)' if len(problems) > 1 else ''
-        hint = f'; it was made for {stored[differing[0]].size} classes' if differing else ''
+        hint = (f'; it was made for {stored[differing[0]].size} classes; for others, '
+                "its network's reset_classifier makes a new classifier") if differing else ''
         beside, name = Path(os.path.expanduser(path)).with_suffix('.json'), getattr(net, 'spec', None)
         if len(problems) > 2 * len(differing) and not os.path.lexists(beside):
             hint += (f'; no {one_line(beside.name)} beside it tells of which network it is: copy that too, or give the '

@@ -26,7 +26,9 @@ from resnest.gluon.models.weights.description import Description, changed_option
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
 from resnest.gluon.training import Figure, Figures, Task, earlier_recipe, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.schedule import dropblock_probability
+from resnest.reading import one_line
 
+from .config import ClassificationConfig
 from .evaluation import SUMS, evaluate
 from .losses import SmoothedCrossEntropy
 from .matching import match
@@ -156,6 +158,8 @@ def train(config, print_config=False):
     :class:`resnest.gluon.training.run.interrupt.StopRequest` where a request ended the run early. Raises InputError
     for a recipe that cannot be followed, for data that are missing or damaged, and for a loss that is not finite.
     """
+    if not isinstance(config, ClassificationConfig):
+        raise InputError(f'the recipe must be a ClassificationConfig, got {one_line(repr(config), 60)}')
     return in_job(config, lambda job: _train(config, job, print_config))
 
 
