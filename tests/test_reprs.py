@@ -51,3 +51,8 @@ def test_each_says_how_it_differs(tiny, squares, tmp_path):
             task.figures: 'Figures(val_loss, train_top1, top1, top5; best: top1)',
         }
         assert list(map(repr, shown)) == list(shown.values())
+
+
+def test_a_segmentation_network():
+    net = get_model('deeplab_resnest50_ade', base='resnest14', classes=3, aux=False)
+    assert repr(net) == 'SegmentationNet(deeplab_resnest50_ade, base=resnest14, classes=3, aux=False)'

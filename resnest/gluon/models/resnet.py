@@ -13,8 +13,6 @@ from resnest.gluon.mxnet_private import has_values, remove_child
 from resnest.gluon.nn import Bottleneck, path_probabilities
 from resnest.reading import one_line
 
-from .variants import VARIANTS, option_names
-
 __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_strides', 'shown_options',
            'smallest_side']
 
@@ -163,8 +161,8 @@ class ResNet(HybridBlock):
 
 def shown_options(net):
     """What makes a network, as the arguments of ``repr``: its name, and what differs from the name's row."""
-    row = VARIANTS.get(net.spec.name, net.spec)
-    options = {name: getattr(net.spec, name) for name in option_names()
+    row = net.spec.table.get(net.spec.name, net.spec)
+    options = {name: getattr(net.spec, name) for name in net.spec.options()
                if getattr(net.spec, name) != getattr(row, name)}
     usual = {'in_channels': 3, 'dilation': 1, 'deformable_stages': ()}
     options.update({name: getattr(net, name) for name in usual

@@ -5,7 +5,7 @@ import numpy as np
 from mxnet.gluon import HybridBlock, nn
 
 from resnest.gluon.models import Features
-from resnest.gluon.models.resnet import check_images
+from resnest.gluon.models.resnet import check_images, shown_options
 from resnest.gluon.mxnet_private import child_names
 
 from .heads import DeepLabHead, FCNHead
@@ -59,6 +59,9 @@ class SegmentationNet(Features):
         self._half = False
         self._made = SimpleNamespace(prediction=None)       # it is no child
         self._hybridized = (False, {})
+
+    def __repr__(self):
+        return f'SegmentationNet({shown_options(self)}, aux={self.auxlayer is not None})'
 
     def hybrid_forward(self, F, x):
         before, last = super().hybrid_forward(F, x)
