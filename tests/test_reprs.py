@@ -5,7 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from resnest.gluon import create_transform
+from resnest.gluon import create_transform, get_model
 from resnest.gluon.data import Evaluation, FolderSet, Loader, RecordSet, training_transform
 from resnest.gluon.distributed import Job
 from resnest.gluon.tasks.classification import Classification, ClassificationConfig
@@ -55,4 +55,4 @@ def test_each_says_how_it_differs(tiny, squares, tmp_path):
 
 def test_a_segmentation_network():
     net = get_model('deeplab_resnest50_ade', base='resnest14', classes=3, aux=False)
-    assert repr(net) == 'SegmentationNet(deeplab_resnest50_ade, base=resnest14, classes=3, aux=False)'
+    assert repr(net) == 'SegmentationNet(deeplab_resnest50_ade, base=resnest14, classes=3, dilation=4, aux=False)'
