@@ -48,8 +48,8 @@ def main():
     name = words[0]
     if name not in COMMANDS:
         from resnest.reading import did_you_mean, one_line  # not before: env works where yaml is missing
-        raise InputError(f"there is no command '{one_line(name, 60)}'{did_you_mean(name, COMMANDS)} "
-                         'resnest --help lists all')
+        raise InputError(f"there is no command '{one_line(name, 60)}'"
+                         f"{did_you_mean(name, COMMANDS, 'resnest --help lists all')}")
     sys.argv = [f'resnest {name}', *words[1:]]      # what --help calls the command
     return importlib.import_module(f'resnest.commands.{COMMANDS[name][0]}').main()
 

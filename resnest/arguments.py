@@ -56,7 +56,8 @@ class Parser(argparse.ArgumentParser):
         if unknown:
             name = one_line(unknown.group(1), 60)
             known = [string for action in self._actions for string in action.option_strings]
-            raise InputError(f'there is no option {name}; did you mean {nearest(name, known)}? --help lists all')
+            like = nearest(name, known)
+            raise InputError(f"there is no option {name}; {f'did you mean {like}? ' if like else ''}--help lists all")
         own = re.fullmatch(r'argument ([^\s/:]+)[^:]*: (must .*)', message, re.DOTALL)
         raise InputError(one_line(f'{own.group(1)} {own.group(2)}' if own else f'{message}; --help lists the options'))
 

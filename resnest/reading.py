@@ -27,6 +27,7 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError,
 LARGEST = 64 << 20      # bytes of a text that is read as a whole
 DEEPEST = 100           # brackets within brackets
 LONGEST_NUMBER = 20     # digits
+SHOWN = 400             # characters of the names that a message lists
 CONTROL = re.compile('[\0-\x1f\x7f-\x9f\u2028\u2029]')     # what a name that is shown must not hold
 
 
@@ -38,14 +39,18 @@ def one_line(value, most=200):
 
 
 def nearest(name, known):
-    """The one of the known names that is most like ``name``; the first one where none is like it at all."""
-    known = list(known)
-    return (difflib.get_close_matches(one_line(name, 60), known, n=1, cutoff=0) or known)[0]
+    """The one of the known names that was probably meant by ``name``, however it is written; None where none was."""
+    known = {each.lower(): each for each in known}
+    return next((known[each] for each in difflib.get_close_matches(one_line(name, 60).lower(), known, n=1)), None)
 
 
-def did_you_mean(name, known):
-    """The end of a message about an unknown name: ``"; did you mean 'layer2'?"``."""
-    return f"; did you mean '{nearest(name, known)}'?"
+def did_you_mean(name, known, listing=None):
+    """The end of a message about an unknown name: ``"; did you mean 'layer2'?"``, with ``listing``, a
+    sentence that tells all names or where they stand. Where none is like it that alone, or else the names."""
+    like, known = nearest(name, known), list(known)
+    if like is None:
+        return f"; {listing or one_line('there are ' + ', '.join(known), SHOWN)}"
+    return f"; did you mean '{like}'?" + (f' ({listing})' if listing else '')
 
 
 def not_among(value, choices):
@@ -54,8 +59,8 @@ def not_among(value, choices):
     For example ``"must be one of onnx, symbol, got onx; did you mean 'onnx'?"``.
     """
     shown = one_line(value, 60) or 'nothing'
-    like = difflib.get_close_matches(shown.lower(), choices, n=1)
-    return f"must be one of {', '.join(choices)}, got {shown}" + (f"; did you mean '{like[0]}'?" if like else '')
+    like = nearest(shown, choices)
+    return f"must be one of {', '.join(choices)}, got {shown}" + (f"; did you mean '{like}'?" if like else '')
 
 
 def open_plain(path):

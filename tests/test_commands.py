@@ -274,6 +274,7 @@ def test_the_command_lists_its_commands(monkeypatch):
     assert resnest(monkeypatch=monkeypatch).returncode == 2
     assert resnest('--version', monkeypatch=monkeypatch).stdout == f'resnest {__version__}\n'
     assert_refused(resnest('trian', monkeypatch=monkeypatch), "no command 'trian'; did you mean 'train'?")
+    assert_refused(resnest('--foo', monkeypatch=monkeypatch), "no command '--foo'; resnest --help lists all")
     assert_refused(resnest('export', '--precision', 'in8', monkeypatch=monkeypatch),
                    "--precision must be one of float32, bfloat16, int8, got in8; did you mean 'int8'?")
 

@@ -114,9 +114,10 @@ def test_values_out_of_range(settings):
 
 
 @pytest.mark.parametrize('wrong, right', [('radx', 'radix'), ('clases', 'classes'), ('lastgamma', 'last_gamma'),
-                                          ('top1', ''), ('a\nb', ''), ('', '')])
+                                          ('top1', None), ('a\nb', None), ('', None)])
 def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
-    with pytest.raises(InputError, match=f"^a network has no '.*'; did you mean '{right}"):
+    wanted = f"did you mean '{right}" if right else 'there are classes, .* radix, '
+    with pytest.raises(InputError, match=f"^a network has no '.*'; {wanted}"):
         get_model('resnest14', **{wrong: 2})
 
 
@@ -142,7 +143,8 @@ def test_an_unknown_keyword_suggests_the_nearest(wrong, right):
     (dict(pretrained=5), 'pretrained must be True, False or the path'),
     (dict(radix=3), 'resnest14: 64 input and 64 output channels cannot be divided into radix 3'),
     (dict(cardinality=3, bottleneck_width=16), 'resnest14: 32 channels between the fully connected layers cannot be'),
-    (dict(name=5), "no model '5'"), (dict(name=None), "no model 'None'"), (dict(name=['a']), 'did you mean'),
+    (dict(name=5), "no model '5'"), (dict(name=None), "no model 'None'"),
+    (dict(name=['a']), 'resnest models lists all'),
     (dict(name='resnest50', pretrained=True, radix=4), 'no weights are published for resnest50 with other values'),
     (dict(name='resnest50', pretrained=True, root=5), 'root must be the path of a folder, got 5'),
     (dict(name='resnest50', pretrained=True, root='a\0b'), 'root must be the path of a folder')])

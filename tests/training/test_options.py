@@ -177,7 +177,7 @@ def test_recipes_of_the_package_are_named(tmp_path, monkeypatch):
     assert parse('--config', 'resnest101').model == 'resnest26'
     for name in ('resnet50', 'configs/resnest50.yaml', '~/resnest50.yml'):
         with pytest.raises(InputError, match=r"no such file, and not in the package; did you mean 'resnest50'\?.* "
-                                             r'ablation, .* resnest269, resnest50$'):
+                                             r'ablation, .* resnest269, resnest50\)$'):
             parse('--config', name)
 
 
@@ -185,7 +185,8 @@ def test_recipes_of_the_package_are_named(tmp_path, monkeypatch):
     (['--augment', 'autoagument'], "--augment must be one of standard, autoaugment, randaugment, none, got "
                                    "autoagument; did you mean 'autoaugment'?"),
     (['--mixup-mode', 'Batch'], "got Batch; did you mean 'batch'?"), (['--dtype', 'x'], 'float32, float16, got x'),
-    (['--freeze', 'layr1'], "'layr1'; did you mean 'layer1'?"), (['--batchsize', '3'], 'did you mean --batch-size?')])
+    (['--freeze', 'layr1'], "'layr1'; did you mean 'layer1'?"), (['--batchsize', '3'], 'did you mean --batch-size?'),
+    (['--xyzzy', '3'], 'there is no option --xyzzy; --help lists all')])
 def test_mistyped_words_are_told_the_nearest(words, wanted):
     with pytest.raises(InputError) as error:
         parse(*words)

@@ -123,4 +123,4 @@ def find_variant(name):
 
 def no_such_model(name, known):
     """The InputError about a name that is none of the known ones."""
-    return InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, known)} (resnest models lists all)")
+    return InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, known, 'resnest models lists all')}")

@@ -103,8 +103,8 @@ def _file_of(path):
     if str(path) in own and not os.path.isfile(path):
         return own[str(path)]
     if not os.path.lexists(path):
-        raise InputError(f"{one_line(path)}: no such file, and not in the package{did_you_mean(Path(path).stem, own)} "
-                         f"It has {', '.join(own)}")
+        raise InputError(f'{one_line(path)}: no such file, and not in the package'
+                         f"{did_you_mean(Path(path).stem, own, 'it has ' + ', '.join(own))}")
     return path
 
 
@@ -138,6 +138,6 @@ def check_values(values, where, recipe):
             if found:
                 raise InputError(f'{where}: {name} {found}')
         elif name != DERIVED:
-            like = did_you_mean(one_line(name, 60).replace('-', '_'), fields)
+            like = did_you_mean(one_line(name, 60).replace('-', '_'), fields, '--help lists all')
             raise InputError(f"{where}: there is no option '{one_line(name, 60)}'{like}")
     return checked

@@ -138,7 +138,7 @@ def test_rows_that_fail_and_rows_that_are_finished(spec, train, tmp_path):
     code, said, rows = train(path, given={'lr': 0.5})
     assert code == 1
     assert 'out/a/summary.json is of another recipe: --lr' in rows[0].failure
-    with pytest.raises(InputError, match=r"no row 'D'; did you mean 'C'\? The rows are 'A', 'B', 'C'"):
+    with pytest.raises(InputError, match=r"no row 'D'; the rows are 'A', 'B', 'C'"):
         train(path, only=['D'])
 
 
@@ -203,7 +203,8 @@ def test_an_ablation_of_two_small_networks(squares, spec, tmp_path):
              '--seed', 5)
     result = script(*words, OMP_NUM_THREADS='1')
     assert result.returncode == 1, result.stderr
-    assert "wrong: exit code 2: a network has no 'radis'; did you mean 'radix'?" in result.stdout
+    wanted = "wrong: exit code 2: --model-options: a row of the table has no 'radis'; did you mean 'radix'?"
+    assert wanted in result.stdout
     rows = read_json(tmp_path / 'out/ablation.json')
     for row, radix in zip(rows[:2], (0, 2)):
         summary = read_json(tmp_path / 'out' / row['folder'] / 'summary.json')

@@ -1,9 +1,15 @@
 """What a recipe comes to before training begins."""
+import re
+
 import pytest
 
+from resnest.errors import InputError
 from resnest.gluon.models import VARIANTS, ResNet
+from resnest.gluon.models.weights.description import Description
 from resnest.gluon.tasks.classification import ClassificationConfig
 from resnest.gluon.tasks.classification.opening import settle_images
+
+from ...conftest import assert_refused, script_here
 
 OWN = VARIANTS['resnest101']
 
@@ -25,3 +31,17 @@ def test_the_network_says_how_its_images_were(given, wanted):
     assert settle_images(config) == (config, spec)
     assert (spec.sha1, spec.blocks) == (OWN.sha1, OWN.blocks)       # the same weights
     assert ResNet(spec, classes=2).spec == spec
+
+
+@pytest.mark.parametrize('key, wanted', [
+    ('radx', "; did you mean 'radix'?"), ('in_channels', '; there are blocks, radix, '), ('a\nb', '; there are')])
+def test_what_no_row_has_is_refused(key, wanted):
+    config = ClassificationConfig(model_options={key: 4})
+    for description in (None, Description('resnest14', 3)):
+        with pytest.raises(InputError, match='--model-options: a row of the table has no .*' + re.escape(wanted)):
+            settle_images(config, description)
+
+
+def test_what_no_row_has_is_refused_by_the_command():
+    assert_refused(script_here('gluon/train.py', '--model-options', 'radx=4', '--print-config'),
+                   "did you mean 'radix'?")

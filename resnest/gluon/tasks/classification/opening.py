@@ -2,10 +2,12 @@
 import dataclasses
 import sys
 
-from resnest.errors import InputError
+from resnest.errors import InputError, SharedError
 from resnest.gluon.data import default_fraction, open_folders, open_pair, preprocessing
 from resnest.gluon.models import override
+from resnest.gluon.models.variants import option_names
 from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, Choice, choose_described
+from resnest.reading import did_you_mean, one_line
 
 __all__ = ['going_on', 'open_records', 'settle_images']
 
@@ -43,6 +45,9 @@ def settle_images(config, description=None):
     """``(config, spec)``: the recipe with the size, the statistics and so on that its images get in the end, and the
     network's row with the same, so that ``net.spec`` says how the weights want their images."""
     path, values = config.resume_params, config.model_options or {}
+    if unknown := next((name for name in values if name not in option_names()), None):
+        raise SharedError(f"--model-options: a row of the table has no '{one_line(unknown, 60)}'"
+                          f'{did_you_mean(unknown, option_names())}')
     chosen = choose_described(path, description, config.model, values) if description else \
         Choice(config.model or DEFAULT_MODEL, path, values)
     spec = chosen.spec

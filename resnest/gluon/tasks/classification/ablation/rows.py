@@ -100,9 +100,9 @@ def chosen(rows, only):
     for name in only:
         if name not in [row.name for row in rows]:
             names = [row.name for row in rows]
-            shown = ', '.join(f"'{each}'" for each in names)
-            raise InputError(one_line(f"--only: there is no row '{one_line(name, 60)}'{did_you_mean(name, names)} "
-                                      f'The rows are {shown}', 1000))
+            listing = 'the rows are ' + ', '.join(f"'{each}'" for each in names)
+            raise InputError(one_line(f"--only: there is no row '{one_line(name, 60)}'"
+                                      f'{did_you_mean(name, names, listing)}', 1000))
     return [row for row in rows if row.name in only]
 
 
