@@ -120,4 +120,4 @@ def _extra(extra):
     found = ', '.join(f'{name} {runtime.installed(name)}' for name in EXTRAS[extra] if name not in absent)
     if not absent:
         return found
-    return (f'{found}; ' if found else '') + f"MISSING: {', '.join(absent)}: pip install 'resnest[{extra}]'"
+    return (f'{found}; ' if found else '') + f"MISSING: {', '.join(absent)}: {runtime.install_command(*absent)}"

@@ -14,8 +14,11 @@ from resnest.cuda import check_gpus, gpu_capabilities, installed
 from resnest.errors import MissingPackage
 from resnest.threads import set_threads, usable_cores
 
-__all__ = ['check_gpus', 'gpu_capabilities', 'import_extra', 'import_mxnet', 'installed', 'set_threads',
-           'usable_cores']
+__all__ = ['check_gpus', 'gpu_capabilities', 'import_extra', 'import_mxnet', 'install_command', 'installed',
+           'set_threads', 'usable_cores']
+
+# Of distributions in the extras of setup.py whose newest version may not do.
+VERSIONS = {'onnx': '>=1.16,<1.19', 'gluoncv': '==0.10.5.post0'}
 
 
 def import_mxnet():
@@ -45,17 +48,26 @@ def _library_remedy(message):
     if 'libcuda.so' in message:
         return ('install the NVIDIA driver, or take the CPU build: pip uninstall mxnet-cu112, '
                 'then pip install --no-deps mxnet==1.9.1')
-    return "pip install 'resnest[cu112]' brings the CUDA libraries"
+    return ("pip install -c constraints.txt '.[cu112]', in the folder of this package's sources, brings the CUDA "
+            'libraries')
 
 
-def import_extra(name, extra):
-    """Import the module ``name``, which the extra ``extra`` of setup.py installs.
+def install_command(*names):
+    """The command that installs distributions which extras of setup.py name, in the versions that are understood.
 
-    Raises :class:`MissingPackage` that names the extra where the module is not installed.
+    It names them, since pip would take ``resnest[demo]`` for what PyPI has under this package's name.
+    """
+    return ' '.join(['pip install', *(f"'{name}{VERSIONS[name]}'" if name in VERSIONS else name for name in names)])
+
+
+def import_extra(name):
+    """Import the module ``name`` of a distribution of the same name, which an extra of setup.py installs.
+
+    Raises :class:`MissingPackage` with the command that installs it where the module is not installed.
     """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name != name.partition('.')[0]:
             raise
-        raise MissingPackage(f"{error.name} is not installed: pip install 'resnest[{extra}]'") from None
+        raise MissingPackage(f'{error.name} is not installed: {install_command(error.name)}') from None

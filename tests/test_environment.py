@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import setuptools
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from resnest import environment, runtime
@@ -59,7 +60,7 @@ def test_report_without_any_package():
     report = lines(result.stdout)
     for name in ('mxnet', 'numpy', 'horovod', '[demo]', '[export]', '[transfer]', '[dev]'):
         assert 'MISSING' in report[name], name
-    assert "pip install 'resnest[export]'" in report['[export]']
+    assert "pip install 'onnx>=1.16,<1.19' onnxruntime" in report['[export]']
     assert 'usable physical cores' in report['threads']
 
 
@@ -89,6 +90,9 @@ def test_extras_of_the_report_are_those_of_setup(setup_arguments):
     for extra, names in environment.EXTRAS.items():
         declared = {canonicalize_name(Requirement(line).name) for line in setup_arguments['extras_require'][extra]}
         assert set(names) <= declared, extra
+        for requirement in map(Requirement, setup_arguments['extras_require'][extra]):
+            if not re.fullmatch('(>=[^,]*)?', str(requirement.specifier)):      # the newest version may not do
+                assert requirement.specifier == SpecifierSet(runtime.VERSIONS[requirement.name]), requirement
     assert set(setup_arguments['extras_require']) == {
         'cpu', 'cu112', 'horovod', 'export', 'transfer', 'demo', 'dev'}
 

@@ -20,7 +20,7 @@ def main(arguments=None):
         from sklearn import __version__ as version
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise InputError(f"the digits come with scikit-learn: pip install 'resnest[demo]' ({error})") from None
+        raise InputError(f'the digits come with scikit-learn: pip install scikit-learn ({error})') from None
 
     from resnest.gluon.data import write_shards
     from resnest.gluon.data.preparing.raw_folders import write_image

@@ -19,7 +19,7 @@ def main(arguments=None):
         import numpy as np
         from sklearn.datasets import load_digits
     except ImportError as error:
-        raise InputError(f"the digits come with scikit-learn: pip install 'resnest[demo]' ({error})") from None
+        raise InputError(f'the digits come with scikit-learn: pip install scikit-learn ({error})') from None
 
     from resnest.gluon.data.preparing.digit_scenes import write_scenes
 

@@ -18,7 +18,7 @@ def require_figure(path, option):
     """
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
         raise InputError(f'{option} {path}: the ending must be one of {" ".join(FIGURE_FORMATS)}')
-    import_extra('matplotlib', 'demo')
+    import_extra('matplotlib')
 
 
 @contextlib.contextmanager
@@ -27,7 +27,7 @@ def figure_file(path, rows=1, columns=1, dpi=110, **options):
 
     The ending of the path is the format, PNG where it has none. Raises MissingPackage without matplotlib.
     """
-    import_extra('matplotlib', 'demo').use('Agg')
+    import_extra('matplotlib').use('Agg')
     from matplotlib import pyplot
     figure, axes = pyplot.subplots(rows, columns, layout='constrained', **options)
     try:

@@ -12,14 +12,15 @@ from resnest.gluon.inference.optimized.precision import require_cpu
 from resnest.gluon.models import complexity
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
 from resnest.gluon.nn import native
-from resnest.runtime import installed, usable_cores
+from resnest.runtime import install_command, installed, usable_cores
 
 from .fresh_process import run_fresh
 
 __all__ = ['IMPLEMENTATIONS', 'compare', 'plan', 'ratio']
 
 CONTENDER = Path(__file__).with_name('contender.py')
-IMPLEMENTATIONS = ('ours', 'gluoncv', 'onnxruntime')
+OTHERS = ('gluoncv', 'onnxruntime')
+IMPLEMENTATIONS = ('ours', *OTHERS)
 GLUONCV_MODELS = tuple(name for depth in (50, 101, 200, 269)
                        for name in (f'resnest{depth}', f'deeplab_resnest{depth}_ade'))
 GLUONCV_DEFAULT = 'gluoncv, default threads'
@@ -57,12 +58,11 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         raise InputError(f'the image size must be at least {SMALLEST_IMAGE} px, got {image_size}')
     for precision in precisions:
         require_cpu(precision)
-    extras = {'gluoncv': 'transfer', 'onnxruntime': 'export'}
     for name in implementations or ():
-        if name in extras and not installed(name):
-            raise MissingPackage(f"{name}, to compare with, is not installed: pip install 'resnest[{extras[name]}]'")
+        if name in OTHERS and not installed(name):
+            raise MissingPackage(f'{name}, to compare with, is not installed: {install_command(name)}')
     taking = [name for name in IMPLEMENTATIONS
-              if (name in implementations if implementations else name not in extras or installed(name))]
+              if (name in implementations if implementations else name not in OTHERS or installed(name))]
     if rec_dir:
         RecordSet(rec_dir, 'val')
     contenders = []

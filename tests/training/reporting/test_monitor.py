@@ -13,6 +13,7 @@ from resnest.errors import MissingPackage
 from resnest.gluon.tasks.classification import Classification
 from resnest.gluon.training.reporting import monitor as module
 from resnest.gluon.training.reporting import tensorboard
+from resnest.gluon.training.reporting.curves import draw_curves
 from resnest.gluon.training.reporting.figures import Figure, Figures
 from resnest.gluon.training.reporting.tensorboard import EventWriter
 
@@ -126,6 +127,17 @@ def test_curves_and_summary(tmp_path):
     assert not list((tmp_path / 'new').glob('*.part'))
 
 
+def test_curves_mark_the_epoch_of_the_best_weights(tmp_path, monkeypatch):
+    """Of epochs with the same accuracy, the one with the least loss on the validation data."""
+    matplotlib = pytest.importorskip('matplotlib')
+    monkeypatch.setitem(matplotlib.rcParams, 'svg.fonttype', 'none')        # text as text
+    rows = [row(1, top1=50.0), row(2, top1=60.0, val_loss=0.5), row(3, top1=60.0, val_loss=0.4),
+            row(4, top1=60.0, val_loss=0.4), row(5, top1=float('nan'))]
+    draw_curves(rows, tmp_path / 'x.svg', Classification.figures)
+    assert re.findall('best: .* after epoch .', (tmp_path / 'x.svg').read_text()) == ['best: 60.00 % after epoch 3']
+    assert Classification.figures.best_of(rows[4:]) is None
+
+
 def test_events_hold_each_epoch_once_after_a_resume(tmp_path):
     pytest.importorskip('tensorboardX')
     run(Monitor(tmp_path), 4)                       # killed; the checkpoint knows two epochs
@@ -152,7 +164,7 @@ def test_events_are_whole_again_after_an_error(tmp_path, monkeypatch, capsys):
 
 def test_a_missing_package_is_told_once(tmp_path, monkeypatch, capsys):
     def missing(folder, figures):
-        raise MissingPackage("tensorboardX is not installed: pip install 'resnest[demo]'")
+        raise MissingPackage('tensorboardX is not installed: pip install tensorboardX')
     monkeypatch.setattr(module, 'EventWriter', missing)
     run(Monitor(tmp_path), 3)
     assert capsys.readouterr().out.count("note: no tensorboard/: tensorboardX is not installed") == 1

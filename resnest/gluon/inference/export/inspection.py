@@ -53,7 +53,7 @@ def inspect(path):
     ``maps`` says whether it has logits for each pixel. The bytes are what was looked at: whoever opens the file again
     may find another.
     """
-    onnx = import_extra('onnx', 'export')
+    onnx = import_extra('onnx')
     data = read_bytes(path, LARGEST)
     model = onnx.ModelProto()
     try:

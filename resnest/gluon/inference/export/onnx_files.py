@@ -44,14 +44,14 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
         Largest difference of a logit, relative to the largest logit.
 
     Returns the largest relative difference that was seen. Raises InputError where it is above ``tolerance`` and for a
-    network that ONNX cannot express, MissingPackage without the extra ``export``.
+    network that ONNX cannot express, MissingPackage without onnx or onnxruntime.
     """
     net = getattr(net, 'prediction', net)
     if getattr(net, 'fc', None) is None and not hasattr(net, 'classifiers'):
         raise InputError(f'{path}: not written: the network has no classifier; resnest.gluon.inference.optimize takes '
                          'it, and its export writes files for mxnet')
-    onnx = import_extra('onnx', 'export')
-    import_extra('onnxruntime', 'export')
+    onnx = import_extra('onnx')
+    import_extra('onnxruntime')
     model = _convert(net, path, size, onnx)
     with replacing(path) as part:
         part.write_bytes(model.SerializeToString())
@@ -130,7 +130,7 @@ class OnnxNet:
     """
 
     def __init__(self, path):
-        runtime = import_extra('onnxruntime', 'export')
+        runtime = import_extra('onnxruntime')
         options = runtime.SessionOptions()
         options.intra_op_num_threads = set_threads()
         options.log_severity_level = 4     # what fails is raised

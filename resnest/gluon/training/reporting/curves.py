@@ -20,7 +20,7 @@ def draw_curves(rows, path, figures):
         for axes, chart in zip(others, charts):
             units = _plot(axes, rows, figures, chart)
             axes.set(title=chart, ylabel=' '.join(units), ylim=(None, 101) if units == ['%'] else None)
-            axes.legend(frameon=False, loc='best' if units != ['%'] else 'lower right')
+            axes.legend(frameon=False)
         rate.plot(epochs, [row['lr'] for row in rows], marker=_marker(rows), color='tab:green')
         rate.set(title='learning rate', ylabel='at the end of the epoch', ylim=(0, None))
         for axes in (loss, *others, rate):
@@ -37,8 +37,7 @@ def _plot(axes, rows, figures, chart):
         found = [row for row in rows if figure.key in row]
         axes.plot([row['epoch'] for row in found], [row[figure.key] for row in found], label=figure.legend,
                   marker=_marker(found))
-        if figure.key == figures.best and found:
-            best = (max if figures.more_is_better else min)(found, key=lambda row: row[figures.best])
+        if figure.key == figures.best and (best := figures.best_of(found)):
             axes.plot(best['epoch'], best[figure.key], 'o', mfc='none', color='black', markersize=9,
                       label=f"best: {best[figure.key]:.2f} {figure.unit} after epoch {best['epoch']}")
     return list(dict.fromkeys(figure.unit for figure in shown))

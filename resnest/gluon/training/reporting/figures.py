@@ -41,11 +41,6 @@ class Figures(NamedTuple):
             raise SharedError(f"--best must be one of {', '.join(choices)}, got {one_line(key, 60)}")
         return self._replace(best=key or self.best)
 
-    @property
-    def more_is_better(self):
-        """Whether the highest value of the best figure is the best."""
-        return self.of(self.best).best != 'lowest'
-
     def of(self, key):
         """The figure of a key."""
         return next(figure for figure in self.shown if figure.key == key)
@@ -62,3 +57,11 @@ class Figures(NamedTuple):
                 more = self.of(key).best != 'lowest'
                 return math.isfinite(one) and (not math.isfinite(two) or (one > two if more else one < two))
         return False
+
+    def best_of(self, rows):
+        """The first of the rows that no other is better than; None where none has a figure that is finite."""
+        best = None
+        for row in rows:
+            if self.better(row, best):
+                best = row
+        return best

@@ -24,9 +24,9 @@ class EventWriter:
         self._tags = {**TAGS, **{figure.key: figure.tag for figure in figures.shown}}
         folder = Path(folder)
         try:
-            self._events = import_extra('tensorboardX.proto.event_pb2', 'demo')
-            self._summary = import_extra('tensorboardX.summary', 'demo')
-            writer = import_extra('tensorboardX.event_file_writer', 'demo').EventsWriter
+            self._events = import_extra('tensorboardX.proto.event_pb2')
+            self._summary = import_extra('tensorboardX.summary')
+            writer = import_extra('tensorboardX.event_file_writer').EventsWriter
         except MissingPackage:
             raise MissingPackage(f'tensorboardX is not installed: pip install tensorboardX tensorboard, then '
                                  f'tensorboard --logdir {folder.parent}') from None
