@@ -26,7 +26,7 @@ def test_a_gpu_where_there_is_one(gpus):
 
 def test_a_gpu_that_is_asked_for_and_not_there(gpus):
     gpus(0)
-    with pytest.raises(InputError, match='--cuda: MXNet finds no GPU here; python -m resnest env tells'):
+    with pytest.raises(InputError, match='--cuda: MXNet finds no GPU here; resnest env tells'):
         choose_device(cuda=True)
     gpus(1)
     with pytest.raises(InputError, match='local rank 1, but this machine has 1 GPU'):

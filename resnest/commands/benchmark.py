@@ -60,7 +60,7 @@ def main(arguments=None):
             replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
 
     if options.what == 'data':
-        with tqdm(unit='process', desc='timing') as bar:
+        with tqdm(unit='process', desc='timing', disable=None) as bar:
             results = measure_data(options.rec_train, options.image_size or 224, options.batch_size,
                                    options.num_workers, options.rounds, options.prepare_images, bar.update)
         print(format_data(results))
@@ -70,7 +70,7 @@ def main(arguments=None):
                           options.implementation, options.batch_size, options.image_size, options.rec_dir)
         if options.picture:
             drawable(contenders, options.picture)       # refused before the work
-        with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing') as bar:
+        with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing', disable=None) as bar:
             results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep)
         print(format_table(results))
         if options.picture:

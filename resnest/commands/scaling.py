@@ -59,7 +59,7 @@ def main(arguments=None):
         cases += [(1, cores, options.batch_size * cores)] if cores > 1 else []
         command = [sys.executable, '-m', 'resnest', 'scaling', '--model', options.model, '--image-size',
                    options.image_size, '--steps', options.steps]
-        with tqdm(total=len(cases) * options.rounds, unit='process', desc='timing') as bar:
+        with tqdm(total=len(cases) * options.rounds, unit='process', desc='timing', disable=None) as bar:
             results['measured'] = compare(measure_cases(command, cases, options.rounds, bar.update), cores)
         print(format_measured(results['measured']), end='\n\n')
     results['forecast'] = forecast_rows(**{name: getattr(options, name) for name in FORECAST})

@@ -16,7 +16,7 @@ def choose_device(no_cuda=False, local_rank=0, cuda=False):
     """
     gpus = 0 if no_cuda else mx.context.num_gpus()
     if cuda and not gpus:
-        raise SharedError('--cuda: MXNet finds no GPU here; python -m resnest env tells what it has, and without the '
+        raise SharedError('--cuda: MXNet finds no GPU here; resnest env tells what it has, and without the '
                           'option the CPU is used')
     if not gpus:
         return mx.cpu()

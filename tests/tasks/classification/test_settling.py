@@ -11,6 +11,8 @@ import yaml
 from resnest.errors import InputError
 from resnest.gluon import get_model
 from resnest.gluon.data import FolderSet
+from resnest.gluon.data.images.class_folders import image_folder
+from resnest.gluon.data.preparing.preparation import Options, prepare
 from resnest.gluon.distributed import current
 from resnest.gluon.models.weights.conversion import convert, described
 from resnest.gluon.models.weights.description import Description, write_description
@@ -76,6 +78,15 @@ def test_the_held_out_part_alone_is_verified(weights, photos, capsys):
     count = len(FolderSet(photos / 'val', 'val', 0.5, 1))
     assert 0 < found['seen'] == count < 12
     assert f'the {count} images are verified that training held out (--val-fraction 0.5)' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('fraction, seed, told', [(0.5, 1, False), (0.25, 1, False), (0.75, 1, True), (0.5, 2, True)])
+def test_shards_of_images_that_were_trained_on_are_told(weights, photos, tmp_path, capsys, fraction, seed, told):
+    """Which hold out no more than was held out, by the same seed, are those of no image that was trained on."""
+    prepare(image_folder(photos / 'val', fraction, seed), tmp_path, Options(), seed)
+    verify(weights=weights[1], rec_dir=tmp_path, no_cuda=True)
+    wanted = 'were trained on; prepare them with --val-fraction 0.5 --seed 1, as they were held out there'
+    assert (wanted in capsys.readouterr().err) is told
 
 
 def test_a_folder_with_training_images_alone_is_verified_and_calibrated_as_it_was_trained_on(weights, photos, tmp_path,

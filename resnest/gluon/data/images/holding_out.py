@@ -5,7 +5,7 @@ import hashlib
 from resnest.errors import InputError
 from resnest.reading import one_line
 
-__all__ = ['SAMPLE', 'held_out', 'hold_out', 'is_sampled_from', 'sample_of']
+__all__ = ['SAMPLE', 'held_out', 'hold_out', 'is_same_folder', 'is_sampled_from', 'sample_of']
 
 SAMPLE = 32         # images by which a folder is known again
 
@@ -53,15 +53,20 @@ def sample_of(samples):
 def is_sampled_from(sample, samples):
     """Whether ``samples`` are of the folder of a :func:`sample_of`: some classes of it may be gone, others be new.
 
-    An eighth of the sample must be there again; an empty sample knows no folder. Only images whose names may be those
-    of the sample are read.
+    An eighth of the sample must be there again (:func:`is_same_folder`); an empty sample knows no folder. Only images
+    whose names may be those of the sample are read.
     """
     named, found = {entry[:8] for entry in sample}, set()
     for index in range(len(samples)):
         name = _digest(_name(samples, index))
         if name in named:
             found.add(name + _bytes(samples, index))
-    return bool(sample) and 8 * len(found & {*sample}) >= len(sample)
+    return is_same_folder(sample, found)
+
+
+def is_same_folder(sample, other):
+    """Whether an eighth of a :func:`sample_of` is found in another one."""
+    return bool(sample) and 8 * len({*other} & {*sample}) >= len(sample)
 
 
 def _name(samples, index):

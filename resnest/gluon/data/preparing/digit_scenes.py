@@ -165,7 +165,7 @@ def write_scenes(target, digits, labels, counts, seed=0):
     Returns the number of digits drawn, by split.
     """
     target, drawn = Path(target), {}
-    with tqdm(total=sum(counts.values()), unit='scene', desc='scenes') as bar:
+    with tqdm(total=sum(counts.values()), unit='scene', desc='scenes', disable=None) as bar:
         for place, split in enumerate(SPLITS):
             images, annotations = [], []
             for number in range(counts[split]):

@@ -79,7 +79,7 @@ def index_train(path):
             tars[inner.stem] = offset, size
         classes = sorted(tars)
         labels = {name: label for label, name in enumerate(classes)}
-        for wnid, (offset, size) in tqdm(tars.items(), 'index train', unit=' classes', leave=False):
+        for wnid, (offset, size) in tqdm(tars.items(), 'index train', unit=' classes', disable=None, leave=False):
             seen = set()
             for name, start, length in tar_members(opened.fileno(), f'{path}: {wnid}.tar', offset, offset + size):
                 inner = PurePosixPath(name)
@@ -126,7 +126,7 @@ def index_val(path, devkit, truth, classes):
 def verify_checksums(paths):
     """Compare files with the official checksums; raises InputError that names the one that differs."""
     total = sum(path.stat().st_size for path in paths)
-    with tqdm(total=total, desc='checksum', unit='B', unit_scale=True, leave=False) as bar:
+    with tqdm(total=total, desc='checksum', unit='B', unit_scale=True, disable=None, leave=False) as bar:
         for path in paths:
             kind, wanted = CHECKSUMS[path.name]
             digest = hashlib.new(kind)

@@ -87,7 +87,7 @@ def _write_all(plan, tasks, workers, journal):
     """Write shards and note them in the journal; lines about the bad images of those that were given up."""
     bad = []
     total = sum(len(plan.order(*task)) for task in tasks)
-    with tqdm(total=total, desc='prepare', unit=' images', mininterval=0.5) as bar, \
+    with tqdm(total=total, desc='prepare', unit=' images', mininterval=0.5, disable=None) as bar, \
             closing(in_processes(plan.write, tasks, workers, bar.update, plan.shards.get)) as results:
         try:
             for _, result in results:
@@ -239,7 +239,7 @@ def check_prepared(target, workers=1):
     manifest = finished_manifest(folder)
     entries = [entry for split in manifest['splits'].values() for entry in split['shards']]
     differences = check_folder(folder, {entry['file'] for entry in entries})
-    with tqdm(total=sum(entry['records'] for entry in entries), desc='check', unit=' images') as bar:
+    with tqdm(total=sum(entry['records'] for entry in entries), desc='check', unit=' images', disable=None) as bar:
         for _, found in in_processes(lambda entry, count: check_shard(folder, entry, count), entries, workers,
                                      bar.update, itemgetter('file')):
             differences += found

@@ -10,7 +10,8 @@ from resnest.reading import one_line, read_json
 from ..images.rules import DECODINGS, rule_of_classes
 from .format import walk
 
-__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'manifest_rule', 'read_manifest', 'shard_folder']
+__all__ = ['MANIFEST', 'find_shards', 'has_shards', 'manifest_held_out', 'manifest_rule', 'read_manifest',
+           'shard_folder']
 
 MANIFEST = 'manifest.json'
 LARGEST_COUNT = 1 << 62
@@ -187,6 +188,14 @@ def manifest_rule(manifest):
                        for found in (manifest.get('source'), manifest.get('options')))
     original = source.get('kind') == 'image folder' and options.get('resize') is None
     return rule_of_classes(manifest.get('classes', ())) if original else 'stored'
+
+
+def manifest_held_out(manifest):
+    """Which part of a folder a manifest's validation images are: ``val_fraction``, ``seed`` and ``sample``, as
+    far as it tells."""
+    options = manifest.get('options')
+    return {'val_fraction': isinstance(options, dict) and options.get('val_fraction'), 'seed': manifest.get('seed'),
+            'sample': manifest.get('sample', [])}
 
 
 def _wrong(manifest):

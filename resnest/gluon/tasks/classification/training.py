@@ -18,7 +18,7 @@ from resnest.gluon.data import (
     with_normalization,
 )
 from resnest.gluon.data.loader import LEAVE_OUT
-from resnest.gluon.data.shards.manifest import read_manifest
+from resnest.gluon.data.shards.manifest import manifest_held_out, read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained
 from resnest.gluon.models.weights.choosing import first_description
@@ -135,10 +135,8 @@ class _OnRecords(Classification):
         config, train, spec, manifest = self.config, self._train, self.network.spec, {}
         if not config.data_dir and train.classes:
             manifest = read_manifest(train.files[0].parent) or {}
-        options, seed = manifest.get('options'), config.seed if config.data_dir else manifest.get('seed')
-        fraction = config.val_fraction if config.data_dir else isinstance(options, dict) and options.get('val_fraction')
-        sample = train.sample() if config.data_dir else manifest.get('sample', [])
-        held_out = {'val_fraction': fraction, 'seed': seed, 'sample': sample}
+        held_out = {'val_fraction': config.val_fraction, 'seed': config.seed, 'sample': train.sample()} \
+            if config.data_dir else manifest_held_out(manifest)
         classes = config.num_classes
         return to_mapping(Description(
             spec.name, classes, changed_options(spec), label_names(train.classes, classes),

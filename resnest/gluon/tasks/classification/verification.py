@@ -12,10 +12,13 @@ from resnest.gluon.data import (
     RecordSet,
     evaluation_batches,
 )
+from resnest.gluon.data.images.holding_out import is_same_folder
 from resnest.gluon.data.loader import REMEDY
+from resnest.gluon.data.shards.manifest import manifest_held_out, read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
 from resnest.gluon.inference.export.onnx_files import OnnxNet
+from resnest.gluon.models.weights.description import is_held_out
 
 from .engines import gluon_engine, onnx_engine
 from .evaluation import COUNTS, SUMS, evaluate
@@ -124,7 +127,10 @@ def _open(rec_dir, data_dir, known, num_classes, job):
     :func:`.calibration_records` wants to know it."""
     held_out, rest = known.description and known.description.held_out, {}
     if not data_dir:
-        records, notes = RecordSet(rec_dir, 'val'), []
+        records = RecordSet(rec_dir, 'val')
+        notes = [_trained_on(records, held_out) and f'note: {rec_dir}: some of these images are among those that '
+                 f"{known.what} were trained on; prepare them with --val-fraction {held_out['val_fraction']} --seed "
+                 f"{held_out['seed']}, as they were held out there, or verify the folder itself (--data-dir)"]
     else:
         named = bool(known.description and known.description.names)
         if held_out and not Path(data_dir, 'val').expanduser().is_dir() and \
@@ -139,6 +145,14 @@ def _open(rec_dir, data_dir, known, num_classes, job):
         print(note, file=sys.stderr)
     return match(records, data_dir or rec_dir, known.what, known.classes, known.description,
                  num_classes is not None), rest
+
+
+def _trained_on(records, held_out):
+    """Whether shards are of the folder that ``held_out`` is of, of which they hold out what was trained on."""
+    manifest = held_out and read_manifest(records.files[0].parent)
+    theirs = manifest and manifest_held_out(manifest)
+    return bool(theirs and is_held_out(theirs)) and is_same_folder(held_out.get('sample', []), theirs['sample']) and (
+        theirs['seed'] != held_out['seed'] or theirs['val_fraction'] > held_out['val_fraction'])
 
 
 def _evaluate(net, loader, device, job, progress, watch):
