@@ -39,6 +39,8 @@ def usage():
 
 def main():
     words = sys.argv[1:]
+    if words[:1] == ['help'] and words[1:]:
+        words = [words[1], '--help']
     if not words or words[0] in ('-h', '--help', 'help'):
         print(usage())
         return 0 if words else 2

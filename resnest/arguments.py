@@ -45,6 +45,11 @@ class Parser(argparse.ArgumentParser):
         for word in words:
             if re.fullmatch(r'--[\w-]+=--', word):      # which argparse takes for an empty list, before Python 3.13
                 self.error(f'argument {word[:-3]}: expected one argument')
+        # Before any value is looked at: what follows an unknown option would be taken for another's.
+        known = [string for action in self._actions for string in action.option_strings]
+        for word in words[:words.index('--')] if '--' in words else words:
+            if word.startswith('--') and ' ' not in word and word.partition('=')[0] not in known:
+                self.error(f'unrecognized arguments: {word}')
         return super().parse_known_args(words, namespace)
 
     def _check_value(self, action, value):

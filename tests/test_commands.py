@@ -125,7 +125,7 @@ def test_more_ranks_than_records(squares, tmp_path):
     (('--input-size', 0), '--input-size must be at least 1'),
     (('--input-size', 16), '--input-size must be at least 17'),
     (('--rec-train', '/nothing/here'), '/nothing/here: no such file'),
-    (('--batch-size', 97), '96 training records do not fill one batch of 97'),
+    (('--batch-size', 97), '96 training records do not fill one batch of 97; use --batch-size 96 or less'),
     (('--num-classes', 2), '--num-classes 2, but the data have 4 classes'),
     (('--save-dir', '/dev/null'), '/dev/null: cannot be written to'),
     (('--lr', 1e30), 'lower --lr, raise --warmup-epochs, or use --skip-nonfinite'),
@@ -275,6 +275,13 @@ def test_the_command_lists_its_commands(monkeypatch):
     assert resnest('--version', monkeypatch=monkeypatch).stdout == f'resnest {__version__}\n'
     assert_refused(resnest('trian', monkeypatch=monkeypatch), "no command 'trian'; did you mean 'train'?")
     assert_refused(resnest('--foo', monkeypatch=monkeypatch), "no command '--foo'; resnest --help lists all")
+    assert resnest('help', 'train', monkeypatch=monkeypatch).stdout.startswith('usage: resnest train ')
+    for words, wanted in ((('benchmark', '--modell', 'x'), 'no option --modell; did you mean --model?'),
+                          (('models', '--hlep'), 'no option --hlep; did you mean --help?'),
+                          (('env', 'extra'), 'unrecognized arguments: extra'),
+                          (('verify', '--data-dir', 'x', '--confusion', 'a.xyz'), 'one of .png .pdf .svg .jpg .json'),
+                          (('verify', '--data-dir', 'x', '--resume', 'a.onnx'), 'a.onnx: No such file')):
+        assert_refused(resnest(*words, monkeypatch=monkeypatch), wanted)
     assert_refused(resnest('export', '--precision', 'in8', monkeypatch=monkeypatch),
                    "--precision must be one of float32, bfloat16, int8, got in8; did you mean 'int8'?")
 

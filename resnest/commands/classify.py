@@ -14,7 +14,8 @@ def main(arguments=None):
                         'it themselves (default: resnest50)')
     parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
                         "model's row, for weights that do not tell it themselves: radix=0")
-    parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless given')
+    parser.add_argument('--resume', type=path_text, help='parameter file (.params), or exported one (.onnx); the '
+                        'published weights unless given')
     parser.add_argument('--classes', type=path_text, help='class names: a file with a name on each line, or the '
                         "manifest.json of the shards; ImageNet's for 1000 classes unless given, numbers for others")
     parser.add_argument('--top-k', type=whole(1), default=5, help='classes to name')

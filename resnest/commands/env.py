@@ -1,9 +1,11 @@
 """Versions, threads, devices, Horovod, and what is missing."""
-import argparse
+import sys
 
 
 def main(arguments=None):
-    argparse.ArgumentParser(description=__doc__).parse_args(arguments)     # works where every package is missing
+    if arguments or sys.argv[1:]:       # not always: it works where every package is missing
+        from resnest.arguments import Parser
+        Parser(description=__doc__).parse_args(arguments)
 
     from resnest.environment import describe
 

@@ -19,7 +19,8 @@ def main(arguments=None):
                          'and exported files tell it themselves (default: resnest50)')
     weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
                          "model's row, for weights that do not tell it themselves: radix=0")
-    weights.add_argument('--resume', type=path_text, help='.params file to verify; the published weights unless given')
+    weights.add_argument('--resume', type=path_text, help='.params file to verify, or .onnx file; the published '
+                         'weights unless given')
     weights.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
     images = parser.add_argument_group('images')
     images.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),
@@ -50,6 +51,8 @@ def main(arguments=None):
     engine, file = options.engine[0], (options.engine + [None])[1]
     if engine not in ('gluon', 'onnxruntime') or len(options.engine) != 1 + (engine == 'onnxruntime'):
         raise InputError(f"--engine must be gluon, or onnxruntime with one file, got '{' '.join(options.engine)}'")
+    if engine == 'gluon' and options.resume and options.resume.lower().endswith('.onnx'):
+        file, options.resume = options.resume, None
     require_writable(options.json, '--json')
 
     from resnest.gluon.tasks.classification import verify

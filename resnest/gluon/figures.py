@@ -11,13 +11,15 @@ __all__ = ['FIGURE_FORMATS', 'figure_file', 'require_figure']
 FIGURE_FORMATS = '.png', '.pdf', '.svg', '.jpg'
 
 
-def require_figure(path, option):
+def require_figure(path, option, others=()):
     """Raise InputError where ``path``, the value of ``option``, ends in no format of matplotlib that we write.
+
+    ``others`` are endings that the caller takes besides, which the message names too.
 
     Raises MissingPackage without matplotlib.
     """
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
-        raise InputError(f'{option} {path}: the ending must be one of {" ".join(FIGURE_FORMATS)}')
+        raise InputError(f'{option} {path}: the ending must be one of {" ".join((*FIGURE_FORMATS, *others))}')
     import_extra('matplotlib')
 
 

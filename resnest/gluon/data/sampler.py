@@ -18,8 +18,9 @@ def training_batches(count, batch_size, rank=0, ranks=1, seed=0, epoch=0, start=
     """
     total = batch_size * ranks
     if count < total:
-        raise InputError(f'{count} training records do not fill one batch of {batch_size} on each of {ranks} '
-                         f'rank(s); use --batch-size {count // ranks} or less' if count >= ranks else
+        shared = f' on each of {ranks} ranks' if ranks > 1 else ''
+        raise InputError(f'{count} training records do not fill one batch of {batch_size}{shared}; use --batch-size '
+                         f'{count // ranks} or less, or for few photos --config finetune' if count >= ranks else
                          f'{ranks} ranks, but only {count} training records; start fewer ranks')
     order = generator(ORDER, seed, epoch).permutation(count)
     batches = order[:count // total * total].reshape(-1, ranks, batch_size)[:, rank]

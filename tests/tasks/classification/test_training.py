@@ -45,3 +45,9 @@ def test_what_no_row_has_is_refused(key, wanted):
 def test_what_no_row_has_is_refused_by_the_command():
     assert_refused(script_here('gluon/train.py', '--model-options', 'radx=4', '--print-config'),
                    "did you mean 'radix'?")
+
+
+@pytest.mark.parametrize('words, wanted', [(('--cuda',), 'MXNet finds no GPU here; resnest env tells'),
+                                           (('--input-size', 8), '--input-size must be at least 17, got 8')])
+def test_what_needs_no_data_is_refused_before_they_are_looked_for(words, wanted):
+    assert_refused(script_here('gluon/train.py', '--data-dir', '/nothing/here', *words), wanted)

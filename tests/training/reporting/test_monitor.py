@@ -199,6 +199,11 @@ def test_the_last_line(tmp_path, capsys, monkeypatch, best, epoch, wanted):
     assert json.loads((tmp_path / 'summary.json').read_text())['seconds'] == 100
 
 
+def test_one_epoch_is_one(tmp_path, capsys):
+    Monitor(tmp_path, seconds=100.0).summary({'epoch': 1, 'top1': 1.0}, 1, 1)
+    assert capsys.readouterr().out.startswith('1 epoch in 01:40; best: ')
+
+
 def test_what_tensorboard_needs_is_named(tmp_path, monkeypatch):
     def missing(*_):
         raise MissingPackage('x')

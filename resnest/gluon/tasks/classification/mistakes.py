@@ -79,7 +79,7 @@ def confusion(pairs, names):
 def require_confusion(path):
     """Raise InputError, or MissingPackage, where :func:`write_confusion` could not write ``path``: before the work."""
     if path and Path(path).suffix.lower() != '.json':
-        require_figure(path, '--confusion')
+        require_figure(path, '--confusion', ['.json'])
     require_writable(path, '--confusion')
 
 

@@ -175,6 +175,9 @@ def _train(config, job, print_config):
             return show()
         raise SharedError('the data are missing: give --rec-train a folder of shards from resnest prepare or '
                           'prepare-digits, or --data-dir one of images, with a folder for each class')
+    if config.input_size < SMALLEST_IMAGE:      # before a folder of many images is looked through
+        raise SharedError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
+    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
     local = config.sharding == 'local'
     config, train_set, val_set, classes = open_records(config, job, local)
     if config.eval_only and description and description.classes == classes:
@@ -184,10 +187,7 @@ def _train(config, job, print_config):
     in_training = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path,
                    'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}
     network, twin = (ResNet(spec, classes=classes, last_gamma=config.last_gamma, **each) for each in (in_training, {}))
-    if config.input_size < SMALLEST_IMAGE:
-        raise InputError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
     config = dataclasses.replace(config, num_classes=classes)
-    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
     task = _OnRecords(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few records: say so before anything is made
     if print_config:

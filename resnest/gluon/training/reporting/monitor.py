@@ -142,14 +142,15 @@ class Monitor:
         facts = {**(best or {}), **facts, 'epochs': epoch, 'seconds': round(self.seconds(), 1)}
         self._try('summary.json', lambda: replace_file(self.folder / 'summary.json',
                                                        json.dumps(facts, indent=1) + '\n'))
-        figure, took = self.figures.of(self.figures.best), f'in {tqdm.format_interval(self.seconds())}'
+        figure, took = self.figures.of(self.figures.best), tqdm.format_interval(self.seconds())
+        took = f"{epoch} epoch{'s' if epoch != 1 else ''} in {took}"
         if epoch < epochs:
             print(f'stopped early after epoch {epoch} of {epochs}: --patience')
         if best is None:
-            print(f'{epoch} epochs {took}; no evaluation found a {figure.key}, and there is no best.params', flush=True)
+            print(f'{took}; no evaluation found a {figure.key}, and there is no best.params', flush=True)
         else:
             told = ''.join(f' ({each})' for each in left_out(best))
-            print(f"{epoch} epochs {took}; best: {figure.format(figure.key, best[figure.key])}{told} after epoch "
+            print(f"{took}; best: {figure.format(figure.key, best[figure.key])}{told} after epoch "
                   f"{best['epoch']}, {self.folder / 'best.params'}", flush=True)
 
 
