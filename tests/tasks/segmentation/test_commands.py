@@ -45,6 +45,20 @@ def test_the_weights_tell_all_that_is_needed(trained):
         assert (net.spec.base, net.spec.classes, net.spec.crop_size, net.backbone.stem_width) == ('resnest14', 3, 32, 8)
 
 
+def test_weights_without_an_auxiliary_head_go_on_at_another_stride(blocks, tmp_path):
+    """Trained at 16, which is cheap, and then at 8; the commands see for themselves that the head is not there."""
+    coarse, fine = tmp_path / 'coarse', tmp_path / 'fine'
+    short = '--aux-weight', 0, '--num-epochs', 1
+    for folder, words in ((coarse, ()), (fine, ('--resume-params', coarse / 'best.params',
+                                                '--model-options', 'output_stride=8'))):
+        result = run_train(blocks, folder, *short, *words)
+        assert result.returncode == 0, result.stderr
+    for folder, stride in ((coarse, 16), (fine, 8)):
+        net = get_model(str(folder / 'best.params'))
+        assert (net.spec.output_stride, net.auxlayer) == (stride, None)
+        assert run_segment(blocks / 'images/val/0.png', '--resume', folder / 'best.params').returncode == 0
+
+
 def test_killed_and_resumed_to_the_same_bytes(trained, blocks, tmp_path):
     """From a checkpoint in the middle of the first epoch."""
     shutil.copy(trained / 'checkpoint-0000-000001.npz', tmp_path)

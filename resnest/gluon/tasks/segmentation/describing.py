@@ -15,7 +15,8 @@ __all__ = ['DEFAULT_MODEL', 'Known', 'described', 'know', 'know_described', 'spe
 
 TASK = 'segmentation'
 DEFAULT_MODEL = 'deeplab_resnest50_ade'     # of a command that is not told otherwise
-FREE = ('crop_size', 'base_size', 'interpolation', 'mean', 'std')       # the same weights take other images too
+# The same weights take other images too, and more or fewer positions (Chen et al., 2017, section 4: trained at 16).
+FREE = ('crop_size', 'base_size', 'interpolation', 'mean', 'std', 'output_stride')
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from resnest.gluon.models.resnet import DILATIONS
 from resnest.gluon.models.variants import no_such_model
 from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.gluon.models.weights.description import read_description
+from resnest.gluon.models.weights.parameters import read_parameters
+from resnest.gluon.models.weights.params_file import read_shapes
 from resnest.gluon.models.weights.store import ROOT
 from resnest.reading import did_you_mean, one_line
 
 from .describing import know
-from .network import SegmentationNet
+from .network import AUXILIARY, SegmentationNet
 from .table import SEGMENTATION, SegmentationSpec
 
 __all__ = ['get_model']
@@ -39,7 +41,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     pretrained : bool or str
         True loads the published weights, a path those of a ``.params`` file. With ``pretrained=True`` and other
         ``classes`` than the published ones the last layers of both heads are new, whereas a file must fit. Weights that
-        are described (by the ``best.json`` beside them) say themselves what differs from the row.
+        are described (by the ``best.json`` beside them) say themselves what differs from the row. A file that has no
+        auxiliary head makes a network without one, unless ``aux`` is given.
     root, ctx
         As for :func:`resnest.gluon.models.get_model`.
     pretrained_base : bool or str
@@ -76,6 +79,9 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
              for key, options in (('own', own), ('variant', backbone), ('backbone', BACKBONE), ('both', BOTH),
                                   ('heads', HEADS))}
     _check({'pretrained': pretrained, 'pretrained_base': pretrained_base, **given['heads']})
+    if isinstance(pretrained, (str, os.PathLike)) and 'aux' not in given['heads']:
+        stored = read_parameters(pretrained, read_shapes)
+        given['heads']['aux'] = any(key.startswith(f'{AUXILIARY}.') for key in stored)
     spec = override(SEGMENTATION[name], given['own'])
     base = override(find_variant(spec.base), given['variant'])
     if base != find_variant(spec.base):
