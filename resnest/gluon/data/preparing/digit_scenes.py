@@ -27,11 +27,12 @@ __all__ = ['CLASSES', 'KEYPOINTS', 'Scene', 'draw_scene', 'run_lengths', 'write_
 
 CLASSES = [str(digit) for digit in range(10)]
 KEYPOINTS = ['top', 'right', 'bottom', 'left']
-SIDES = (224, 352)          # px of a scene's height and width, both included
-DIGITS = (3, 7)             # in a scene, both included; fewer where there is no room
-SIZES = (48, 128)           # px of a digit's longer side
-TURN = 15                   # degrees, to either side
-LEAST_VISIBLE = 0.5         # of each digit's strokes
+SIDES = (256, 336)          # px of a scene's height and width, both included
+DIGITS = (3, 6)             # in a scene, both included; fewer where there is no room
+SIZES = (88, 136)           # px of a digit's longer side
+INKS = (150, 255)           # red, green and blue of a digit, lighter than the ground
+TURN = 10                   # degrees, to either side
+LEAST_VISIBLE = 0.8         # of each digit's strokes
 SPLITS = ('train', 'val')
 
 
@@ -106,8 +107,7 @@ def draw_scene(digits, labels, rng):
         number, size = int(rng.integers(len(digits))), int(rng.integers(SIZES[0], SIZES[1] + 1))
         ink = _ink(digits[number], size, rng.uniform(-TURN, TURN))
         top, left = (int(rng.integers(room - side + 1)) for room, side in zip((height, width), ink.shape))
-        here = scene.image[top:top + ink.shape[0], left:left + ink.shape[1]]
-        if scene.add(int(labels[number]), ink, top, left, _colour(here.mean(), rng)) and len(scene.labels) == wanted:
+        if scene.add(int(labels[number]), ink, top, left, rng.uniform(*INKS, 3)) and len(scene.labels) == wanted:
             break
     scene.image = scene.image.clip(0, 255).round().astype(np.uint8)
     return scene
@@ -116,8 +116,8 @@ def draw_scene(digits, labels, rng):
 def _ground(height, width, rng):
     """Coloured noise of three sizes, float ``(height, width, 3)``, from 0 to 255."""
     ground = np.empty((height, width, 3))
-    ground[:] = rng.uniform(60, 195, 3)
-    for cell, strength in ((96, 35), (24, 20), (4, 12)):
+    ground[:] = rng.uniform(50, 100, 3)
+    for cell, strength in ((96, 30), (24, 15), (4, 10)):
         noise = rng.uniform(-strength, strength, (height // cell + 2, width // cell + 2, 3))
         for channel in range(3):
             coarse = Image.fromarray(noise[..., channel].astype(np.float32))
@@ -134,12 +134,6 @@ def _ink(digit, size, angle):
     smaller = Image.fromarray(ink).resize([max(2, round(side * scale)) for side in ink.shape[::-1]], Image.BOX)
     # Steeper at the edge of a stroke than the scan's 8 × 8 pixels, so that a mask is what one sees.
     return (2 * (np.asarray(smaller, dtype=np.float64) - 0.5) + 0.5).clip(0, 1)
-
-
-def _colour(ground, rng):
-    """A colour much darker than the ground, or much lighter."""
-    value = rng.uniform(0, max(ground - 70, 0)) if ground > 127 else rng.uniform(min(ground + 70, 255), 255)
-    return (value + rng.uniform(-30, 30, 3)).clip(0, 255)
 
 
 def run_lengths(mask):
