@@ -35,8 +35,8 @@ def test_each_picked_image_comes_once_over_the_ranks(count, limit, ranks):
 
 
 def test_the_rows_interpolation_is_what_a_model_is_verified_with(monkeypatch):
-    monkeypatch.setitem(VARIANTS, 'resnest14', override(VARIANTS['resnest14'], {'interpolation': 'bicubic'}))
-    crops = [settle('resnest14').crop(size) for size in (None, 224, 192, 257)]
+    monkeypatch.setitem(VARIANTS, 'resnest50', override(VARIANTS['resnest50'], {'interpolation': 'bicubic'}))
+    crops = [settle('resnest50').crop(size) for size in (None, 224, 192, 257)]
     assert [crop.filter for crop in crops] == [Image.BICUBIC, Image.BICUBIC, Image.BILINEAR, Image.BICUBIC]
 
 
