@@ -5,6 +5,7 @@ import io
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HOROVODRUN = Path(sys.executable).with_name('horovodrun')
 needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
 os.environ.setdefault('PIP_NO_INDEX', '1')      # gluoncv would run pip when it misses pycocotools
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as in what a shell runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from resnest.errors import run_command  # noqa: E402
 from resnest.gluon.data import write_shards  # noqa: E402

@@ -87,6 +87,8 @@ def parse(words):
         name = words[place]
         assert name in COMMANDS, f'{name}: no such command'
         main = importlib.import_module(f'resnest.commands.{COMMANDS[name][0]}').main
+        if name in ('env', 'models') and not words[place + 1:]:
+            return      # which look at no options where there are none
     else:
         found = [path] if (ROOT / path).is_file() else sorted((ROOT / 'scripts').rglob(path.name))
         assert found, f'{path}: no such script'
