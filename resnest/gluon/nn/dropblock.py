@@ -7,10 +7,36 @@ from mxnet.gluon import HybridBlock
 
 from resnest.gluon.mxnet_private import forget_trace
 
-__all__ = ['DropBlock', 'set_drop_probability']
+__all__ = ['DropBlock', 'Dropping', 'set_drop_probability']
 
 
-class DropBlock(HybridBlock):
+class Dropping(HybridBlock):
+    """What multiplies ``(N, C, H, W)`` by a random mask while training; the identity where ``prob`` is 0.
+
+    Derive from it and give it ``mask(F, x)``: float32, of a shape that can be broadcast to that of ``x``. Raises
+    ValueError for a probability that is not in [0, 1).
+    """
+
+    def __init__(self, prob, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= prob < 1:
+            raise ValueError(f'{type(self).__name__} probability must be in [0, 1), got {prob}')
+        self.prob = prob
+        self._dtype = 'float32'
+
+    def cast(self, dtype):
+        self._dtype = dtype
+        super().cast(dtype)
+
+    def hybrid_forward(self, F, x):
+        if self.prob == 0:
+            return x
+        mask = F.cast(self.mask(F, x), self._dtype)
+        # A full-size mask behind BlockGrad: the gradient of broadcast_mul costs ten times as much on a CPU.
+        return x * F.BlockGrad(F.broadcast_like(mask, x))
+
+
+class DropBlock(Dropping):
     """Zeroes blocks of ``block_size`` × ``block_size`` positions; the identity in evaluation.
 
     A block may start at any of the positions that let it touch the map, so each position is kept
@@ -29,22 +55,12 @@ class DropBlock(HybridBlock):
     """
 
     def __init__(self, prob, block_size=3, **kwargs):
-        super().__init__(**kwargs)
-        if not 0 <= prob < 1:
-            raise ValueError(f'DropBlock probability must be in [0, 1), got {prob}')
+        super().__init__(prob, **kwargs)
         if block_size < 1 or block_size % 2 == 0:
             raise ValueError(f'DropBlock needs an odd block size, got {block_size}')
-        self.prob = prob
         self.block_size = block_size
-        self._dtype = 'float32'
 
-    def cast(self, dtype):
-        self._dtype = dtype
-        super().cast(dtype)
-
-    def hybrid_forward(self, F, x):
-        if self.prob == 0:
-            return x
+    def mask(self, F, x):
         area = self.block_size ** 2
         seed_prob = 1 - (1 - self.prob) ** (1 / area)     # a position is kept when none of `area` seeds fell
         margin = self.block_size // 2
@@ -52,9 +68,7 @@ class DropBlock(HybridBlock):
         ones = F.pad(ones, mode='constant', constant_value=1, pad_width=(0, 0, 0, 0) + (margin,) * 4)
         seeds = F.Dropout(ones, p=seed_prob)              # 0 or 1 / (1 - seed_prob); all 1 in evaluation
         kept = -F.Pooling(-seeds, kernel=(self.block_size,) * 2, pool_type='max')   # 0 where a seed is near
-        mask = F.cast(kept ** area, self._dtype)          # (1 / (1 - seed_prob)) ** area = 1 / (1 - prob)
-        # A full-size mask behind BlockGrad: the gradient of broadcast_mul costs ten times as much on a CPU.
-        return x * F.BlockGrad(F.broadcast_like(mask, x))
+        return kept ** area                               # (1 / (1 - seed_prob)) ** area = 1 / (1 - prob)
 
     def __repr__(self):
         return f'DropBlock(prob={self.prob}, block_size={self.block_size})'
