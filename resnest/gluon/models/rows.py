@@ -5,8 +5,10 @@ from dataclasses import fields, replace
 from resnest.errors import InputError
 from resnest.reading import did_you_mean, one_line
 
-__all__ = ['Row', 'override']
+__all__ = ['GLUONCV_URL', 'Row', 'override']
 
+# Where gluoncv's model store has its files.
+GLUONCV_URL = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/models/{file}.zip'
 LEAST_STD = 1e-6
 KINDS = {bool: 'true or false', int: 'a whole number', float: 'a number', str: 'a text',
          tuple[int, int, int, int]: 'a list of whole numbers', tuple[int, int, int]: 'a list of three whole numbers',

@@ -8,7 +8,7 @@ from typing import Optional
 
 from resnest.errors import InputError
 from resnest.gluon.models import VARIANTS, find_variant
-from resnest.gluon.models.rows import Row
+from resnest.gluon.models.rows import GLUONCV_URL, Row
 from resnest.reading import one_line
 
 from .geometry.conventions import CONVENTIONS
@@ -95,7 +95,7 @@ class DetectionSpec(Row):
 
     table = DETECTION
     still_true = STILL_TRUE
-    url = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/models/{file}.zip'
+    url = GLUONCV_URL
 
     def __post_init__(self):
         self.settle_types()

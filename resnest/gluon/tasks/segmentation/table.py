@@ -8,7 +8,7 @@ from typing import Optional
 
 from resnest.errors import InputError
 from resnest.gluon.models import find_variant
-from resnest.gluon.models.rows import Row
+from resnest.gluon.models.rows import GLUONCV_URL, Row
 from resnest.reading import one_line
 
 __all__ = ['HEADS', 'SEGMENTATION', 'SegmentationSpec']
@@ -59,7 +59,7 @@ class SegmentationSpec(Row):
 
     table = SEGMENTATION
     still_true = STILL_TRUE
-    url = 'https://apache-mxnet.s3-accelerate.dualstack.amazonaws.com/gluon/models/{file}.zip'
+    url = GLUONCV_URL
 
     def __post_init__(self):
         self.settle_types()
