@@ -1,0 +1,27 @@
+"""What is in one picture: the boxes, classes and masks of its objects, and the kind of each of its pixels."""
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+__all__ = ['IGNORED', 'Truth']
+
+IGNORED = 255       # the kind of a pixel that no loss counts
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The ground truth of a picture of ``H`` × ``W`` pixels with ``G`` objects.
+
+    ``boxes`` are float32 ``(G, 4)``: left, top, right, bottom in continuous pixels, the pixel in row ``i`` and column
+    ``j`` covering ``[j, j + 1] × [i, i + 1]``. ``classes`` are int32 ``(G,)``. ``masks`` is None or a list with one
+    entry per object: a list of polygons, float32 ``(points, 2)`` of x and y in pixels, or a bool array ``(H, W)``.
+    ``kinds`` is None or uint8 ``(H, W)``: 0 for any thing, from 1 on the stuff, 255 where it is ignored.
+    """
+    boxes: np.ndarray
+    classes: np.ndarray
+    masks: Optional[list] = None
+    kinds: Optional[np.ndarray] = None
+
+    def __len__(self):
+        return len(self.boxes)
