@@ -9,9 +9,11 @@ def merge(masks, scores, classes, labels, confidence=0.5, covered=0.5, least_are
 
     Parameters
     ----------
-    masks, scores, classes : arrays
-        The instances: ``(D, H, W)`` of bool, ``(D,)``, ``(D,)``. The best comes first; one below ``confidence`` is
-        left out, and so is one of which more than ``covered`` is taken already.
+    masks : sequence of arrays
+        Of the instances, ``(H, W)`` of bool each; they may be made when they are asked for, one after another.
+    scores, classes : arrays
+        ``(D,)`` each. The best comes first; one below ``confidence`` is left out, and so is one of which more than
+        ``covered`` is taken already.
     labels : array
         ``(H, W)`` of int: 0 where there is any thing, otherwise the kind of stuff.
     least_area : int
@@ -27,9 +29,11 @@ def merge(masks, scores, classes, labels, confidence=0.5, covered=0.5, least_are
         segments[pixels] = len(found)
 
     for index in np.argsort(-scores, kind='stable'):
-        mask, area = masks[index], int(masks[index].sum())
-        free = mask & (segments == 0)
-        if scores[index] >= confidence and area and area - free.sum() <= covered * area:
+        if scores[index] < confidence:
+            break
+        mask = masks[index]
+        area, free = int(mask.sum()), mask & (segments == 0)
+        if area and area - free.sum() <= covered * area:
             add(free, is_thing=True, category=int(classes[index]), score=float(scores[index]))
     for kind in np.unique(labels[labels > 0]):
         pixels = (labels == kind) & (segments == 0)

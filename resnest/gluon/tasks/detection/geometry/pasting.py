@@ -3,7 +3,7 @@ import numpy as np
 
 from .boxes import are_whole
 
-__all__ = ['paste']
+__all__ = ['paste', 'piece']
 
 
 def paste(probabilities, box, height, width, threshold=0.5):
@@ -13,14 +13,19 @@ def paste(probabilities, box, height, width, threshold=0.5):
     to the object from ``threshold`` on. An empty box has an empty mask.
     """
     mask = np.zeros((height, width), bool)
+    top, left, part = piece(probabilities, box, height, width, threshold)
+    mask[top:top + len(part), left:left + part.shape[1]] = part
+    return mask
+
+
+def piece(probabilities, box, height, width, threshold=0.5):
+    """The part of :func:`paste`'s mask outside of which it is empty: ``(top, left, mask (h, w))``."""
     if not are_whole(np.asarray(box, 'float32')):
-        return mask
+        return 0, 0, np.zeros((0, 0), bool)
     side = len(probabilities)
     (top, rows), (left, columns) = (_along(box[axis], box[axis + 2], side, length)
                                     for axis, length in ((1, height), (0, width)))
-    part = rows @ np.asarray(probabilities, 'float32') @ columns.T
-    mask[top:top + len(rows), left:left + len(columns)] = part >= threshold
-    return mask
+    return top, left, rows @ np.asarray(probabilities, 'float32') @ columns.T >= threshold
 
 
 def _along(begin, end, side, length):
