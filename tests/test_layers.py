@@ -47,7 +47,8 @@ INSIDE = {
     'resnest.gluon.training': {'methods': set(), 'reporting': set(), 'run': {'methods', 'reporting'}},
     'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set(), 'mixing': set()},
     'resnest.gluon.tasks.segmentation': {'data': set(), 'scores': {'data'}},
-    'resnest.gluon.tasks.detection': {'geometry': set(), 'parts': {'geometry'}},
+    'resnest.gluon.tasks.detection': {'data': {'geometry'}, 'geometry': set(), 'parts': {'geometry'},
+                                      'scores': {'data', 'geometry'}},
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
@@ -55,7 +56,7 @@ FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.rows', 'resne
          'resnest.gluon.models.resnet', 'resnest.gluon.models.zoo', 'resnest.gluon.training.config',
          'resnest.gluon.training.fields', 'resnest.gluon.training.recipe', 'resnest.gluon.training.options',
          'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation',
-         'resnest.gluon.tasks.segmentation.resizing'}
+         'resnest.gluon.tasks.segmentation.resizing', 'resnest.gluon.tasks.detection.truth'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

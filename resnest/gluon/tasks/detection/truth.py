@@ -1,5 +1,5 @@
 """What is in one picture: the boxes, classes and masks of its objects, and the kind of each of its pixels."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
@@ -7,6 +7,7 @@ import numpy as np
 __all__ = ['IGNORED', 'Truth']
 
 IGNORED = 255       # the kind of a pixel that no loss counts
+LEAST_SIDE = 1e-5   # pixels
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,13 @@ class Truth:
 
     def __len__(self):
         return len(self.boxes)
+
+    def whole(self):
+        """The same without objects whose box or mask has no area."""
+        good = (self.boxes[:, 2:] - self.boxes[:, :2] > LEAST_SIDE).all(-1)
+        if self.masks is not None:
+            good &= np.array([bool(shape) if isinstance(shape, list) else shape.any() for shape in self.masks], bool)
+        if good.all():
+            return self
+        return replace(self, boxes=self.boxes[good], classes=self.classes[good], masks=self.masks and [
+            shape for shape, stays in zip(self.masks, good) if stays])

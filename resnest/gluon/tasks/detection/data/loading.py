@@ -1,0 +1,52 @@
+"""Batches of pictures with what is in them."""
+from resnest.gluon.data import SampleLoader, TransformedRecords
+
+__all__ = ['CocoLoader', 'Unchanged']
+
+
+class Unchanged:
+    """The picture and its truth as they are."""
+    draws = False
+
+    def __call__(self, picture, truth, rng=None):
+        return picture, truth
+
+
+class CocoLoader(SampleLoader):
+    """Iterates over ``(pictures, truths)``: lists of uint8 ``(H, W, 3)``, each of its own size, and of
+    :class:`.truth.Truth`.
+
+    Every random choice of a sample's transform is drawn from (seed, epoch, sample index): the pixels do not depend on
+    the number of workers or ranks. What holds of any loader says :class:`resnest.gluon.data.SampleLoader`.
+
+    Parameters
+    ----------
+    records : CocoSet
+    transform : callable
+        ``transform(picture, truth, rng)``, see :mod:`.transforms`.
+    batches : sequence of int arrays
+        Sample indices of each batch; of :func:`resnest.gluon.data.training_batches` with ``records.groups``, pictures
+        of a batch are wider than high, or none of them is.
+    workers : int
+        Threads; 0 does the work in the caller.
+    seed, epoch : int
+    skip_bad : bool or str
+        What is done about pictures that cannot be read, see :class:`resnest.gluon.data.SampleLoader`.
+
+    Raises InputError that names the file for a damaged picture, for one of another size than the annotations tell, and
+    where memory runs out.
+    """
+
+    def __init__(self, records, transform, batches, workers=2, seed=0, epoch=0, skip_bad=False):
+        super().__init__(_Samples(records, transform, seed, epoch), batches, _together, workers, skip_bad)
+
+
+class _Samples(TransformedRecords):
+    """``(picture, truth)`` of each record."""
+
+    def make(self, record, index):
+        return self.transform(*self.records.read(record), self.generator(index))
+
+
+def _together(samples):
+    return [picture for picture, _ in samples], [truth for _, truth in samples]
