@@ -1,0 +1,1 @@
+"""How a detector learns: which boxes stand for which objects, what they should become, and the losses."""
