@@ -48,7 +48,7 @@ INSIDE = {
     'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set(), 'mixing': set()},
     'resnest.gluon.tasks.segmentation': {'data': set(), 'scores': {'data'}},
     'resnest.gluon.tasks.detection': {'data': {'geometry'}, 'geometry': set(), 'parts': {'geometry'},
-                                      'scores': {'data', 'geometry'}},
+                                      'learning': {'geometry'}, 'scores': {'data', 'geometry'}},
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
@@ -56,7 +56,8 @@ FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.rows', 'resne
          'resnest.gluon.models.resnet', 'resnest.gluon.models.zoo', 'resnest.gluon.training.config',
          'resnest.gluon.training.fields', 'resnest.gluon.training.recipe', 'resnest.gluon.training.options',
          'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation',
-         'resnest.gluon.tasks.segmentation.resizing', 'resnest.gluon.tasks.detection.truth'}
+         'resnest.gluon.tasks.segmentation.resizing', 'resnest.gluon.tasks.detection.truth',
+         'resnest.gluon.tasks.detection.detector'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

@@ -3,24 +3,10 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from resnest.gluon.nn import RoIAlign
-from resnest.gluon.tasks.detection.detector import stage_weights
-from resnest.gluon.tasks.detection.geometry.boxes import are_whole, areas, clip, decode, encode, overlaps, rescale
+from resnest.gluon.tasks.detection.geometry.boxes import areas, rescale
 from resnest.gluon.tasks.detection.parts.pyramid import STRIDES
 
-from .drawn import (
-    BOXES,
-    CLASSES,
-    OBJECTS,
-    bitmasks,
-    draw,
-    drawn_net,
-    expected,
-    kinds_of_pixels,
-    match,
-    normalized,
-    picture,
-)
+from .drawn import BOXES, draw, drawn_net, expected, match, normalized, picture
 
 WANTED = expected('faster_rcnn_fpn_resnest50')
 
@@ -119,86 +105,6 @@ def test_an_image_that_is_padded_keeps_to_its_own_size(net):
     batch[1, :, :150, :201] = x[0]
     together = detections(net(batch, [(128, 128), (150, 201)]), 1)
     assert match([part[:45] for part in alone], together) == 1
-
-
-@pytest.fixture(scope='module')
-def batch(net):
-    """The pyramid of both pictures in one batch, and regions with their images, labels and objects' boxes."""
-    x = mx.nd.zeros((2, 3, 160, 224))
-    for place, which in enumerate('AB'):
-        pixels = normalized(net, picture(which))[0]
-        x[place, :, :pixels.shape[1], :pixels.shape[2]] = pixels
-    boxes, labels = (np.concatenate([WANTED[f'train/given/sampled_{kind}_{which}'] for which in 'AB'])
-                     for kind in ('boxes', 'classes'))
-    images = np.repeat([0, 1], [len(WANTED[f'train/given/sampled_boxes_{which}']) for which in 'AB'])
-    return net.levels(x), boxes, images, labels
-
-
-def losses(head, levels, pooling, boxes, images, labels, place):
-    """Cross-entropy over all regions, and the absolute differences of the objects' boxes by the number of regions;
-    then the decoded boxes."""
-    logits, deltas = (each.asnumpy() for each in head(pooling(levels, boxes, images)))
-    entropy = -np.log(np.exp(logits)[np.arange(len(labels)), labels] / np.exp(logits).sum(1)).mean()
-    targets = np.stack([OBJECTS['AB'[image]][overlaps(box[None], OBJECTS['AB'[image]])[0].argmax()]
-                        for box, image in zip(boxes, images)])
-    known = labels < 80
-    wanted = encode(boxes[known], targets[known], stage_weights(place))
-    ours = deltas.reshape(len(deltas), -1, 4)[known]
-    ours = ours[np.arange(len(ours)), labels[known] if ours.shape[1] > 1 else 0]
-    return entropy, np.abs(ours - wanted).sum() / len(labels), decode(deltas, boxes, stage_weights(place))[:, 0]
-
-
-def test_losses_of_the_box_head(net, batch):
-    levels, *regions = batch
-    entropy, distance, _ = losses(net.box_heads[0], levels, net.box_pooling, *regions, 0)
-    np.testing.assert_allclose(entropy, WANTED['train/given/loss_cls'], rtol=1e-4)
-    np.testing.assert_allclose(distance, WANTED['train/given/loss_box_reg'], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_losses_of_the_other_heads(batch):
-    """Those of the cascade, of masks and of kinds of pixels, on the same pyramid."""
-    net = drawn_net('panoptic_cascade_rcnn_fpn_resnest200_3x', base='resnest14')
-    levels, boxes, images, labels = batch
-    assert masks_loss(net, batch) == pytest.approx(WANTED['panoptic/given/loss_mask'], rel=1e-4)
-    sizes = np.array([(160, 224), (128, 128)])
-    for place, head in enumerate(net.box_heads):
-        if place:
-            boxes = clip(boxes, *sizes[images].T)
-            whole = are_whole(boxes)
-            boxes, images, labels = boxes[whole], images[whole], np.full(whole.sum(), 80)
-            for image, which in enumerate('AB'):
-                overlap = overlaps(boxes, OBJECTS[which])
-                known = (images == image) & (overlap.max(1) >= net.spec.ious[place])
-                labels[known] = CLASSES[which][overlap.argmax(1)[known]]
-        entropy, distance, boxes = losses(head, levels, net.box_pooling, boxes, images, labels, place)
-        np.testing.assert_allclose(entropy, WANTED[f'panoptic/given/loss_cls_stage{place}'], rtol=1e-4)
-        np.testing.assert_allclose(distance, WANTED[f'panoptic/given/loss_box_reg_stage{place}'], rtol=1e-4)
-    kinds = np.full((2, 160, 224), 255)
-    for place, (which, (height, width)) in enumerate(zip('AB', sizes)):
-        kinds[place, :height, :width] = kinds_of_pixels(which, height, width)
-    likely = mx.nd.log_softmax(net.semantic_head(*levels[:-1]), axis=1).asnumpy().transpose(0, 2, 3, 1)[kinds < 255]
-    entropy = -likely[np.arange(len(likely)), kinds[kinds < 255]].mean()
-    np.testing.assert_allclose(0.5 * entropy, WANTED['panoptic/bn_eval/loss_sem_seg'], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_loss_of_normalized_masks(batch):
-    net = drawn_net('mask_rcnn_fpn_resnest50', base='resnest14', box_convolutions=0, box_dense=0)
-    assert masks_loss(net, batch) == pytest.approx(WANTED['mask_rcnn/given/loss_mask'], rel=1e-4)
-
-
-def masks_loss(net, batch):
-    """The mean cross-entropy of each pixel of the objects' masks; a pixel of 28 × 28 is set where most of it is."""
-    levels, boxes, images, labels = (part if place == 0 else part[batch[3] < 80] for place, part in enumerate(batch))
-    logits = net.mask_head(net.mask_pooling(levels, boxes, images)).asnumpy()[np.arange(len(labels)), labels]
-    targets = []
-    for box, image in zip(boxes, images):
-        which, size = ('A', (160, 224)) if image == 0 else ('B', (128, 128))
-        mask = bitmasks(which, *size)[overlaps(box[None], OBJECTS[which])[0].argmax()]
-        region = mx.nd.array([[0, *box]])
-        targets.append(RoIAlign(28, 1.0)(mx.nd.array(mask[None, None]), region).asnumpy()[0, 0] >= 0.5)
-    return (np.logaddexp(0, logits) - logits * np.array(targets)).mean()
 
 
 def test_anchors(net):

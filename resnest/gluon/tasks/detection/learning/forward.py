@@ -53,9 +53,9 @@ class Learner(Block):
         Of the loss of the kinds of pixels.
     """
 
-    def __init__(self, detector, sampling=Sampling(), kinds_weight=1.0, **kwargs):
+    def __init__(self, detector, sampling=None, kinds_weight=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.detector, self.sampling, self._kinds_weight = detector, sampling, kinds_weight
+        self.detector, self.sampling, self._kinds_weight = detector, sampling or Sampling(), kinds_weight
 
     def forward(self, x, sizes, truths, generators=None):
         """``x`` is ``(N, 3, H, W)``, ``sizes`` the images' own heights and widths, ``truths`` one :class:`.Truth` each;
@@ -90,7 +90,7 @@ class Learner(Block):
                        for image, ((boxes, _), truth, generator) in enumerate(zip(proposals, truths, generators))])
 
     def _of_regions(self, levels, regions, sizes, truths):
-        net, losses = self.detector, []
+        net, losses, deltas = self.detector, [], None
         for place, head in enumerate(net.box_heads):
             if place:
                 boxes = clip(decode(deltas.asnumpy(), regions.boxes, stage_weights(place - 1), net.convention.growth)

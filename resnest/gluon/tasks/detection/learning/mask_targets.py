@@ -12,8 +12,8 @@ LEAST_SIDE = 0.1        # pixels
 
 
 def mask_targets(regions, truths, side):
-    """``(R, side, side)`` of bool for :class:`.targets.Regions` that are objects: polygons as COCO's own code rasterizes
-    them, the others where at least half of a cell is the object's."""
+    """``(R, side, side)`` of bool for :class:`.targets.Regions` that are objects: polygons as COCO's own code
+    rasterizes them, the others where at least half of a cell is the object's."""
     targets = np.zeros((len(regions), side, side), bool)
     for image, truth in enumerate(truths):
         rows = np.flatnonzero(regions.images == image)
