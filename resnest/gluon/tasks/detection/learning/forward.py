@@ -12,7 +12,7 @@ from ..detector import MASK_SIDE, stage_weights
 from ..geometry.boxes import clip, decode, encode
 from ..truth import IGNORED
 from .losses import anchor_losses, kinds_loss, mask_loss, region_losses
-from .mask_targets import mask_targets
+from .rasterizing import mask_targets
 from .targets import drawn_anchors, drawn_regions, joined, relabelled
 
 __all__ = ['Learner', 'Sampling', 'loss_names']
