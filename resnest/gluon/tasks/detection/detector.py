@@ -71,10 +71,10 @@ class Detector(Block):
         """``sizes`` are the heights and widths ``(N, 2)`` of images that ``x`` holds with zeros to their right and
         below; without them each fills its place. Raises InputError for what is no batch of images, and for sizes that
         do not fit it."""
-        check_images(x, self.backbone)
+        self.check(x)
         sizes = _checked(sizes, x)
-        levels = self.levels(x)
-        proposals = [boxes for boxes, _ in self.propose(*self.outputs(levels), levels, sizes)]
+        levels, logits, deltas, kinds = self.see(x)
+        proposals = [boxes for boxes, _ in self.propose(logits, deltas, levels, sizes)]
         found = [suppression.detect(boxes, scores, size, self.spec.least_score, self.spec.overlap, self.spec.detections,
                                     self.convention.clipped)
                  for boxes, scores, size in zip(*self.refine(levels, proposals, sizes), sizes)]
@@ -82,18 +82,31 @@ class Detector(Block):
         if self.mask_head is not None:
             results.append(self.masks(levels, found))
         results = [mx.nd.array(each, ctx=x.context) for each in results]
-        if self.semantic_head is not None:
-            kinds = self.semantic_head(*levels[:-1])
+        if kinds is not None:
             results.append(kinds[:, :, :x.shape[2], :x.shape[3]].astype('float32'))
         return tuple(results)
 
+    def check(self, x):
+        """Raise InputError where ``x`` is no batch of images."""
+        check_images(x, self.backbone)
+
+    def see(self, x):
+        """What does not depend on boxes: the pyramid, logits and differences as :meth:`outputs` has them, and the
+        logits of the kinds of pixels, None without a semantic head."""
+        levels = self.levels(x)
+        kinds = None if self.semantic_head is None else self.semantic_head(*levels[:-1])
+        return (levels, *self.outputs(levels), kinds)
+
     def levels(self, x):
-        """The pyramid ``(p2, …, p6)`` of images, which are padded to multiples of 32 pixels by zeros where the
-        convention says so."""
+        """The pyramid ``(p2, …, p6)`` of images, :meth:`padded`."""
+        return self.fpn(*self.backbone(self.padded(x)))
+
+    def padded(self, x):
+        """Images with zeros to multiples of 32 pixels, where the convention says so."""
         missing = [-length % COARSEST for length in x.shape[2:]]
         if self.convention.padded and any(missing):
             x = mx.nd.pad(x, mode='constant', pad_width=(0, 0, 0, 0, 0, missing[0], 0, missing[1]))
-        return self.fpn(*self.backbone(x))
+        return x
 
     def outputs(self, levels):
         """Logits ``(N, A)`` and differences ``(N, A, 4)`` of all levels' anchors, as two lists."""

@@ -20,6 +20,10 @@ class ProposalHead(HybridBlock):
             self.deltas = nn.Conv2D(4 * anchors, 1, in_channels=in_channels)
 
     def hybrid_forward(self, F, x):
-        x = self.relu(self.conv(x))
-        logits, deltas = (F.transpose(each, (0, 2, 3, 1)) for each in (self.logits(x), self.deltas(x)))
+        logits, deltas = self.maps(F, x)
         return F.reshape(logits, (0, -1)), F.reshape(deltas, (0, -1, 4))
+
+    def maps(self, F, x):
+        """Logits ``(N, h, w, A)`` and differences ``(N, h, w, 4 A)``."""
+        x = self.relu(self.conv(x))
+        return [F.transpose(each, (0, 2, 3, 1)) for each in (self.logits(x), self.deltas(x))]
