@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 # What a room may import of the package, besides itself. What lies above: speed → tasks → training, inference.
 GROUND = {'resnest.gluon.checking', 'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures',
-          'resnest.gluon.mxnet_private', 'resnest.gluon.streams'}
+          'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous', 'resnest.gluon.streams'}
 BELOW = {'resnest.gluon.nn', 'resnest.gluon.models', 'resnest.gluon.data'} | GROUND
 ALLOWED = {
     'resnest.gluon.checking': set(),
@@ -22,7 +22,8 @@ ALLOWED = {
     'resnest.gluon.figures': set(),
     'resnest.gluon.mxnet_private': set(),
     'resnest.gluon.streams': set(),
-    'resnest.gluon.distributed': {'resnest.gluon.mxnet_private'},
+    'resnest.gluon.rendezvous': set(),
+    'resnest.gluon.distributed': {'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous'},
     'resnest.scaling': set(),
     'resnest.gluon.nn': GROUND,
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
@@ -146,9 +147,9 @@ def test_rooms_are_small_and_names_apart(package):
         assert common < 5 or common < 0.6 * max(len(one), len(other)), f'{one} and {other} differ by an ending'
 
 
-def test_only_distributed_and_the_report_import_horovod():
+def test_only_what_joins_ranks_and_the_report_import_horovod():
     users = {module_name(path) for path in SOURCES for name in imports(path) if name.split('.')[0] == 'horovod'}
-    assert users - {'resnest.environment'} == {'resnest.gluon.distributed'}
+    assert users - {'resnest.environment'} == {'resnest.gluon.distributed', 'resnest.gluon.rendezvous'}
 
 
 def test_one_module_knows_the_private_names_of_mxnet():

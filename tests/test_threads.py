@@ -9,6 +9,7 @@ from resnest import threads
 
 from .processes import CLEAN, python, write
 
+TWO_RANKS = {'HOROVOD_RANK': '0', 'HOROVOD_SIZE': '2'}
 OMP_THREADS = """
     import ctypes, os, warnings
     warnings.simplefilter('error', UserWarning)
@@ -21,8 +22,8 @@ OMP_THREADS = """
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='one CPU')
 @pytest.mark.parametrize('first, environ, expected', [
     ('mxnet', {}, None), ('resnest.gluon', {}, None), ('mxnet', {'OMP_NUM_THREADS': ''}, None),
-    ('mxnet', {'OMP_NUM_THREADS': '3'}, 3), ('mxnet', {'HOROVOD_LOCAL_SIZE': '2'}, 'half'),
-    ('resnest.gluon', {'HOROVOD_LOCAL_SIZE': '999'}, 1),
+    ('mxnet', {'OMP_NUM_THREADS': '3'}, 3), ('mxnet', {**TWO_RANKS, 'HOROVOD_LOCAL_SIZE': '2'}, 'half'),
+    ('resnest.gluon', {**TWO_RANKS, 'HOROVOD_LOCAL_SIZE': '999'}, 1),
 ])
 def test_openmp_really_runs_that_many_threads(first, environ, expected):
     """Asks the OpenMP runtime that mxnet uses; either may be imported first."""
@@ -45,7 +46,8 @@ def machine(monkeypatch):
 
 def test_a_child_process_does_not_take_the_parents_choice_for_the_users(machine):
     assert threads.set_threads() == 8
-    machine.setenv('HOROVOD_LOCAL_SIZE', '4')
+    for name, value in {**TWO_RANKS, 'HOROVOD_LOCAL_SIZE': '4'}.items():
+        machine.setenv(name, value)
     assert threads.set_threads() == 2
     assert os.environ['OMP_NUM_THREADS'] == '2'
     machine.setenv('OMP_NUM_THREADS', '5')

@@ -10,7 +10,8 @@ import mxnet as mx
 import numpy as np
 
 from resnest import launchers
-from resnest.errors import InputError, SharedError
+from resnest.errors import InputError, LostRank, SharedError
+from resnest.gluon import rendezvous
 from resnest.gluon.mxnet_private import structural_parameters
 
 __all__ = ['Job', 'STATISTICS', 'current', 'joined']
@@ -23,8 +24,8 @@ STATISTICS = ('running_mean', 'running_var')
 def joined(remedy='start again'):
     """The :class:`Job` that a launcher started, otherwise that of one process alone; every collective belongs inside.
 
-    Raises InputError where Horovod is missing, and where another rank has gone: what MXNet says then becomes a line
-    that names it, and ``remedy``.
+    Raises InputError where Horovod is missing or joins fewer ranks than the launcher started, and LostRank where
+    another rank has gone: what MXNet says then becomes a line that names it, and ``remedy``.
     """
     global _current
     job, processes, before = _start(), None, _current
@@ -35,7 +36,7 @@ def joined(remedy='start again'):
     except mx.MXNetError as error:
         if job.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise InputError(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
+        raise LostRank(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
     finally:
         _current = before
 
@@ -46,18 +47,34 @@ def current():
 
 
 def _start():
-    if not launchers.started_by_launcher():
+    task = launchers.current()
+    if task is None:
         return Job(None)
     try:
         import horovod.mxnet as horovod
     except ImportError as error:
-        raise InputError(f'this process was started as one of several, but Horovod cannot be imported ({error}); '
-                         f'run make setup, or start a single process') from None
+        raise SharedError(f'{task.launcher.name} started this process as one of {task.size}, but Horovod cannot be '
+                          f'imported ({error}); run make setup, or start a single process') from None
     if not mx.context.num_gpus():
         # Its own, 1 ms, takes a third of a core from the ranks that compute on it.
         os.environ.setdefault('HOROVOD_CYCLE_TIME', '5')
+    if task.launcher.name != 'horovodrun' and not _joined_by_mpi(task, horovod):
+        rendezvous.meet(task)
     horovod.init()
-    return Job(horovod)
+    job = Job(horovod)
+    if job.size != task.size:
+        raise SharedError(f'{task.launcher.name} started {task.size} tasks, but Horovod joins {job.size}: unset the '
+                          f'HOROVOD_ variables, or start them by horovodrun')
+    return job
+
+
+def _joined_by_mpi(task, horovod):
+    """Whether MPI joins the ranks: where HOROVOD_CONTROLLER says so, or Horovod has it and its launcher was used."""
+    chosen = os.environ.get('HOROVOD_CONTROLLER')
+    if chosen == 'mpi' and not horovod.mpi_built():
+        raise SharedError('HOROVOD_CONTROLLER=mpi, but Horovod was built without MPI: unset it, or build Horovod with '
+                          'HOROVOD_WITH_MPI=1')
+    return chosen == 'mpi' if chosen else task.launcher.mpi and horovod.mpi_built()
 
 
 # What Horovod and Gloo say then.

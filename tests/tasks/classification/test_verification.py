@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnest import launchers
 from resnest.errors import InputError
 from resnest.gluon.data import Evaluation, RecordSet
 from resnest.gluon.data.images.transforms import MEAN, STD
@@ -71,7 +70,8 @@ def test_a_rank_that_has_gone_is_told_wherever_this_one_waits_for_it(tmp_path, m
     horovod = TwoRanks(fails)
     monkeypatch.setitem(sys.modules, 'horovod', SimpleNamespace(mxnet=horovod))
     monkeypatch.setitem(sys.modules, 'horovod.mxnet', horovod)
-    monkeypatch.setattr(launchers, 'started_by_launcher', lambda: True)
+    monkeypatch.setenv('HOROVOD_RANK', '0')
+    monkeypatch.setenv('HOROVOD_SIZE', '2')
     monkeypatch.setenv('HOROVOD_CYCLE_TIME', '5')
     monkeypatch.setattr(settling, 'get_model', lambda *_, **__: None)
     monkeypatch.setattr(verification, 'gluon_engine', lambda *_: lambda images: mx.nd.zeros((len(images), 2)))

@@ -6,12 +6,11 @@ import threading
 import time
 from pathlib import Path
 
-from resnest.errors import InputError
+from resnest.errors import EXIT_AGAIN, InputError
 from resnest.locks import Held, lock_file
 
-__all__ = ['EXIT_AGAIN', 'StopRequest', 'Stopped', 'sole_run']
+__all__ = ['StopRequest', 'Stopped', 'sole_run']
 
-EXIT_AGAIN = 75     # EX_TEMPFAIL of sysexits.h: a scheduler starts the same command again
 EXIT_INTERRUPTED = 130
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 

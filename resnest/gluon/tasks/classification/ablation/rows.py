@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Optional
 
-from resnest.errors import InputError, MissingPackage
+from resnest.errors import EXIT_AGAIN, InputError, MissingPackage
 from resnest.files import replace_file
 from resnest.gluon.training import recipe
 from resnest.gluon.training.fields import option_of
 from resnest.gluon.training.options import check_values, read_mapping
-from resnest.gluon.training.run.interrupt import EXIT_AGAIN, sole_run
+from resnest.gluon.training.run.interrupt import sole_run
 from resnest.reading import did_you_mean, one_line, read_json
 
 from ..config import ClassificationConfig
