@@ -31,6 +31,7 @@ EXTRAS = {
     'horovod': ['horovod==0.28.1', 'cmake>=3.13,<4', 'wheel'],
     'export': EXPORT,
     'transfer': ['gluoncv==0.10.5.post0', 'pycocotools', 'safetensors'],
+    'detection': ['pycocotools'],
     'demo': DEMO,
     'dev': ['pytest>=7', 'pytest-timeout', 'pytest-xdist', 'ruff', 'safetensors', *EXPORT, *DEMO, *GLUONCV_NEEDS],
 }

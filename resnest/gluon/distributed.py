@@ -164,6 +164,15 @@ class Job:
         mine = mx.nd.array(vector[None], dtype=vector.dtype)
         return self._horovod.allgather(mine, name=name).asnumpy()
 
+    def gather_bytes(self, data, name):
+        """Every rank's bytes, of any length, in the order of ranks."""
+        if self.size == 1:
+            return [data]
+        ends = np.cumsum([length + 1 for length in self.gather(len(data), f'{name} sizes')])
+        mine = np.frombuffer(data + b'.', dtype=np.uint8)       # mxnet has no empty arrays
+        joined = self._horovod.allgather(mx.nd.array(mine, dtype='uint8'), name=name).asnumpy()
+        return [part[:-1].tobytes() for part in np.split(joined, ends[:-1])]
+
     def agree(self, name, value):
         """Raise InputError on all ranks where a whole number is not the same on each."""
         found = self.gather(value, f'agree on {name}')

@@ -11,38 +11,14 @@ from resnest.errors import InputError
 from resnest.gluon.data.long_json import read_lists
 from resnest.reading import one_line
 
+from .packed import Packed
 from .run_lengths import counts_of
 
-__all__ = ['Annotations', 'Packed', 'read_annotations']
+__all__ = ['NO_SHAPE', 'POLYGONS', 'RUNS', 'Annotations', 'read_annotations']
 
 LARGEST_SIDE = 1 << 16      # pixels of a picture
 BEYOND = 2                  # pixels by which a box may stick out of its picture: somebody's rounding
 NO_SHAPE, POLYGONS, RUNS = range(3)
-
-
-class Packed:
-    """Lists of values of different lengths in one array: ``packed[i]`` is that of the i-th."""
-
-    def __init__(self, kind):
-        self._values, self._ends = array(kind), array('q')
-
-    def append(self, values):
-        """Add a list; one that is no list of numbers is not added, and raises TypeError, ValueError or
-        OverflowError."""
-        before = len(self._values)
-        try:
-            self._values.extend(values)
-        except (TypeError, ValueError, OverflowError):
-            del self._values[before:]
-            raise
-        self._ends.append(len(self._values))
-
-    def __len__(self):
-        return len(self._ends)
-
-    def __getitem__(self, index):
-        return np.array(self._values[self._ends[index - 1] if index else 0:self._ends[index]],
-                        self._values.typecode)
 
 
 @dataclass
@@ -168,7 +144,7 @@ class _Reader:
                 if not isinstance(size, list) or len(size) != 2 or not all(
                         type(side) is int and 0 < side <= LARGEST_SIDE for side in size):
                     raise InputError(f'the size of its run lengths must be height and width, got {one_line(size, 60)}')
-                if counts.sum() != size[0] * size[1]:
+                if not counts.size or counts.sum() != size[0] * size[1]:
                     raise InputError(f'run lengths of {counts.sum()} pixels for a size of {size[0]} x {size[1]}')
                 self.parts.append(counts)
                 self.runs.append(len(self.forms))
@@ -212,6 +188,7 @@ class _Reader:
             place = runs[np.argmax(wrong)]
             raise InputError(f'{self.path}: annotation {self.ids[place]}: run lengths of another size than its '
                              f'picture, which has {" x ".join(map(str, sizes[pictures[place]]))}')
+        self._check_polygons(np.array(self.forms), sizes[pictures])
         return Annotations(self.path, picture_ids, sizes, names,
                            [(int(number), self.categories[number]) for number in known], np.array(self.ids, np.int64),
                            pictures, boxes, classes.astype(np.int32), np.array(self.crowd, bool), np.array(self.areas),
@@ -240,6 +217,19 @@ class _Reader:
                 height, width = sizes[place]
                 raise InputError(f'{self.path}: annotation {self.ids[place]}: its box {boxes[place].tolist()} (left, '
                                  f'top, width, height) {problem}, which has {width} x {height} pixels; mend it')
+
+
+    def _check_polygons(self, forms, sizes):
+        """Refuse what native code would draw for ever: points far away from their picture."""
+        if not len(self.parts):
+            return
+        low, high = self.parts.extremes()
+        owners = np.repeat(np.arange(len(forms)), np.diff(np.array(self.part_ends), prepend=0))
+        longest = sizes[owners].max(-1)
+        far = (forms[owners] == POLYGONS) & ~((low >= -longest) & (high <= 2 * longest))
+        if far.any():
+            raise InputError(f'{self.path}: annotation {self.ids[owners[np.argmax(far)]]}: segmentation: a polygon far '
+                             f'outside of its picture; mend it')
 
 
 def _is_id(value):

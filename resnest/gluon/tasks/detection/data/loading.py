@@ -1,7 +1,8 @@
 """Batches of pictures with what is in them."""
 from resnest.gluon.data import SampleLoader, TransformedRecords
+from resnest.gluon.data.loader import REMEDY
 
-__all__ = ['CocoLoader', 'Unchanged']
+__all__ = ['CocoLoader', 'PictureLoader', 'Unchanged']
 
 
 class Unchanged:
@@ -39,6 +40,27 @@ class CocoLoader(SampleLoader):
 
     def __init__(self, records, transform, batches, workers=2, seed=0, epoch=0, skip_bad=False):
         super().__init__(_Samples(records, transform, seed, epoch), batches, _together, workers, skip_bad)
+
+
+class PictureLoader(SampleLoader):
+    """Iterates over lists of the pictures alone, uint8 ``(H, W, 3)``, for evaluation; see :class:`CocoLoader`."""
+
+    def __init__(self, records, batches, workers=2):
+        super().__init__(_Pictures(records), batches, list, workers, remedy=REMEDY)
+
+
+class _Pictures:
+    def __init__(self, records):
+        self._records, self.where = records, records.where
+
+    def __len__(self):
+        return len(self._records)
+
+    def __repr__(self):
+        return repr(self._records)
+
+    def make(self, record, index):
+        return self._records.pixels(record)
 
 
 class _Samples(TransformedRecords):

@@ -1,0 +1,96 @@
+"""What a detector finds in a data set, and the figures of that, exact over all ranks."""
+import itertools
+import json
+
+import numpy as np
+
+from resnest.errors import SharedError
+from resnest.gluon.data import evaluation_batches
+
+from .data import PictureLoader
+from .finding import each_detections
+from .scores import Found, average_precision, gather, merged, mirrored_back, panoptic_quality, segment_counts
+
+__all__ = ['evaluate']
+
+TOGETHER = 32       # pictures that are held with what was found in them at each scale
+
+
+def evaluate(net, records, job, limit=None, short_sides=None, flip=False, batch_size=1, workers=2, progress=None):
+    """The figures of a detector on pictures, in per cent; each rank sees its share of them. Collective.
+
+    Parameters
+    ----------
+    net : Detector
+    records : CocoSet
+        With ``masks`` the AP of masks is measured, with ``panoptic`` the panoptic quality.
+    job : resnest.gluon.distributed.Job
+    limit : int
+        So many pictures only, evenly taken from all.
+    short_sides : list of int
+        Each picture is seen with its short side at each of these lengths, in pixels, the limit of its long side in the
+        row's proportion, and what is found is merged (:mod:`.scores.merging`); the row's alone unless given. Panoptic
+        segments are those at the first of them.
+    flip : bool
+        Whether the mirror image is seen too, at each length.
+    batch_size, workers : int
+        As :func:`.finding.each_detections` and a loader have them.
+    progress : callable
+        Called with the number of pictures that have been seen since the last call.
+
+    Returns ``{'box': …, 'mask': …, 'panoptic': …, 'seen': pictures}`` on each rank, as
+    :func:`.scores.average_precision` and :func:`.scores.panoptic_quality` have them, None for what is not measured.
+    Raises InputError for pictures without an annotation, and for outputs that are not finite.
+    """
+    limit = min(limit or len(records), len(records))
+    picked = np.arange(limit) * len(records) // limit
+    annotations, maps = records.annotations, records.panoptic
+    places = [records.place(index) for index in picked]
+    if not any(len(annotations.of(place)) for place in places):
+        raise SharedError(f'{annotations.path}: no annotations of the {limit} pictures that are looked at')
+    found, mine = Found(records.masks), picked[job.rank::job.size]
+    counts = np.zeros((len(maps.categories), 4)) if maps else None
+    loader = PictureLoader(records, [mine[batch] for batch in evaluation_batches(len(mine), 1)], workers)
+    pictures = (picture for batch in loader for picture in batch)
+    for index, each in zip(mine, _each(net, pictures, short_sides, flip, batch_size)):
+        place = records.place(index)
+        found.add(place, each)
+        if maps:
+            ids, segments = each.panoptic
+            counts += segment_counts(maps.ids(place, *each.size), maps.segments(place), ids, (
+                [segment['id'] for segment in segments], [segment['category_id'] for segment in segments]),
+                [number for number, *_ in maps.categories])
+        if progress:
+            progress(1)
+    whole = gather(found, job)
+
+    def measure():
+        return json.dumps({name: average_precision(annotations, whole, places, masks) if wanted else None for
+                           name, wanted, masks in (('box', True, False), ('mask', records.masks, True))}).encode()
+
+    figures = json.loads(job.from_first(measure, 'figures'))
+    figures['panoptic'] = panoptic_quality(job.total(counts.ravel(), 'segments').reshape(-1, 4), [
+        thing for *_, thing in maps.categories]) if maps else None
+    return {**figures, 'seen': limit}
+
+
+def _each(net, pictures, short_sides, flip, batch_size):
+    """Yield the detections of each picture, merged where it is seen in several versions."""
+    short_sides = short_sides or [net.spec.short_side]
+    if not flip and len(short_sides) == 1:
+        yield from each_detections(net, pictures, batch_size, *_sides(net.spec, *short_sides))
+        return
+    while some := list(itertools.islice(pictures, TOGETHER)):
+        versions = []
+        for side in short_sides:
+            sides = _sides(net.spec, side)
+            versions.append(list(each_detections(net, some, batch_size, *sides)))
+            if flip:
+                mirrored = each_detections(net, [picture[:, ::-1] for picture in some], batch_size, *sides)
+                versions.append([mirrored_back(each, each.size[1]) for each in mirrored])
+        for each in zip(*versions):
+            yield merged(each, net.spec.overlap, net.spec.detections)
+
+
+def _sides(spec, short_side):
+    return short_side, max(1, round(spec.long_side * short_side / spec.short_side))
