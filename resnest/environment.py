@@ -17,6 +17,7 @@ __all__ = ['describe', 'missing', 'EXTRAS']
 
 # Distributions behind each extra of setup.py, as far as this package itself imports them.
 EXTRAS = {
+    'detection': ('pycocotools',),
     'demo': ('scikit-learn', 'matplotlib', 'tensorboardx'),
     'export': ('onnx', 'onnxruntime'),
     'transfer': ('gluoncv', 'pycocotools', 'safetensors'),

@@ -94,7 +94,7 @@ def test_extras_of_the_report_are_those_of_setup(setup_arguments):
             if not re.fullmatch('(>=[^,]*)?', str(requirement.specifier)):      # the newest version may not do
                 assert requirement.specifier == SpecifierSet(runtime.VERSIONS[requirement.name]), requirement
     assert set(setup_arguments['extras_require']) == {
-        'cpu', 'cu112', 'horovod', 'export', 'transfer', 'demo', 'dev'}
+        'cpu', 'cu112', 'detection', 'horovod', 'export', 'transfer', 'demo', 'dev'}
 
 
 @pytest.mark.parametrize('python', PYTHONS)

@@ -18,14 +18,16 @@ SPEC = SimpleNamespace(short_side=50, long_side=100, overlap=0.5, detections=100
 
 @pytest.fixture
 def records(tmp_path):
-    little_coco.write_panoptic(little_coco.write(tmp_path))
+    found = little_coco.instances()
+    found['annotations'] = [each for each in found['annotations'] if each['bbox'][2]]
+    little_coco.write_panoptic(little_coco.write(tmp_path, found))
     return open_coco('val', tmp_path, masks=True, kinds=True)
 
 
 @pytest.fixture
 def seen(records, monkeypatch):
     """Have pictures be known by their pixels, mirrored or not; a list of the sides that they were seen with."""
-    known, sides_seen = {}, []
+    known, sides_seen, maps = {}, [], records.panoptic
     for index in range(len(records)):
         pixels, truth = records.read(index)
         for mirrored in (False, True):
@@ -40,8 +42,8 @@ def seen(records, monkeypatch):
                 boxes[:, [0, 2]] = width - boxes[:, [2, 0]]
             boxes[:, 2] += net.error * (index == 0)
             place = records.place(index)
-            ids, kinds, _ = records.panoptic.segments(place)
-            panoptic = records.panoptic.ids(place, *picture.shape[:2]), [
+            ids, kinds, _ = maps.segments(place)
+            panoptic = maps.ids(place, *picture.shape[:2]), [
                 {'id': number, 'category_id': kind} for number, kind in zip(ids.tolist(), kinds.tolist())]
             yield Detections(boxes, np.linspace(0.9, 0.5, len(boxes), dtype=np.float32), truth.classes,
                              picture.shape[:2], np.ones((len(boxes), 28, 28), np.float32), panoptic)

@@ -1,7 +1,7 @@
 """Average precision and panoptic quality, exact over all ranks, and detections at several scales."""
-from .average_precision import average_precision
+from .coco_figures import average_precision
 from .found import Found, gather
 from .merging import merged, mirrored_back
-from .panoptic_quality import panoptic_quality, segment_counts
+from .segments import panoptic_quality, segment_counts
 
 __all__ = ['Found', 'average_precision', 'gather', 'merged', 'mirrored_back', 'panoptic_quality', 'segment_counts']

@@ -14,7 +14,7 @@ from resnest.errors import InputError
 from resnest.gluon.distributed import current
 from resnest.gluon.tasks.detection.data import open_coco
 from resnest.gluon.tasks.detection.scores import Found, average_precision, gather
-from resnest.gluon.tasks.detection.scores.average_precision import FIGURES
+from resnest.gluon.tasks.detection.scores.coco_figures import FIGURES
 
 from ..data import little_coco
 
