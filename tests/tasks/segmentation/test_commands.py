@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from resnest.commands import classify
+from resnest.commands.segmentation import train
 from resnest.gluon import get_model
 from resnest.gluon.models.weights.description import read_description
 
 from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, read_json, run_here
 from ...training.runs import assert_same_end
-from .little_runs import RECIPE, run_segment, run_train, run_verify, write_blocks
+from .little_runs import NETWORK, RECIPE, run_segment, run_train, run_verify, write_blocks
 
 
 @pytest.fixture(scope='module')
@@ -57,6 +58,69 @@ def test_weights_without_an_auxiliary_head_go_on_at_another_stride(blocks, tmp_p
         net = get_model(str(folder / 'best.params'))
         assert (net.spec.output_stride, net.auxlayer) == (stride, None)
         assert run_segment(blocks / 'images/val/0.png', '--resume', folder / 'best.params').returncode == 0
+
+
+def test_weights_with_and_without_an_auxiliary_head_start_each_other(trained, blocks, tmp_path):
+    for folder, source, weight, told in (('without', trained, 0, 'their auxiliary head is left out'),
+                                         ('with', tmp_path / 'without', 0.5, 'they have no auxiliary head, this one')):
+        result = run_train(blocks, tmp_path / folder, '--resume-params', source / 'best.params', '--aux-weight', weight,
+                           '--num-epochs', 1, '--lr', 0)
+        assert result.returncode == 0, result.stderr
+        assert told in result.stdout
+    first, last = (get_model(str(folder / 'best.params')) for folder in (trained, tmp_path / 'with'))
+    assert (first.head.block[4].weight.data() == last.head.block[4].weight.data()).min() == 1
+    assert (first.auxlayer.block[4].weight.data() != last.auxlayer.block[4].weight.data()).min() == 1
+
+
+def test_a_run_goes_on_without_what_it_started_from(trained, blocks, tmp_path):
+    start = tmp_path / 'start'
+    start.mkdir()
+    for name in ('best.params', 'best.json'):
+        shutil.copy(trained / name, start)
+    words = ('--data-dir', blocks, '--save-dir', tmp_path / 'run', *RECIPE[1 + len(NETWORK):], '--resume-params',
+             start / 'best.params', '--save-steps', 1, '--keep', 9)
+    assert run_here(train.main, 'train_segmentation.py', *words).returncode == 0
+    wanted = (tmp_path / 'run/best.params').read_bytes()
+    shutil.rmtree(start)
+    for path in (tmp_path / 'run').iterdir():
+        if path.name != 'checkpoint-0000-000001.npz':
+            path.unlink() if path.is_file() else shutil.rmtree(path)
+    result = run_here(train.main, 'train_segmentation.py', *words, '--resume', 'auto')
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / 'run/best.params').read_bytes() == wanted
+
+
+def test_a_bad_picture_is_left_out(trained, blocks, tmp_path):
+    data = shutil.copytree(blocks, tmp_path / 'data')
+    bad = data / 'images/val/1.png'
+    bad.write_bytes(bad.read_bytes()[:200])
+    assert_refused(run_train(data, tmp_path / 'run', '--num-epochs', 1), bad, '--skip-bad')
+    assert_refused(run_verify('--data-dir', data, '--resume', trained / 'best.params'), bad, 'remove it from the data')
+    result = run_train(data, tmp_path / 'more', '--num-epochs', 1, '--skip-bad')
+    assert result.returncode == 0, result.stderr
+    assert '1 bad left out of validation' in result.stdout
+    assert read_json(tmp_path / 'more/summary.json')['seen'] == 2
+
+
+def test_what_training_held_out_is_verified(blocks, tmp_path):
+    """Of the folder that was trained on; of others all pictures are."""
+    for name in ('data', 'other'):
+        for part in ('images', 'maps'):
+            shutil.copytree(blocks / part / 'train', tmp_path / name / part)
+    for path in (tmp_path / 'other/images').iterdir():
+        with Image.open(path) as image:
+            image.transpose(Image.FLIP_LEFT_RIGHT).save(path)
+    result = run_train(tmp_path / 'data', tmp_path / 'run', '--val-fraction', 0.25, '--seed', 3, '--num-epochs', 1)
+    assert result.returncode == 0, result.stderr
+    held_out = read_description(tmp_path / 'run/best.params').held_out
+    assert (held_out['val_fraction'], held_out['seed'], len(held_out['sample'])) == (0.25, 3, 8 - read_json(
+        tmp_path / 'run/summary.json')['seen'])
+    for name, told in (('data', True), ('other', False)):
+        result = run_verify('--data-dir', tmp_path / name, '--resume', tmp_path / 'run/best.params', '--json',
+                            tmp_path / 'x.json')
+        assert result.returncode == 0, result.stderr
+        assert ('pictures are verified that training held out' in result.stderr) == told
+        assert read_json(tmp_path / 'x.json')['seen'] == (8 - len(held_out['sample']) if told else 8)
 
 
 def test_killed_and_resumed_to_the_same_bytes(trained, blocks, tmp_path):

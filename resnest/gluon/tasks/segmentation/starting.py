@@ -16,6 +16,7 @@ from resnest.gluon.training import earlier_recipe
 from resnest.gluon.training.fields import option_of
 
 from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
+from .network import AUXILIARY
 
 __all__ = ['check_sizes', 'load_start', 'settle_network']
 
@@ -54,8 +55,8 @@ def settle_network(config, job):
 
 def load_start(network, config, source, device):
     """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
-    if config.pretrained_backbone or source is not True and 'head.block.4.bias' not in read_parameters(
-            source, read_shapes):
+    stored = () if source is True else read_parameters(source, read_shapes)
+    if config.pretrained_backbone or source is not True and 'head.block.4.bias' not in stored:
         trunk = ResNet(network.backbone, dilation=network.dilation)
         load_pretrained(trunk, network.backbone, source, ctx=device, other_classes=True)
         values = structural_parameters(trunk)
@@ -63,9 +64,16 @@ def load_start(network, config, source, device):
             if name in values:
                 param.set_data(values[name].data())
         return 'they are those of the backbone, the heads are new'
-    if load_pretrained(network, network.spec, source, ctx=device, other_classes=True):
-        return f'their last layers are for other classes, those for {config.num_classes} are new'
-    return None
+    told, has_auxiliary = [], source is True or any(name.startswith(f'{AUXILIARY}.') for name in stored)
+    lacking = network.auxlayer is not None and not has_auxiliary
+    if load_pretrained(network.prediction if lacking else network, network.spec, source, ctx=device,
+                       other_classes=True):
+        told.append(f'their last layers are for other classes, those for {config.num_classes} are new')
+    if lacking:
+        told.append('they have no auxiliary head, this one is new')
+    elif has_auxiliary and network.auxlayer is None:
+        told.append('their auxiliary head is left out')
+    return '; '.join(told)
 
 
 def check_sizes(config, network, device):

@@ -10,6 +10,7 @@ from mxnet.gluon import nn
 
 from resnest.errors import InputError, SharedError
 from resnest.gluon.data import evaluation_batches, training_batches, with_normalization
+from resnest.gluon.data.loader import LEAVE_OUT
 from resnest.gluon.device import choose_device
 from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
@@ -92,12 +93,17 @@ class Segmentation(Task):
     def validation(self):
         """This rank's loader of the whole validation pictures, one at a time."""
         indices = evaluation_batches(len(self._val), 1, self._job.rank, self._job.size)
-        return MapLoader(self._val, Whole(), indices, self.config.num_workers)
+        return MapLoader(self._val, Whole(), indices, self.config.num_workers,
+                         skip_bad=self.config.skip_bad and LEAVE_OUT)
 
     def evaluate(self, net):
-        return evaluate(SingleScale(net, self.twin.spec, self.device), self.validation(), self._classes)
+        loader = self.validation()
+        found = evaluate(SingleScale(net, self.twin.spec, self.device), loader, self._classes)
+        return {**found, 'skipped': len(loader.skipped)}
 
     def validation_figures(self, counts):
+        if not counts['seen']:
+            raise SharedError('no validation picture can be read; nothing tells which weights are the best ones')
         found = figures(counts['confusion'])
         if np.isnan(found['miou']):
             raise SharedError('the validation maps have no pixel that counts: all of them are ignored; mend the maps')
@@ -106,7 +112,7 @@ class Segmentation(Task):
     def describe(self):
         legend = self._train.legend
         fraction = self.config.val_fraction
-        held_out = fraction and {'val_fraction': fraction, 'seed': self.config.seed}
+        held_out = fraction and {'val_fraction': fraction, 'seed': self.config.seed, 'sample': self._train.sample()}
         return to_mapping(described(self.network, legend.names, legend.colours, self._train.decoding, held_out))
 
 

@@ -7,10 +7,11 @@ import numpy as np
 from resnest.errors import InputError, SharedError
 from resnest.gluon import distributed
 from resnest.gluon.data import evaluation_batches, with_normalization
+from resnest.gluon.data.loader import REMEDY
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.optimized.optimization import optimize
 
-from .data import CentralCrop, MapLoader, Whole, default_fraction, open_maps
+from .data import CentralCrop, MapLoader, Whole, is_known, open_maps
 from .describing import know
 from .making import get_model
 from .scores.evaluation import evaluate
@@ -61,9 +62,7 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
                **({'base_size': base_size} if base_size else {})}
     with distributed.joined() as job:
         known = know(model, weights, options)
-        train_set, val_set = _open((data_dir, images, maps), classes, known)
-        for note in filter(None, (train_set.note, val_set.note) if job.rank == 0 else ()):
-            print(note, file=sys.stderr)
+        train_set, val_set = _open((data_dir, images, maps), classes, known, job)
         device = choose_device(no_cuda, job.local_rank)
         network = get_model(known.model, known.pretrained, ctx=device, **known.options)
         pictures = _calibration(train_set, known.spec, calibration_images, workers)
@@ -85,11 +84,12 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
         return None if job.rank else found
 
 
-def _open(where, classes, known):
+def _open(where, classes, known, job):
     """The training and the validation pictures; raises InputError for classes that are not those of the weights."""
-    held_out = known.description and known.description.held_out or {}
-    fraction = default_fraction(*where) and held_out.get('val_fraction')
-    found = open_maps(*where, classes, fraction, held_out.get('seed', 0))
+    held_out = known.description and known.description.held_out
+    rest = {name: held_out[name] for name in ('val_fraction', 'seed')} \
+        if held_out and is_known(held_out.get('sample', []), *where) else {}
+    found = open_maps(*where, classes, **rest)
     names = found[0].legend.names
     if len(names) != known.spec.classes:
         raise InputError(f'{known.what} know {known.spec.classes} classes, the data have {len(names)}; give other '
@@ -98,6 +98,12 @@ def _open(where, classes, known):
         one, other = next(pair for pair in zip(known.names, names) if pair[0] != pair[1])
         raise InputError(f"{known.what} know other classes than the data: '{one}' where these have '{other}'; give "
                          f'--classes with the names, in the order of the labels')
+    notes = [records.note for records in found]
+    if rest:
+        notes.append(f'{where[0] or where[1]}: trained on, so the {len(found[1])} pictures are verified that training '
+                     f"held out (--val-fraction {held_out['val_fraction']}); put new ones into another folder")
+    for note in dict.fromkeys(filter(None, () if job.rank else notes)):
+        print(note, file=sys.stderr)
     return found
 
 
@@ -105,7 +111,7 @@ def _calibration(records, spec, count, workers):
     """Batches of central crops of some training pictures."""
     count = min(count, len(records))
     picked = [np.array([index * len(records) // count]) for index in range(count)]
-    return MapLoader(records, CentralCrop(spec.crop_size, spec.interpolation), picked, workers)
+    return MapLoader(records, CentralCrop(spec.crop_size, spec.interpolation), picked, workers, remedy=REMEDY)
 
 
 def make_engine(network, precision, device, calibration=None):
@@ -131,7 +137,8 @@ def _evaluate(score, records, classes, limit, workers, job, progress):
     picked = np.arange(limit) * len(records) // limit
     batches = [picked[batch] for batch in evaluation_batches(limit, 1, job.rank, job.size)]
     with tqdm(total=len(batches), unit='picture', disable=not progress or job.rank or not sys.stderr.isatty()) as bar:
-        return job.totals(evaluate(score, MapLoader(records, Whole(), batches, workers), classes, bar.update), 'all')
+        loader = MapLoader(records, Whole(), batches, workers, remedy=REMEDY)
+        return job.totals(evaluate(score, loader, classes, bar.update), 'all')
 
 
 def _result(counts, names, **settings):

@@ -5,6 +5,7 @@ from resnest.errors import InputError
 from resnest.gluon.data import SampleLoader, TransformedRecords, WrongRecord
 from resnest.gluon.data.images.decoding import BadImage, opened
 from resnest.gluon.data.images.turning import orientation_of
+from resnest.gluon.data.loader import TRAINING_REMEDY
 
 from .label_images import read_values
 
@@ -27,16 +28,16 @@ class MapLoader(SampleLoader):
     workers : int
         Threads; 0 does the work in the caller.
     seed, epoch : int
-    skip_bad : bool
-        Put the next readable record in the place of one whose image or map is damaged; the message goes into
-        ``skipped``.
+    skip_bad, remedy
+        What is done about records whose image or map is damaged, see :class:`resnest.gluon.data.SampleLoader`.
 
     Raises InputError that names the file for a damaged image or map, and, with ``skip_bad`` too, for a map that has
     another size than its image or a value out of range, and where memory runs out.
     """
 
-    def __init__(self, records, transform, batches, workers=2, seed=0, epoch=0, skip_bad=False):
-        super().__init__(_Samples(records, transform, seed, epoch), batches, _stacked, workers, skip_bad)
+    def __init__(self, records, transform, batches, workers=2, seed=0, epoch=0, skip_bad=False,
+                 remedy=TRAINING_REMEDY):
+        super().__init__(_Samples(records, transform, seed, epoch), batches, _stacked, workers, skip_bad, remedy)
 
 
 class _Samples(TransformedRecords):

@@ -9,7 +9,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.gluon.data.images.class_folders import foreign_note
 from resnest.gluon.data.images.decoding import BadImage
-from resnest.gluon.data.images.holding_out import held_out
+from resnest.gluon.data.images.holding_out import held_out, is_sampled_from, sample_of
 from resnest.gluon.data.images.samples import Samples
 from resnest.reading import one_line
 
@@ -17,7 +17,7 @@ from .label_images import read_values
 from .layouts import find_layout, list_pairs, two_folders
 from .legend import known_legend, numbered_legend, read_names
 
-__all__ = ['MapSet', 'default_fraction', 'open_maps']
+__all__ = ['MapSet', 'default_fraction', 'is_known', 'open_maps']
 
 FRACTION = 0.1      # of a data set without a validation split
 NAMES = 'classes.txt'
@@ -51,6 +51,14 @@ class MapSet(AbstractContextManager):
     def where_map(self, index):
         """Path of a map, for messages."""
         return self._maps.where(index)
+
+    def sample(self):
+        """What :func:`resnest.gluon.data.images.holding_out.sample_of` says of the images."""
+        return sample_of(self._images)
+
+    def is_sampled_from(self, sample):
+        """Whether the images are those of the folder that a :meth:`sample` was taken of."""
+        return is_sampled_from(sample, self._images)
 
     def count_classes(self):
         """The largest value of all maps that is a label, and one more: every map is read for it."""
@@ -105,6 +113,12 @@ def default_fraction(root=None, images=None, maps=None):
     """The share of the images that is held out for validation where nobody says: None where they are split."""
     layout, folder = find_layout(root) if images is None else two_folders(images, maps)
     return None if layout.has_val(folder) else FRACTION
+
+
+def is_known(sample, root=None, images=None, maps=None):
+    """Whether the images are not split and those that a :meth:`MapSet.sample` was taken of; no map is read."""
+    layout, folder = find_layout(root) if images is None else two_folders(images, maps)
+    return not layout.has_val(folder) and _open(layout, folder, 'train', None, 0).is_sampled_from(sample)
 
 
 def _open(layout, root, split, val_fraction, seed):
