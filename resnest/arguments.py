@@ -8,7 +8,8 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import CONTROL, nearest, not_among, one_line, parse_yaml
 
-__all__ = ['LARGEST_SEED', 'Pairs', 'Parser', 'number', 'path_text', 'plain_path', 'plain_text', 'whole']
+__all__ = ['LARGEST_SEED', 'Pairs', 'Parser', 'add_engine', 'exported_file', 'number', 'path_text',
+           'plain_path', 'plain_text', 'whole']
 
 LARGEST_SEED = 2 ** 63 - 1
 LONGEST = 4096          # characters: PATH_MAX of Linux
@@ -81,6 +82,25 @@ class Pairs(argparse.Action):
             if not (key and equals):
                 raise argparse.ArgumentError(self, f'must be of the form key=value, got {one_line(repr(word))}')
         setattr(namespace, self.dest, pairs)
+
+
+def add_engine(group):
+    """Add ``--engine`` to a command that verifies; :func:`exported_file` reads it."""
+    group.add_argument('--engine', nargs='+', type=plain_text, default=['gluon'], metavar=('gluon|onnxruntime', 'FILE'),
+                       help='gluon, or onnxruntime with a file of resnest export')
+
+
+def exported_file(options):
+    """The ``.onnx`` file that ``--engine``, or ``--resume``, names; None where the network is Gluon's."""
+    engine, *files = options.engine
+    if engine not in ('gluon', 'onnxruntime') or len(files) != (engine == 'onnxruntime'):
+        raise InputError(f"--engine must be gluon, or onnxruntime with one file, got '{' '.join(options.engine)}'")
+    if options.resume and options.resume.lower().endswith('.onnx'):
+        files.append(options.resume)
+        options.resume = None
+    if len(files) > 1 or files and options.resume:
+        raise InputError('--engine onnxruntime runs what its file holds: leave out --resume')
+    return files[0] if files else None
 
 
 def whole(least=None, most=None):

@@ -60,7 +60,7 @@ def test_an_exported_file_verifies_as_the_network(weights, squares, tmp_path):
 
 @pytest.mark.slow
 def test_int8_is_calibrated_as_asked(weights, squares, tmp_path, monkeypatch):
-    for module in ('tasks.classification.engines', 'inference.export.symbol_files'):
+    for module in ('inference.engines', 'inference.export.symbol_files'):
         # Random weights agree with nothing: every layer in int8.
         monkeypatch.setattr(f'resnest.gluon.{module}.optimize', functools.partial(optimize, agreement=0))
     int8 = ('--precision', 'int8', '--calibration-mode', 'entropy', '--calibration-images', 16, '--resume', weights)

@@ -36,27 +36,27 @@ def main(arguments=None):
         raise InputError(f'--format onnx writes float32 only, {options.precision} runs on mxnet: use --format symbol')
     require_writable(options.output, '--output')
 
-    from resnest.gluon import get_model
     from resnest.gluon.data import Evaluation, preprocessing
     from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
     from resnest.gluon.inference.export.onnx_files import export_onnx
     from resnest.gluon.inference.export.symbol_files import export_symbol
     from resnest.gluon.models import SMALLEST_IMAGE
-    from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, choose
 
     if options.image_size is not None and options.image_size < SMALLEST_IMAGE:
         raise InputError(f'--image-size must be at least {SMALLEST_IMAGE}, got {options.image_size}')
-    values = {**(options.model_options or {}), **({'classes': options.num_classes} if options.num_classes else {})}
-    choice = choose(options.model, options.resume or True, values, DEFAULT_MODEL)
-    output = options.output or Path(choice.model + ('.onnx' if options.format == 'onnx' else ''))
+    model, spec, make = _chosen(options)
+    output = options.output or Path(model + ('.onnx' if options.format == 'onnx' else ''))
     require_writable(output, '--output')
-    images, crop = None, Evaluation(*preprocessing(choice.spec, options.image_size))
-    size = crop.size
+    images = None
+    whole_pictures = not hasattr(spec, 'crop_ratio')     # of a segmentation network, a few at a time
+    size = options.image_size or spec.crop_size
+    crop = Evaluation(size, 1, spec.interpolation) if whole_pictures else Evaluation(*preprocessing(spec, size))
     if options.precision != 'float32':
         records, source = calibration_records(options.calibration, options.rec_dir, needed=options.precision == 'int8')
-        images = records and calibration_batches(records, crop, options.calibration_images)
+        images = records and calibration_batches(records, crop, options.calibration_images,
+                                                 1 if whole_pictures else 32)
         print(f'comparing with float32 on images of {source}' if images else 'no images to compare with float32')
-    network = get_model(choice.model, choice.pretrained, **{**choice.values, 'classes': choice.classes})
+    network = make()
     if options.format == 'onnx':
         difference = export_onnx(network, output, size)
         print(f"{output}: ONNX, opset 13, any batch, height and width; onnxruntime's logits are within "
@@ -67,3 +67,17 @@ def main(arguments=None):
         how = (f"resnest.gluon.inference.load('{output}')" if made.native else
                f"mxnet.gluon.SymbolBlock.imports('{output}-symbol.json', ['data'], '{output}-0000.params')")
         print(f'{made.describe()}\nload it with {how}')
+
+
+def _chosen(options):
+    """The name of the network that is asked for, its row, and what makes it, of whatever task."""
+    from resnest.gluon.catalogue import get_model, task_of
+    values = {**(options.model_options or {}), **({'classes': options.num_classes} if options.num_classes else {})}
+    if task_of(options.model, options.resume) == 'segmentation':
+        from resnest.gluon.tasks.segmentation.describing import know
+        known = know(options.model, options.resume, values)
+        return known.model, known.spec, lambda: get_model(known.model, known.pretrained, **known.options)
+    from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, choose
+    choice = choose(options.model, options.resume or True, values, DEFAULT_MODEL)
+    return choice.model, choice.spec, lambda: get_model(choice.model, choice.pretrained,
+                                                        **{**choice.values, 'classes': choice.classes})

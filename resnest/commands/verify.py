@@ -1,8 +1,7 @@
 """Exact top-1 and top-5 of a model on RecordIO shards or folders of images; horovodrun -np N shares the images out."""
 import json
 
-from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
-from resnest.errors import InputError
+from resnest.arguments import Pairs, Parser, add_engine, exported_file, number, path_text, plain_path, plain_text, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -29,9 +28,7 @@ def main(arguments=None):
                         help="crop / resized short edge; the weights', the exported file's or the model's own unless "
                         'given')
     computing = parser.add_argument_group('computing')
-    computing.add_argument('--engine', nargs='+', type=plain_text, default=['gluon'],
-                           metavar=('gluon|onnxruntime', 'FILE'), help='gluon, or onnxruntime with a file of resnest '
-                           'export')
+    add_engine(computing)
     computing.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
                            help='what the network computes in')
     computing.add_argument('--calibration', type=path_text, metavar='DIR', help='int8, bfloat16: folder or shards of '
@@ -48,11 +45,7 @@ def main(arguments=None):
     parser.add_argument('--confusion', type=plain_path, metavar='FILE', help='file for the confusion matrix: a picture '
                         '(.png, .pdf, .svg, .jpg), or .json')
     options = parser.parse_args(arguments)
-    engine, file = options.engine[0], (options.engine + [None])[1]
-    if engine not in ('gluon', 'onnxruntime') or len(options.engine) != 1 + (engine == 'onnxruntime'):
-        raise InputError(f"--engine must be gluon, or onnxruntime with one file, got '{' '.join(options.engine)}'")
-    if engine == 'gluon' and options.resume and options.resume.lower().endswith('.onnx'):
-        file, options.resume = options.resume, None
+    file = exported_file(options)
     require_writable(options.json, '--json')
 
     from resnest.gluon.tasks.classification import verify

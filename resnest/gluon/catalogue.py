@@ -3,6 +3,7 @@
 The table of a task is imported when it is asked for: classifiers and backbones need none but their own.
 """
 import fnmatch
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -20,7 +21,7 @@ from resnest.reading import not_among, one_line
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ['TASKS', 'get_model', 'list_models', 'purge']
+__all__ = ['TASKS', 'get_model', 'list_models', 'purge', 'task_of']
 
 TASKS = ('classification', 'segmentation')
 
@@ -73,6 +74,16 @@ def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'class
 def purge(root=store.ROOT):
     """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
     return store.purge(root, [_table(task) for task in TASKS])
+
+
+def task_of(model=None, weights=None):
+    """The task of described weights, or else of a model's name, or of described weights in its place; 'classification'
+    where neither tells."""
+    told = _described_task(weights) if weights else None
+    if told is None and isinstance(model, (str, os.PathLike)):
+        told = _described_task(model) if is_file_of_weights(model) else \
+            next((task for task in TASKS if model in _table(task)), None)
+    return told or 'classification'
 
 
 def _described_task(path):

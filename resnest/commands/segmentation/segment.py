@@ -14,7 +14,8 @@ def main(arguments=None):
                         'deeplab_resnest50_ade)')
     parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
                         "model's row, for weights that do not tell it themselves: base=resnest14")
-    parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless given')
+    parser.add_argument('--resume', type=path_text, help='parameter file (.params), .onnx file, or the prefix of '
+                        'exported optimized files; the published weights unless given')
     parser.add_argument('--figure', type=plain_path, metavar='OUT.png', help='file (.png, .pdf, .svg, .jpg) for a '
                         'figure of the first 8 pictures, each beside its classes in colours')
     parser.add_argument('--maps', type=plain_path, metavar='DIR', help='folder for a map of each picture: a PNG of the '

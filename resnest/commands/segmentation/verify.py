@@ -1,7 +1,7 @@
 """Exact pixel accuracy and mean IoU of a segmentation network; horovodrun -np N shares the pictures out."""
 import json
 
-from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, whole
+from resnest.arguments import Pairs, Parser, add_engine, exported_file, path_text, plain_path, plain_text, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -19,7 +19,8 @@ def main(arguments=None):
                          'deeplab_resnest50_ade)')
     weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
                          "model's row, for weights that do not tell it themselves: base=resnest14")
-    weights.add_argument('--resume', type=path_text, help='.params file to verify; the published weights unless given')
+    weights.add_argument('--resume', type=path_text, help='.params file to verify, .onnx file, or the prefix '
+                         'of exported optimized files; the published weights unless given')
     images = parser.add_argument_group('images')
     images.add_argument('--multi-scale', action='store_true', help='six scales and mirror images, in sliding crops, as '
                         'the published figures were measured')
@@ -28,6 +29,7 @@ def main(arguments=None):
     images.add_argument('--crop-size', type=whole(1, 1 << 14), help="side of the crops of --multi-scale; the weights' "
                         'own unless given')
     computing = parser.add_argument_group('computing')
+    add_engine(computing)
     computing.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
                            help='what the network computes in')
     computing.add_argument('--calibration-images', type=whole(1), default=32, metavar='N', help='int8, bfloat16: how '
@@ -36,13 +38,14 @@ def main(arguments=None):
     computing.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
     parser.add_argument('--json', type=plain_path, help='file to write the result to')
     options = parser.parse_args(arguments)
+    file = exported_file(options)
     require_writable(options.json, '--json')
 
     from resnest.gluon.tasks.segmentation import verify
 
-    found = verify(options.data_dir, options.images, options.maps, options.classes, options.model, options.resume,
-                   options.model_options, options.precision, options.multi_scale, options.calibration_images,
-                   options.limit, options.crop_size, options.base_size, options.num_workers, options.no_cuda, print,
-                   True)
+    found = verify(options.data_dir, options.images, options.maps, options.classes, options.model,
+                   file or options.resume, options.model_options, options.precision, options.multi_scale,
+                   options.calibration_images, options.limit, options.crop_size, options.base_size,
+                   options.num_workers, options.no_cuda, print, True)
     if found and options.json:
         replace_file(options.json, json.dumps(found, indent=1))

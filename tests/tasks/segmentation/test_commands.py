@@ -3,16 +3,20 @@ import json
 import shutil
 import sys
 
+import mxnet as mx
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
-from resnest.commands import classify
+from resnest.commands import classify, export
 from resnest.commands.segmentation import train
 from resnest.gluon import get_model
+from resnest.gluon.inference import optimize
+from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models.weights.description import read_description
 
-from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, read_json, run_here
+from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, randomize, read_json, run_here
 from ...training.runs import assert_same_end
 from .little_runs import NETWORK, RECIPE, run_segment, run_train, run_verify, write_blocks
 
@@ -142,6 +146,52 @@ def test_verifying_agrees_with_training(trained, blocks, tmp_path):
     assert found['miou'] == pytest.approx(summary['miou'], abs=0.2)
     assert [row['name'] for row in found['classes']] == ['ground', 'red', 'green']
     assert 'IoU of each class' in result.stdout
+
+
+def test_exported_files_verify_and_segment_as_the_weights(trained, blocks, tmp_path):
+    """As ONNX, and optimized: with the classes' names and colours, whatever the size of the pictures."""
+    picture, words = blocks / 'images/val/0.png', ('--resume', trained / 'best.params', '--image-size', 40)
+    for more in (['--output', tmp_path / 'x.onnx'], ['--format', 'symbol', '--output', tmp_path / 'x']):
+        result = run_here(export.main, 'export.py', *words, *more)
+        assert result.returncode == 0, result.stderr
+    found, segmented = [], []
+    for number, given in enumerate((['--resume', trained / 'best.params'], ['--resume', tmp_path / 'x'],
+                                    ['--engine', 'onnxruntime', tmp_path / 'x.onnx'])):
+        result = run_verify('--data-dir', blocks, *given, '--json', tmp_path / f'{number}.json')
+        assert result.returncode == 0, result.stderr
+        found.append(read_json(tmp_path / f'{number}.json'))
+        result = run_segment(picture, '--resume', given[-1], '--maps', tmp_path / str(number))
+        assert result.returncode == 0, result.stderr
+        segmented.append((tmp_path / str(number) / '0.png').read_bytes())
+    assert [each.pop('engine') for each in found] == ['gluon', 'gluon', 'onnxruntime']
+    for each in found[1:]:
+        assert each.keys() == found[0].keys()
+        assert [row['name'] for row in each['classes']] == ['ground', 'red', 'green']
+        assert each['miou'] == pytest.approx(found[0]['miou'], abs=0.2)
+    assert segmented[0] == segmented[1] == segmented[2]
+    for words, wanted in ((['--resume', tmp_path / 'x.onnx', '--precision', 'int8'], 'leave out --precision'),
+                          (['--resume', tmp_path / 'x.onnx', '--engine', 'onnxruntime', 'y'], 'leave out --resume'),
+                          (['--resume', tmp_path / 'x', '--model-options', 'classes=4'], 'leave out classes'),
+                          (['--resume', tmp_path / 'x', '--model', 'deeplab_resnest101_ade'], 'leave out the model')):
+        assert_refused(run_verify('--data-dir', blocks, *words), wanted)
+    for name in ('x', 'x.onnx'):
+        assert_refused(run_here(classify.main, 'classify.py', picture, '--resume', tmp_path / name), 'x')
+
+
+def test_exported_files_of_classifiers_and_of_one_size_are_refused(blocks, tmp_path, tiny):
+    path = tmp_path / 'x.onnx'
+    classifier = randomize(tiny())
+    export_onnx(classifier, path, 32)
+    assert_refused(run_verify('--data-dir', blocks, '--resume', path), path, 'a class for each image, not for each')
+    optimize(classifier, mx.nd.zeros((1, 3, 32, 32))).export(tmp_path / 'y')
+    assert_refused(run_verify('--data-dir', blocks, '--resume', tmp_path / 'y'), tmp_path / 'y')
+    net = randomize(get_model('deeplab_resnest50_ade', blocks=(1, 1, 1, 1), classes=3, stem_width=8, rates=(1, 2, 3),
+                              bottleneck_width=8))
+    export_onnx(net, path, 40)
+    model = onnx.load(path)
+    model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 40
+    onnx.save(model, path)
+    assert_refused(run_verify('--data-dir', blocks, '--resume', path), path, 'data is no array (N, C, H, W) of float32 and any size')
 
 
 def test_segmenting_writes_shares_maps_and_a_figure(trained, blocks, tmp_path):

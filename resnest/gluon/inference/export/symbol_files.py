@@ -22,8 +22,8 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
 
     Parameters
     ----------
-    net : ResNet or Features
-        With its parameters loaded, on the CPU.
+    net : ResNet, Features or SegmentationNet
+        With its parameters loaded, on the CPU. Of a segmentation network its ``prediction`` is written.
     prefix : str or Path
     size : int
         Image side in pixels.
@@ -34,6 +34,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     Returns the :class:`.OptimizedNet`. Raises InputError where the files, read back, give other logits, and where
     ``prefix.json`` describes weights; what was there before stays then.
     """
+    net = getattr(net, 'prediction', net)
     require_undescribing(f'{prefix}.json', 'what is exported')
     normalize = normalization(*statistics(net))
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]

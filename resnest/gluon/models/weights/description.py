@@ -117,9 +117,12 @@ def describe(net, **values):
     """The description of a network in memory, also of one behind a normalization; None where no row says what it is.
 
     It is that of the weights that were loaded, with what ``net.spec``, and fields of it given as ``values``, differ in.
+    A network of another task says it itself (``net.as_described``).
     """
     if isinstance(net, nn.HybridSequential):
         net = next((each for each in net if hasattr(each, 'spec')), None)
+    if hasattr(net, 'as_described'):
+        return net.as_described()
     spec, classifier, described = (getattr(net, name, None) for name in ('spec', 'fc', 'description'))
     options = changed_options(override(spec, values)) if spec and classifier else None
     if options is None:

@@ -21,14 +21,15 @@ from resnest.gluon.data import (
 )
 from resnest.gluon.device import check_device, choose_device
 from resnest.gluon.figures import require_figure
+from resnest.gluon.inference.engines import gluon_engine
 from resnest.reading import one_line
 
-from .engines import check_precision, gluon_engine, open_source
 from .evaluation import softmax
 from .explanations.drawing import MOST_PICTURES, draw_explanations
 from .explanations.explaining import Explanation, check_request, explain
 from .names import class_names
 from .settling import check_crop
+from .sources import check_precision, open_source
 
 __all__ = ['Guess', 'Prediction', 'Predictor', 'format_table']
 

@@ -17,10 +17,10 @@ from resnest.gluon.data.loader import REMEDY
 from resnest.gluon.data.shards.manifest import manifest_held_out, read_manifest
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.calibration_images import calibration_batches, calibration_records
+from resnest.gluon.inference.engines import gluon_engine, onnx_engine
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.models.weights.description import is_held_out
 
-from .engines import gluon_engine, onnx_engine
 from .evaluation import COUNTS, SUMS, evaluate
 from .matching import match
 from .mistakes import Mistakes, class_table, require_confusion, worst_classes, write_confusion

@@ -11,7 +11,8 @@ from resnest.reading import one_line
 
 from .table import SEGMENTATION, SegmentationSpec
 
-__all__ = ['DEFAULT_MODEL', 'Known', 'described', 'know', 'know_described', 'spec_of', 'split_options']
+__all__ = ['DEFAULT_MODEL', 'Known', 'described', 'described_again', 'know', 'know_described', 'spec_of',
+           'split_options']
 
 TASK = 'segmentation'
 DEFAULT_MODEL = 'deeplab_resnest50_ade'     # of a command that is not told otherwise
@@ -54,6 +55,14 @@ def described(net, names=None, colours=None, decoding=None, held_out=None):
     options = {**split_options(changed_options(net.backbone))[1], **changed_options(net.spec)}
     classes = options.pop('classes', net.spec.classes)
     return Description(net.spec.name, classes, options, names, None, decoding, held_out, task=TASK, own=own)
+
+
+def described_again(net):
+    """The :class:`Description` of a network: that of the weights that were read, with what ``net.spec`` changes."""
+    found, told = described(net), net.description
+    if told is None or told.classes != found.classes:
+        return found
+    return replace(told, options=found.options, sha256=None)
 
 
 def know(model=None, weights=None, options=None):

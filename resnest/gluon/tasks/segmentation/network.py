@@ -8,6 +8,7 @@ from resnest.gluon.models import Features
 from resnest.gluon.models.resnet import check_images, shown_options
 from resnest.gluon.mxnet_private import child_names
 
+from .describing import described_again
 from .heads import DeepLabHead, FCNHead
 from .resizing import Resize
 
@@ -58,6 +59,7 @@ class SegmentationNet(Features):
         self.resize = Resize(self.height, self.width)
         self._half = False
         self._made = SimpleNamespace(prediction=None)       # it is no child
+        self.description = None
         self._hybridized = (False, {})
 
     def __repr__(self):
@@ -85,6 +87,7 @@ class SegmentationNet(Features):
             active, settings = self._hybridized
             self._made.prediction = Prediction(self, self._half)
             self._made.prediction.hybridize(active, **settings)
+        self._made.prediction.description = self.description
         return self._made.prediction
 
     def hybridize(self, active=True, **kwargs):
@@ -108,8 +111,8 @@ class Prediction(HybridBlock):
     """The main logits of a :class:`SegmentationNet` at the size of the image.
 
     Takes ``(N, in_channels, H, W)``, returns ``(N, classes, H, W)``. It shares the children of the network, all but the
-    auxiliary head, and has its ``spec``, ``in_channels`` and ``classifiers``. Raises InputError for what is no
-    batch of such images, and where they are too small for the stages.
+    auxiliary head, and has its ``spec``, ``in_channels``, ``classifiers`` and ``description``. Raises InputError for
+    what is no batch of such images, and where they are too small for the stages.
     """
 
     omitted = (AUXILIARY,)
@@ -117,13 +120,17 @@ class Prediction(HybridBlock):
     def __init__(self, net, half=False, **kwargs):
         super().__init__(**kwargs)
         self.spec, self.in_channels, self.classifiers = net.spec, net.in_channels, net.classifiers[:1]
-        self.smallest = net.smallest
+        self.smallest, self.backbone, self.description = net.smallest, net.backbone, net.description
         self._names = [name for name in child_names(net) if name not in OTHERS]     # each reads the one before it
         for name in self._names:
             setattr(self, name, getattr(net, name))
         self.resize = Resize()
         self.resize.native = net.resize.native
         self._half = half
+
+    def as_described(self):
+        """The :class:`resnest.gluon.models.weights.description.Description` of the network as it is."""
+        return described_again(self)
 
     def forward(self, x, *args):
         check_images(x, self)

@@ -14,12 +14,10 @@ from resnest.gluon.figures import require_figure
 from resnest.reading import one_line
 
 from .data import Legend, known_legend, numbered_legend
-from .describing import know
 from .drawing import draw_pictures
-from .making import get_model
 from .scores.evaluation import labelled
 from .scores.scoring import MultiScale, SingleScale
-from .verification import make_engine
+from .sources import make_engine, open_source
 
 __all__ = ['legend_of', 'segment_pictures', 'write_map']
 
@@ -59,11 +57,11 @@ def segment_pictures(images, model=None, weights=None, model_options=None, figur
         require_figure(figure, '--figure')
     paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
     targets = _targets(paths, maps) if maps else {}
-    known = know(model, weights, model_options)
+    known, exported = open_source(model, weights, model_options)
     legend = legend_of(known)
     names, colours = legend.names, legend.colours
-    device = choose_device(no_cuda)
-    engine = make_engine(get_model(known.model, known.pretrained, ctx=device, **known.options), 'float32', device)
+    device = choose_device(no_cuda or exported is not None)
+    engine = make_engine(known, exported, 'float32', device)
     score = (MultiScale if multi_scale else SingleScale)(engine, known.spec, device)
     results, problems, drawn = [], [], []
     from tqdm import tqdm

@@ -1,24 +1,22 @@
 """Verifying: the exact pixel accuracy and mean IoU of a data set, and how the scores of its pictures are computed."""
 import sys
 
-import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError, SharedError
 from resnest.gluon import distributed
-from resnest.gluon.data import evaluation_batches, with_normalization
+from resnest.gluon.data import evaluation_batches
 from resnest.gluon.data.loader import REMEDY
 from resnest.gluon.device import choose_device
-from resnest.gluon.inference.optimized.optimization import optimize
+from resnest.gluon.inference.export.onnx_files import OnnxNet
 
 from .data import CentralCrop, MapLoader, Whole, is_known, open_maps
-from .describing import know
-from .making import get_model
 from .scores.evaluation import evaluate
 from .scores.metrics import figures
 from .scores.scoring import MultiScale, SingleScale
+from .sources import make_engine, open_source
 
-__all__ = ['make_engine', 'result_line', 'table', 'verify']
+__all__ = ['result_line', 'table', 'verify']
 
 SHOWN = 30      # classes that a table of text has at most
 
@@ -35,7 +33,8 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
     model : str
         What the weights tell, else deeplab_resnest50_ade, unless given.
     weights : path
-        A ``.params`` file; the published weights unless given.
+        A ``.params`` file, an exported ``.onnx`` file, or the prefix of an exported optimized network; the published
+        weights unless given.
     model_options : dict
         Fields in which the network of bare weights differs from the model's row.
     precision : {'float32', 'bfloat16', 'int8'}
@@ -61,12 +60,11 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
     options = {**(model_options or {}), **({'crop_size': crop_size} if crop_size else {}),
                **({'base_size': base_size} if base_size else {})}
     with distributed.joined() as job:
-        known = know(model, weights, options)
+        known, exported = open_source(model, weights, options)
         train_set, val_set = _open((data_dir, images, maps), classes, known, job)
-        device = choose_device(no_cuda, job.local_rank)
-        network = get_model(known.model, known.pretrained, ctx=device, **known.options)
+        device = choose_device(no_cuda or exported is not None, job.local_rank)
         pictures = _calibration(train_set, known.spec, calibration_images, workers)
-        engine = make_engine(network, precision, device, pictures)
+        engine = make_engine(known, exported, precision, device, pictures)
         if say and job.rank == 0 and precision != 'float32':
             say(engine.describe())
         score = (MultiScale if multi_scale else SingleScale)(engine, known.spec, device)
@@ -75,8 +73,10 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
         if counts['nonfinite']:
             raise SharedError(f"{known.what}: the network's output is not finite for {counts['nonfinite']:.0f} of "
                               f"{counts['seen']:.0f} pictures; these weights are of no use")
-        found = _result(counts, known.names or val_set.legend.names, model=known.model, precision=precision,
-                        multi_scale=multi_scale, crop_size=known.spec.crop_size, base_size=known.spec.base_size)
+        found = _result(counts, known.names or val_set.legend.names, model=known.model,
+                        engine='onnxruntime' if isinstance(exported, OnnxNet) else 'gluon',
+                        precision=getattr(exported, 'precision', precision), multi_scale=multi_scale,
+                        crop_size=known.spec.crop_size, base_size=known.spec.base_size)
         if say and job.rank == 0:
             say(table(found['classes']))
             say(result_line(found))
@@ -112,20 +112,6 @@ def _calibration(records, spec, count, workers):
     count = min(count, len(records))
     picked = [np.array([index * len(records) // count]) for index in range(count)]
     return MapLoader(records, CentralCrop(spec.crop_size, spec.interpolation), picked, workers, remedy=REMEDY)
-
-
-def make_engine(network, precision, device, calibration=None):
-    """A function from uint8 ``(N, H, W, 3)`` to logits ``(N, classes, H, W)``, NDArrays: on a CPU an
-    :class:`.OptimizedNet` in that precision, which is calibrated by the batches ``calibration``."""
-    net = with_normalization(network.prediction)
-    if device.device_type != 'cpu':
-        if precision != 'float32':
-            raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
-        net.hybridize(static_alloc=True)
-        return net
-    size = network.spec.crop_size
-    return optimize(net, mx.nd.zeros((1, size, size, 3), dtype='uint8'), precision,
-                    None if precision == 'float32' else calibration)
 
 
 def _evaluate(score, records, classes, limit, workers, job, progress):
@@ -165,4 +151,4 @@ def result_line(found):
     """One line of text."""
     how = 'several scales, mirrored too' if found['multi_scale'] else 'one scale'
     return (f"{found['model']}: mIoU {found['miou']:.2f} %  pixel accuracy {found['pixel_accuracy']:.2f} %  of "
-            f"{found['seen']} pictures ({how}, {found['precision']})")
+            f"{found['seen']} pictures ({how}, {found['engine']}, {found['precision']})")

@@ -1,50 +1,19 @@
-"""What computes logits: a network, optimized or as it is, or an exported file."""
+"""What pictures are named by: a network, the name of one, weights, or an exported file."""
 import os
 
-import mxnet as mx
-
 from resnest.errors import InputError
-from resnest.gluon.data import normalization, with_normalization
+from resnest.gluon.inference.engines import exported_engine, onnx_engine
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.inference.optimized.network import load
-from resnest.gluon.inference.optimized.optimization import optimize
 from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.reading import not_among, one_line
 
 from .settling import Settled, settle
 
-__all__ = ['check_precision', 'exported_engine', 'gluon_engine', 'onnx_engine', 'open_source']
+__all__ = ['check_precision', 'open_source']
 
 PRECISIONS = 'float32', 'bfloat16', 'int8'
-
-
-def gluon_engine(network, precision, device, size, batch_size, calibration=None, calibration_mode='naive'):
-    """A function from uint8 ``(N, size, size, 3)`` to logits: on a CPU an :class:`.OptimizedNet` in that precision.
-
-    ``calibration`` are the batches that int8 learns its ranges from
-    (:func:`resnest.gluon.inference.calibration_images.calibration_batches`), ``calibration_mode`` is how
-    (:func:`resnest.gluon.inference.optimize`).
-    """
-    net = with_normalization(network)
-    if device.device_type == 'cpu':
-        example = mx.nd.zeros((batch_size, size, size, 3), dtype='uint8')
-        return optimize(net, example, precision, calibration, calibration_mode)
-    if precision != 'float32':
-        raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
-    net.hybridize(static_alloc=True)
-    return net
-
-
-def onnx_engine(net, spec):
-    """The same from an :class:`.OnnxNet`, whose pixels are normalized as ``spec`` says."""
-    normalize = normalization(spec.mean, spec.std)
-    return lambda images: net(normalize(images))
-
-
-def exported_engine(net, spec):
-    """The same from an :class:`.OptimizedNet` that was read back, whose own normalization is taken where it has one."""
-    normalize = normalization(spec.mean, spec.std)
-    return net if net.dtype == 'uint8' else lambda images: net(normalize(images))
 
 
 def check_precision(precision, calibration):
@@ -86,6 +55,9 @@ def open_source(source, model, options, ctx):
             raise InputError(f'{one_line(text)}: gives several outputs, as a backbone does; a classifier is wanted')
         if told is None:
             raise InputError(f'{one_line(text)}.json: does not tell what the network is of; export it again')
+        if told.task != CLASSIFICATION:
+            raise InputError(f'{one_line(text)}: a network for {one_line(told.task, 60)}, not for {CLASSIFICATION}; '
+                             'give another one, or use the commands of that task')
         known = Settled(f'the weights in {one_line(text)}', told.spec, told.classes, told)
         return None, exported_engine(exported, known.spec), known
     is_file = is_file_of_weights(source)
