@@ -191,7 +191,8 @@ def test_exported_files_of_classifiers_and_of_one_size_are_refused(blocks, tmp_p
     model = onnx.load(path)
     model.graph.input[0].type.tensor_type.shape.dim[2].dim_value = 40
     onnx.save(model, path)
-    assert_refused(run_verify('--data-dir', blocks, '--resume', path), path, 'data is no array (N, C, H, W) of float32 and any size')
+    assert_refused(run_verify('--data-dir', blocks, '--resume', path), path, 'data is no array (N, C, H, W) of float32 '
+                   'and any size')
 
 
 def test_segmenting_writes_shares_maps_and_a_figure(trained, blocks, tmp_path):

@@ -117,7 +117,8 @@ class _Inspection:
         if kind != 'tensor_type' or tensor.elem_type != self.types.FLOAT or len(sides) != len(wanted) \
                 or any((side is None) != (number is None) for side, number in zip(sides, wanted)) \
                 or not all(1 <= side <= MOST for side in sides if side is not None):
-            raise _Other(f'{one_line(value.name, 60)} is no array {what} of float32 and any size, as images and logits are')
+            raise _Other(f'{one_line(value.name, 60)} is no array {what} of float32 and any size, as images and logits '
+                         'are')
         return sides
 
     def constant(self, weight):

@@ -60,7 +60,7 @@ class Description:
     own : dict
         What only this task knows of; any values of JSON.
     sha256 : str or None
-        Of the file of weights, None inside a file.
+        Of the file of weights; None inside a file.
     """
     model: str
     classes: int
@@ -116,16 +116,15 @@ def changed_options(spec):
 def describe(net, **values):
     """The description of a network in memory, also of one behind a normalization; None where no row says what it is.
 
-    It is that of the weights that were loaded, with what ``net.spec``, and fields of it given as ``values``, differ in.
-    A network of another task says it itself (``net.as_described``).
+    It is that of the weights that were loaded, with what ``net.spec``, and fields of it given as ``values``, differ in;
+    a network of another task tells it itself, by ``net.as_described()``.
     """
     if isinstance(net, nn.HybridSequential):
         net = next((each for each in net if hasattr(each, 'spec')), None)
     if hasattr(net, 'as_described'):
         return net.as_described()
     spec, classifier, described = (getattr(net, name, None) for name in ('spec', 'fc', 'description'))
-    options = changed_options(override(spec, values)) if spec and classifier else None
-    if options is None:
+    if not spec or not classifier or (options := changed_options(override(spec, values))) is None:
         return None
     classes = classifier.weight.shape[0]
     if described is None or described.classes != classes:
