@@ -67,7 +67,7 @@ setup(
     package_dir={'': '.'},      # the plain editable install: one path line, no finder at each start of Python
     packages=find_packages(include=['resnest', 'resnest.*']),
     package_data={'resnest': ['py.typed', '**/*.json', '**/*.yaml', '**/*.cc', '**/*.h', '**/*.txt']},
-    install_requires=['numpy>=1.22', 'scipy>=1.7', 'setuptools>=64', 'requests>=2.20', 'tqdm>=4.40', 'pillow>=9',
+    install_requires=['numpy>=1.22', 'scipy>=1.7', 'setuptools>=64', 'requests>=2.20', 'tqdm>=4.40', 'pillow>=10.1',
                       'pyyaml>=5.4'],
     extras_require=EXTRAS,
     entry_points={'console_scripts': ['resnest = resnest.__main__:run']},

@@ -2,6 +2,7 @@
 import contextlib
 import errno
 import glob
+import json
 import os
 import secrets
 import stat
@@ -11,8 +12,8 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import read_json
 
-__all__ = ['WEIGHTS_FORMAT', 'replace_file', 'replacing', 'require_replaceable', 'require_undescribing',
-           'require_writable', 'save_arrays']
+__all__ = ['WEIGHTS_FORMAT', 'finish_pictures', 'replace_file', 'replacing', 'require_replaceable',
+           'require_undescribing', 'require_writable', 'save_arrays']
 
 LONGEST_NAME = 255 - len('.01234567.part')      # bytes
 ABANDONED = 24 * 3600   # seconds without a change
@@ -86,6 +87,17 @@ def replace_file(path, data):
     """Write bytes or text in the place of ``path``."""
     with replacing(path) as part:
         part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def finish_pictures(path, found, problems):
+    """Write what a command has ``found`` in pictures to the JSON file ``path``, unless that is None, and then raise
+    InputError for the ``problems``, lines about the pictures that cannot be read."""
+    if path:
+        text = json.dumps({**found, 'unreadable': problems}, indent=1, ensure_ascii=False) + '\n'
+        replace_file(path, text.encode(errors='backslashreplace'))      # names of files can be any bytes
+    if problems:
+        more = f' (and {len(problems) - 1} more: {"; ".join(problems[1:4])})' if len(problems) > 1 else ''
+        raise InputError(problems[0] + more)
 
 
 def save_arrays(path, arrays):

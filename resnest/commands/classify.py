@@ -1,10 +1,8 @@
 """Name what is in pictures, and show where the network looked."""
-import json
 import warnings
 
 from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
-from resnest.errors import InputError
-from resnest.files import replace_file, require_writable
+from resnest.files import finish_pictures, require_writable
 
 
 def main(arguments=None):
@@ -45,11 +43,7 @@ def main(arguments=None):
         figure=options.explain, crop_size=options.crop_size, crop_ratio=options.crop_ratio,
         batch_size=options.batch_size, workers=options.num_workers, no_cuda=options.no_cuda, say=print, progress=True,
         model_options=options.model_options)
+    found = {'pictures': results}
     if options.json:
-        model = choose(options.model, options.resume, default=DEFAULT_MODEL).model
-        text = json.dumps({'model': model, 'pictures': results, 'unreadable': problems}, indent=1,
-                          ensure_ascii=False) + '\n'
-        replace_file(options.json, text.encode(errors='backslashreplace'))      # names of files can be any bytes
-    if problems:
-        more = f' (and {len(problems) - 1} more: {"; ".join(problems[1:4])})' if len(problems) > 1 else ''
-        raise InputError(problems[0] + more)
+        found = {'model': choose(options.model, options.resume, default=DEFAULT_MODEL).model, **found}
+    finish_pictures(options.json, found, problems)

@@ -1,12 +1,14 @@
 """The pictures that commands draw: their formats, known before the work that they are drawn from, and their files."""
 import contextlib
+import os
 from pathlib import Path
 
 from resnest.errors import InputError
 from resnest.files import replacing
+from resnest.reading import one_line
 from resnest.runtime import import_extra
 
-__all__ = ['FIGURE_FORMATS', 'figure_file', 'require_figure']
+__all__ = ['FIGURE_FORMATS', 'figure_file', 'files_for', 'require_figure']
 
 FIGURE_FORMATS = '.png', '.pdf', '.svg', '.jpg'
 
@@ -21,6 +23,23 @@ def require_figure(path, option, others=()):
     if Path(path).suffix.lower() not in FIGURE_FORMATS:
         raise InputError(f'{option} {path}: the ending must be one of {" ".join((*FIGURE_FORMATS, *others))}')
     import_extra('matplotlib')
+
+
+def files_for(pictures, folder, option):
+    """``{picture: the PNG that is made of it}`` in a folder, the value of ``option``.
+
+    Raises InputError for two pictures whose files would have one name, and for a file that is there.
+    """
+    found = {}
+    for path in pictures:
+        target = Path(folder, f'{path.stem}.png')
+        if target in found.values():
+            raise InputError(f'{one_line(path)}: what is made of it would be {one_line(target)}, as of another '
+                             f'picture; give them other names, or one at a time')
+        if os.path.lexists(target):
+            raise InputError(f'{one_line(target)}: is there already; remove it, or choose another {option}')
+        found[path] = target
+    return found
 
 
 @contextlib.contextmanager

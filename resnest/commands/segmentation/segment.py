@@ -1,10 +1,8 @@
 """Tell what is where in pictures: shares of the classes, a figure with their colours, and maps."""
-import json
 import warnings
 
 from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text
-from resnest.errors import InputError
-from resnest.files import replace_file, require_writable
+from resnest.files import finish_pictures, require_writable
 
 
 def main(arguments=None):
@@ -35,9 +33,4 @@ def main(arguments=None):
     results, problems = segment_pictures(
         options.images, options.model, options.resume, options.model_options, options.figure, options.maps,
         options.multi_scale, options.no_cuda, print, True)
-    if options.json:
-        text = json.dumps({'pictures': results, 'unreadable': problems}, indent=1, ensure_ascii=False) + '\n'
-        replace_file(options.json, text.encode(errors='backslashreplace'))      # names of files can be any bytes
-    if problems:
-        more = f' (and {len(problems) - 1} more: {"; ".join(problems[1:4])})' if len(problems) > 1 else ''
-        raise InputError(problems[0] + more)
+    finish_pictures(options.json, {'pictures': results}, problems)

@@ -86,6 +86,11 @@ class Detector(Block):
             results.append(kinds[:, :, :x.shape[2], :x.shape[3]].astype('float32'))
         return tuple(results)
 
+    @property
+    def device(self):
+        """The context of its parameters, the first one if there are several."""
+        return self.rpn.conv.weight.list_ctx()[0]
+
     def check(self, x):
         """Raise InputError where ``x`` is no batch of images."""
         check_images(x, self.backbone)

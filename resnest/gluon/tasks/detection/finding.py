@@ -21,7 +21,7 @@ from .geometry.pasting import paste, piece
 from .geometry.resampling import largest
 from .geometry.sizes import seen_size
 
-__all__ = ['Detections', 'detect', 'each_detections', 'require_finite']
+__all__ = ['Detections', 'detect', 'each_detections', 'network_input', 'require_finite']
 
 FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
 WINDOW = 8              # batches that pictures of one shape are sought in
@@ -160,14 +160,25 @@ def _shape(net, pixels):
     return height + -height % COARSEST, width + -width % COARSEST
 
 
-def _batch(net, pictures, shape, categories):
+def network_input(net, picture, short_side=None, long_side=None):
+    """A picture as ``net`` takes it, NDArray ``(1, 3, H, W)``, for :func:`.optimizing.optimize_detector`."""
+    one = _resized(picture, net.spec, (short_side or net.spec.short_side, long_side or net.spec.long_side))
+    return _images(net, [one], _shape(net, one[0]))[0]
+
+
+def _images(net, pictures, shape):
+    """Resized pictures as a batch ``(N, 3, *shape)`` on the network's device, and their heights and widths there."""
     mean, std = (np.float32(np.multiply(each, 255)) for each in (net.spec.mean, net.spec.std))
     x = np.zeros((len(pictures), 3, *shape), 'float32')
     sizes = [pixels.shape[:2] for pixels, _ in pictures]
     for image, ((pixels, _), (height, width)) in enumerate(zip(pictures, sizes)):
         x[image, :, :height, :width] = ((pixels - mean) / std).transpose(2, 0, 1)
-    device = next(iter(structural_parameters(net).values())).list_ctx()[0]
-    outputs = net(mx.nd.array(x, ctx=device), sizes)
+    return mx.nd.array(x, ctx=net.device), sizes
+
+
+def _batch(net, pictures, shape, categories):
+    x, sizes = _images(net, pictures, shape)
+    outputs = net(x, sizes)
     kinds = outputs[-1].asnumpy() if net.spec.kinds else None
     ids, scores, boxes, *masks = (output.asnumpy() for output in (outputs[:-1] if net.spec.kinds else outputs))
     for image, ((_, size), seen) in enumerate(zip(pictures, sizes)):

@@ -79,6 +79,10 @@ class OptimizedDetector(Detector):
         self.semantic_head = net.semantic_head
         self.precision, self.report = 'float32', {}
 
+    @property
+    def device(self):
+        return mx.cpu()
+
     def check(self, x):
         self.trunk.check(x)
         if min(x.shape[2:]) < self.smallest:

@@ -1,5 +1,4 @@
 """From picture files to what is where in them: shares of the classes, maps, and a figure."""
-import os
 import sys
 from pathlib import Path
 
@@ -10,8 +9,7 @@ from resnest.errors import InputError
 from resnest.files import replacing
 from resnest.gluon.data import find_pictures, read_picture
 from resnest.gluon.device import choose_device
-from resnest.gluon.figures import require_figure
-from resnest.reading import one_line
+from resnest.gluon.figures import files_for, require_figure
 
 from .data import Legend, known_legend, numbered_legend
 from .drawing import draw_pictures
@@ -56,7 +54,7 @@ def segment_pictures(images, model=None, weights=None, model_options=None, figur
     if figure:
         require_figure(figure, '--figure')
     paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
-    targets = _targets(paths, maps) if maps else {}
+    targets = files_for(paths, maps, '--maps') if maps else {}
     known, exported = open_source(model, weights, model_options)
     legend = legend_of(known)
     names, colours = legend.names, legend.colours
@@ -96,20 +94,6 @@ def legend_of(known):
         return Legend(described.names, colours=colours and np.array(colours))
     published = known_legend(known.spec.data_set) if known.spec.data_set else ()
     return published if len(published) == classes else numbered_legend(classes)
-
-
-def _targets(paths, folder):
-    """``{picture: its map}`` in a folder; raises InputError for two pictures whose maps would have one name."""
-    found = {}
-    for path in paths:
-        target = Path(folder, f'{path.stem}.png')
-        if target in found.values():
-            raise InputError(f'{one_line(path)}: its map would be {one_line(target)}, as that of another picture; give '
-                             f'them other names, or one at a time')
-        if os.path.lexists(target):
-            raise InputError(f'{one_line(target)}: is there already; remove it, or choose another --maps')
-        found[path] = target
-    return found
 
 
 def write_map(path, labels, colours):
