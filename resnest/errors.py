@@ -6,7 +6,7 @@ import time
 
 from resnest import launchers
 
-__all__ = ['EXIT_AGAIN', 'InputError', 'LostRank', 'MissingPackage', 'SharedError', 'run_command']
+__all__ = ['EXIT_AGAIN', 'InputError', 'StartAgain', 'MissingPackage', 'SharedError', 'run_command']
 
 EXIT_AGAIN = 75     # EX_TEMPFAIL of sysexits.h: a scheduler starts the same command again
 
@@ -19,9 +19,9 @@ class SharedError(InputError):
     """Bad input that every process of a job finds at once: the first one's message will do."""
 
 
-class LostRank(InputError):
-    """Another rank of the job has gone or has not come: nothing is wrong with this one, and the same command may be
-    started again."""
+class StartAgain(InputError):
+    """Nothing is wrong with the command, which may be started again: another rank of the job has gone or has not come,
+    or a scheduler wants the machine."""
 
 
 class MissingPackage(ImportError):
@@ -33,7 +33,7 @@ def run_command(main, *args, **kwargs):
 
     Exit code 0, or the integer that ``main`` returns, on success; 2 with one line on stderr for an
     :class:`InputError`, a :class:`MissingPackage` or a file that the system refuses; 75 for a
-    :class:`LostRank`; 130 when interrupted; 141 when the reader of the output has gone. Any other
+    :class:`StartAgain`; 130 when interrupted; 141 when the reader of the output has gone. Any other
     exception is a defect and keeps its traceback.
     """
     if hasattr(sys.stdout, 'reconfigure'):      # a name that the terminal cannot show must not end the command
@@ -46,7 +46,7 @@ def run_command(main, *args, **kwargs):
             time.sleep(1)       # rank 0 has the word; a launcher stops all when the first one leaves
         else:
             print(f'error: {error}', file=sys.stderr)
-        code = EXIT_AGAIN if isinstance(error, LostRank) else 2
+        code = EXIT_AGAIN if isinstance(error, StartAgain) else 2
     except BrokenPipeError:
         if not _reader_has_gone(sys.stdout):
             raise       # the pipe was another one: to a worker, to another rank

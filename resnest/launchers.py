@@ -8,7 +8,7 @@ import re
 import zlib
 from typing import NamedTuple, Optional
 
-__all__ = ['LAUNCHERS', 'Task', 'VARIABLES', 'current', 'local_size', 'rank', 'started_by_launcher']
+__all__ = ['LAUNCHERS', 'Task', 'VARIABLES', 'current', 'job_name', 'rank', 'started_by_launcher']
 
 
 class Launcher(NamedTuple):
@@ -56,6 +56,7 @@ class Task(NamedTuple):
     address: Optional[str]  # of the machine of rank 0, where it is known
     port: int               # there, for the ranks to find each other
     job: str                # what tells this job from others
+    cpus: Optional[int]     # of this machine that all its tasks here have together, where that is known
 
 
 def current():
@@ -79,10 +80,10 @@ def started_by_launcher():
     return current() is not None
 
 
-def local_size():
-    """Ranks of the job on this machine; 1 without a launcher."""
+def job_name():
+    """What tells the job of this process from others, for people; empty where nothing does."""
     task = current()
-    return task.local_size if task else 1
+    return task.job if task else ' '.join(['SLURM', os.environ['SLURM_JOB_ID']]) if 'SLURM_JOB_ID' in os.environ else ''
 
 
 def _task(row, rank, size):
@@ -96,7 +97,7 @@ def _task(row, rank, size):
     # By default in the range that neither Linux nor Kubernetes gives to anybody else.
     port = _number('MASTER_PORT') or 20000 + zlib.crc32(job.encode()) % 10000
     return Task(row, rank, size, max(1, on_node or 1), os.environ.get('SLURMD_NODENAME') or platform.node(), address,
-                port, f'{row.name} {job}'.strip())
+                port, f'{row.name} {job}'.strip(), _number('SLURM_CPUS_ON_NODE') if row.name == 'srun' else None)
 
 
 def _number(name):

@@ -1,12 +1,24 @@
-"""Exclusive locks on files, between processes; they end with the process that holds them."""
+"""Exclusive locks on files, between processes; they end with the process that holds them.
+
+On a network file system a lock may outlive a machine that has died, until the lease of its client ends.
+"""
 import contextlib
 import errno
 import fcntl
 import os
+import platform
 import stat
+import sys
 import time
+from typing import NamedTuple
 
-__all__ = ['Held', 'lock_file']
+from resnest import launchers
+from resnest.errors import InputError
+from resnest.reading import one_line, read_bytes
+
+__all__ = ['Held', 'LEASE', 'Holder', 'holder_of', 'lock_file', 'sign']
+
+LEASE = 120     # seconds: NFSv4 servers wait 90 for a client that is silent
 
 # What a file system without locks answers, as some network file systems are: going on without a lock is better than
 # not at all.
@@ -15,6 +27,30 @@ NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 class Held(Exception):
     """Another process holds the lock."""
+
+
+class Holder(NamedTuple):
+    """Who has signed a lock; empty texts where nobody has."""
+    host: str
+    told: str       # process and job too, for people
+
+
+def sign(opened):
+    """Write into a locked file, whose content is of no other use, which machine, process and job holds it."""
+    opened.seek(0)
+    opened.truncate()
+    job = launchers.job_name()
+    opened.write(f'{platform.node()} process {os.getpid()}{f" of {job}" if job else ""}\n'.encode())
+    opened.flush()
+
+
+def holder_of(path):
+    """The :class:`Holder` that :func:`sign` wrote into a lock."""
+    try:
+        told = one_line(read_bytes(path, 1000).decode(errors='replace').strip())
+    except InputError:
+        told = ''
+    return Holder(told.partition(' ')[0], told)
 
 
 @contextlib.contextmanager
@@ -35,13 +71,13 @@ def lock_file(path, wait=0.0, remove=lambda opened: True, on_wait=None):
 
     Yields the open file. Raises :class:`Held` where another process still holds the lock after ``wait`` seconds,
     OSError where the file cannot be made, and for what is no plain file (a link, hard or soft, a pipe, a device):
-    nothing that lies there is followed or changed.
+    nothing that lies there is followed or changed. Where the file system has no locks, a line on stderr tells so.
     """
     deadline = time.monotonic() + wait
     while True:
         opened = _open(path)
         try:
-            _lock(opened)
+            _lock(path, opened)
             if same_file(path, opened):
                 break
         except BlockingIOError:
@@ -84,7 +120,7 @@ def _open(path):
     return open(path, 'a+b', opener=safely)
 
 
-def _lock(opened):
+def _lock(path, opened):
     try:
         fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -92,3 +128,5 @@ def _lock(opened):
     except OSError as error:
         if error.errno not in NO_LOCKS:
             raise
+        print(f'warning: {path}: cannot be locked ({error.strerror}), as on Lustre that is mounted without flock; see '
+              f'that nobody else writes there at the same time', file=sys.stderr)

@@ -26,7 +26,7 @@ def set_threads(imported=None):
     chosen = os.environ.get('OMP_NUM_THREADS', '').strip()
     if chosen and chosen != os.environ.get(OURS):
         return int(chosen) if chosen.isdigit() else usable_cores()
-    threads = max(1, usable_cores() // launchers.local_size())
+    threads = _share(usable_cores())
     if not ('mxnet' in sys.modules if imported is None else imported):
         os.environ['OMP_NUM_THREADS'] = os.environ[OURS] = str(threads)
         return threads
@@ -35,6 +35,35 @@ def set_threads(imported=None):
         warnings.warn(f'mxnet was imported before resnest, without its hook, and so runs {taken} threads instead of '
                       f'{threads}: import resnest.gluon first, or set OMP_NUM_THREADS={threads}', stacklevel=2)
     return taken
+
+
+def _share(cores):
+    """This process's part of the ``cores`` that it may use.
+
+    They are shared with the other ranks of the machine, unless the launcher has bound this one to a part of its own:
+    the processors that all of them have are the launcher's.
+    """
+    task = launchers.current()
+    if task is None:
+        return cores
+    mine = len(_allowed_cpus())
+    all_together = max(mine, task.cpus or _launchers_cpus(task.launcher.rank))
+    return max(1, min(cores, cores * all_together // (mine * task.local_size)))
+
+
+def _launchers_cpus(variable):
+    """Processors of the process that started this rank: the nearest above that has not the rank's ``variable``; 0 where
+    it cannot be asked."""
+    pid = os.getppid()
+    try:
+        while pid > 1 and f'\0{variable}='.encode() in b'\0' + Path(f'/proc/{pid}/environ').read_bytes():
+            pid = int(Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[1])
+    except OSError:         # another user's, such as SLURM's
+        pass
+    try:
+        return len(os.sched_getaffinity(pid)) if pid else 0
+    except (OSError, AttributeError):
+        return 0
 
 
 def usable_cores(topology='/sys/devices/system/cpu'):

@@ -1,13 +1,16 @@
 """Locks: one holder at a time, gone with their process, removed only while they are the holder's own."""
+import errno
 import multiprocessing
 import os
+import platform
 import signal
 import threading
 import time
 
 import pytest
 
-from resnest.locks import Held, lock_file
+from resnest import locks
+from resnest.locks import Held, holder_of, lock_file, sign
 
 FORK = multiprocessing.get_context('fork')
 
@@ -86,3 +89,26 @@ def test_nothing_else_is_followed_opened_or_changed(tmp_path):
         assert os.path.lexists(path)
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     assert (tmp_path / 'precious').read_bytes() == b'precious'
+
+
+def test_a_signed_lock_names_its_holder(tmp_path, monkeypatch):
+    monkeypatch.setenv('SLURM_JOB_ID', '17')
+    path = tmp_path / 'lock'
+    path.write_bytes(b'of another' * 20)
+    with lock_file(path) as opened:
+        sign(opened)
+        assert holder_of(path) == (platform.node(), f'{platform.node()} process {os.getpid()} of SLURM 17')
+    for nobody in (b'', None):
+        path.write_bytes(nobody) if nobody is not None else path.unlink(missing_ok=True)
+        assert holder_of(path) == ('', '')
+
+
+@pytest.mark.parametrize('number', [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_what_cannot_be_locked_is_told(tmp_path, monkeypatch, capsys, number):
+    def flock(opened, how):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(locks.fcntl, 'flock', flock)
+    with lock_file(tmp_path / 'lock'):
+        told = capsys.readouterr().err
+    assert told.startswith(f'warning: {tmp_path / "lock"}: cannot be locked ({os.strerror(number)})')
+    assert told.count('\n') == 1

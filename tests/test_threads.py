@@ -1,5 +1,6 @@
 """Threads: what OpenMP really runs, cores, quotas, Horovod's local ranks."""
 import os
+import subprocess
 import sys
 import types
 
@@ -71,7 +72,7 @@ def test_no_warning_where_mxnets_own_choice_is_right(machine, recwarn):
     assert not recwarn.list
 
 
-def test_hyperthreads_of_one_core_count_once(tmp_path, monkeypatch):
+def test_hyperthreads_one_core_count_once(tmp_path, monkeypatch):
     for cpu in range(8):
         write(tmp_path / f'cpu{cpu}/topology/thread_siblings_list', f'{cpu % 4},{cpu % 4 + 4}\n')
     monkeypatch.setattr(threads, 'cgroup_cpus', lambda: 65536.0)
@@ -99,3 +100,30 @@ def test_quota_of_the_container(tmp_path, files, own, cpus):
         write(tmp_path / 'sys' / name, text + '\n')
     write(tmp_path / 'cgroup', own)
     assert threads.cgroup_cpus(tmp_path / 'sys', tmp_path / 'cgroup') == cpus
+
+
+@pytest.mark.parametrize('mine, launchers_own, slurm, ranks, wanted', [
+    (96, 96, None, 8, 12), (12, 96, None, 8, 12),               # unbound; bound to its part by mpirun
+    (48, 96, None, 8, 12), (16, 16, None, 4, 4),                # bound to a socket of four ranks; a container's cpuset
+    (12, 96, 96, 8, 12), (16, 96, 16, 4, 4), (2, 2, 16, 4, 2),  # SLURM: bound; its job's CPUs, unbound; two CPUs each
+    (8, 0, None, 2, 4), (3, 96, None, 8, 3), (4, 4, None, 9, 1)])
+def test_a_mask_of_a_rank_s_own_is_not_divided_again(machine, mine, launchers_own, slurm, ranks, wanted):
+    machine.setattr(threads, '_allowed_cpus', lambda: set(range(mine)))
+    machine.setattr(threads, 'usable_cores', lambda: mine)
+    machine.setattr(threads, '_launchers_cpus', lambda variable: launchers_own)
+    variables = {**TWO_RANKS, 'HOROVOD_LOCAL_SIZE': ranks} if slurm is None else {
+        'SLURM_PROCID': 0, 'SLURM_STEP_NUM_TASKS': ranks, 'SLURM_STEP_TASKS_PER_NODE': ranks, 'SLURM_NODEID': 0,
+        'SLURM_CPUS_ON_NODE': slurm}
+    for name, value in variables.items():
+        machine.setenv(name, str(value))
+    assert threads.set_threads() == wanted
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='one CPU')
+def test_the_launcher_is_found_above_a_shell_of_the_rank(machine):
+    """This process starts a shell that is bound to one CPU, and the shell a rank."""
+    code = 'from resnest.threads import _launchers_cpus; print(_launchers_cpus("HOROVOD_RANK")); exit(0)'
+    words = ['sh', '-c', f"'{sys.executable}' -c '{code}'; true"]
+    result = subprocess.run(words, env={**os.environ, **TWO_RANKS}, capture_output=True, text=True, check=True,
+                            preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}))
+    assert int(result.stdout) == len(os.sched_getaffinity(0))

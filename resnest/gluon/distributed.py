@@ -10,7 +10,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest import launchers
-from resnest.errors import InputError, LostRank, SharedError
+from resnest.errors import InputError, SharedError, StartAgain
 from resnest.gluon import rendezvous
 from resnest.gluon.mxnet_private import structural_parameters
 
@@ -24,7 +24,7 @@ STATISTICS = ('running_mean', 'running_var')
 def joined(remedy='start again'):
     """The :class:`Job` that a launcher started, otherwise that of one process alone; every collective belongs inside.
 
-    Raises InputError where Horovod is missing or joins fewer ranks than the launcher started, and LostRank where
+    Raises InputError where Horovod is missing or joins fewer ranks than the launcher started, and StartAgain where
     another rank has gone: what MXNet says then becomes a line that names it, and ``remedy``.
     """
     global _current
@@ -36,7 +36,7 @@ def joined(remedy='start again'):
     except mx.MXNetError as error:
         if job.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
-        raise LostRank(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
+        raise StartAgain(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
     finally:
         _current = before
 

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 
-from resnest.errors import InputError, LostRank
+from resnest.errors import InputError, StartAgain
 
 __all__ = ['meet']
 
@@ -27,7 +27,7 @@ def meet(task):
     """Wait for all ranks of the job of ``task``, a :class:`resnest.launchers.Task`, and set Horovod's variables.
 
     Rank 0 serves Gloo's rendezvous from then on, until its process ends. Raises InputError where nothing says where
-    rank 0 is, and where its port is another's; LostRank where a rank does not come within ``HOROVOD_START_TIMEOUT``
+    rank 0 is, and where its port is another's; StartAgain where a rank does not come within ``HOROVOD_START_TIMEOUT``
     seconds.
     """
     if task.rank >= task.size:
@@ -88,7 +88,7 @@ def _serve(task, entry, timeout):
             server.shutdown()
             server.server_close()
             names = f'rank{"s" * (len(missing) > 1)} {", ".join(missing[:8])}{" and others" * (len(missing) > 8)}'
-            raise LostRank(f'{names} of {task.size} did not come to port {task.port} of {task.host} within {timeout} '
+            raise StartAgain(f'{names} of {task.size} did not come to port {task.port} of {task.host} within {timeout} '
                            f's; look at their messages and machines, or raise HOROVOD_START_TIMEOUT')
         time.sleep(PAUSE)
     plan = [entry, *(told[key].decode(errors='replace') for key in keys)]
@@ -118,7 +118,7 @@ def _visit(task, entry, timeout):
             raise InputError(f'port {task.port} of {task.address} serves something else; set MASTER_PORT to a free '
                              f'one on all ranks') from None
         time.sleep(PAUSE)
-    raise LostRank(f'rank {task.rank} of {task.size} did not meet rank 0 at port {task.port} of {task.address} within '
+    raise StartAgain(f'rank {task.rank} of {task.size} did not meet rank 0 at port {task.port} of {task.address} within '
                    f'{timeout} s; MASTER_ADDR and MASTER_PORT say where it is, HOROVOD_START_TIMEOUT how long to wait')
 
 

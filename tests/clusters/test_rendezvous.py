@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from resnest.errors import InputError, LostRank, SharedError
+from resnest.errors import InputError, SharedError, StartAgain
 from resnest.gluon import distributed, rendezvous
 from resnest.launchers import LAUNCHERS, Task
 
@@ -93,13 +93,13 @@ def lonely(monkeypatch):
 
 
 def task(rank, port, size=2, job='job', address='127.0.0.1', host='here'):
-    return Task(LAUNCHERS[3], rank, size, 1, host, address, port, job)
+    return Task(LAUNCHERS[3], rank, size, 1, host, address, port, job, None)
 
 
 def test_a_rank_that_does_not_come(lonely, port):
-    with pytest.raises(LostRank, match=f'^ranks 1, 2 of 3 did not come to port {port} of here within 1 s; .*TIMEOUT$'):
+    with pytest.raises(StartAgain, match=f'^ranks 1, 2 of 3 did not come to port {port} of here within 1 s; .*TIMEOUT$'):
         rendezvous.meet(task(0, port, 3))
-    with pytest.raises(LostRank, match=f'^rank 1 of 2 did not meet rank 0 at port {port} of 127.0.0.1 within 1 s; '):
+    with pytest.raises(StartAgain, match=f'^rank 1 of 2 did not meet rank 0 at port {port} of 127.0.0.1 within 1 s; '):
         rendezvous.meet(task(1, port))
 
 
@@ -152,7 +152,7 @@ def test_another_job_and_a_rank_of_a_later_run_are_not_taken_in(lonely, port):
     assert [line.split()[1] for line in plan] == ['here', 'there']
     for thread in meet(later, task(1, port), task(1, port, job='another')):
         thread.join()
-    assert isinstance(later[task(1, port)], LostRank)       # it waits for a rank 0 of its own
+    assert isinstance(later[task(1, port)], StartAgain)       # it waits for a rank 0 of its own
     assert 'serves another job; set MASTER_PORT' in str(later[task(1, port, job='another')])
 
 

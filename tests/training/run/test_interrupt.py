@@ -1,12 +1,15 @@
 """Requests to stop, from signals and from the clock."""
 import os
+import platform
 import signal
 import threading
 
 import pytest
 
+from resnest.errors import InputError
 from resnest.gluon.training.run import interrupt
 from resnest.gluon.training.run.interrupt import Stopped, StopRequest
+from resnest.locks import lock_file
 
 
 @pytest.mark.parametrize('number, code', [(signal.SIGTERM, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 130)])
@@ -67,3 +70,21 @@ def test_the_time_limit_leaves_time_to_save(monkeypatch, minutes, saving, early)
         assert (stop.made, stop.exit_code, stop.why) == (True, 75, 'by --time-limit')
         now -= 1
         assert stop.made
+
+
+def test_a_lock_of_another_machine_is_waited_for(tmp_path, monkeypatch, capsys):
+    """As that of a node that has died, until its lease ends; on the same machine the holder is alive."""
+    monkeypatch.setattr(interrupt, 'LEASE', 0.5)
+    with lock_file(tmp_path / '.lock') as opened:
+        for host, waits in ((platform.node(), False), ('elsewhere', True)):
+            opened.truncate(0)
+            opened.write(f'{host} process 7 of srun 17.0'.encode())
+            opened.flush()
+            with pytest.raises(InputError, match=rf'writes there now .{host} process 7 of srun 17.0.; use another'), \
+                    interrupt.sole_run(tmp_path):
+                pass
+            assert ('waiting 0.5 s, in case it has died' in capsys.readouterr().out) == waits
+        monkeypatch.setattr(interrupt, 'LEASE', 60)
+        threading.Timer(0.2, opened.close).start()
+        with interrupt.sole_run(tmp_path):
+            assert (tmp_path / '.lock').read_text().startswith(f'{platform.node()} process {os.getpid()}')

@@ -1,13 +1,14 @@
 """What comes from outside: a request to stop, and another run in the same folder."""
 import contextlib
 import os
+import platform
 import signal
 import threading
 import time
 from pathlib import Path
 
 from resnest.errors import EXIT_AGAIN, InputError
-from resnest.locks import Held, lock_file
+from resnest.locks import LEASE, Held, holder_of, lock_file, sign
 
 __all__ = ['StopRequest', 'Stopped', 'sole_run']
 
@@ -73,7 +74,8 @@ class StopRequest:
 def sole_run(folder, option='--save-dir'):
     """Make ``folder`` and hold it: a second run there gets an InputError that names ``option``.
 
-    The lock ends with the process. A folder in which nothing was written goes away at the end.
+    The lock ends with the process. One that another machine holds is waited for, as long as the lease of a machine that
+    has died may last. A folder in which nothing was written goes away at the end.
     """
     folder = Path(folder)
     new = [path for path in (folder, *folder.parents) if not path.exists()]
@@ -81,10 +83,10 @@ def sole_run(folder, option='--save-dir'):
         with contextlib.ExitStack() as stack:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(lock_file(folder / '.lock', remove=lambda _: os.listdir(folder) == ['.lock']))
+                _lock(stack, folder)
             except Held:
-                raise InputError(f'{folder}: another run writes there now; use another {option}, or wait for its '
-                                 f'end') from None
+                raise InputError(f'{folder}: another run writes there now ({holder_of(folder / ".lock").told}); use '
+                                 f'another {option}, or wait for its end') from None
             except OSError as error:
                 raise InputError(f'{folder}: cannot be written to ({error.strerror}); use another {option}') from None
             yield
@@ -93,3 +95,19 @@ def sole_run(folder, option='--save-dir'):
             for path in new:
                 with contextlib.suppress(OSError):
                     path.rmdir()
+
+
+def _lock(stack, folder):
+    path = folder / '.lock'
+
+    def lock(wait):
+        sign(stack.enter_context(lock_file(path, wait, lambda _: os.listdir(folder) == ['.lock'])))
+
+    try:
+        lock(0)
+    except Held:
+        holder = holder_of(path)
+        if holder.host in ('', platform.node()):        # where it would have ended with its process
+            raise
+        print(f'{folder}: {holder.told} writes there; waiting {LEASE} s, in case it has died', flush=True)
+        lock(LEASE)
