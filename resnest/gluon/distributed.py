@@ -2,6 +2,7 @@
 import contextlib
 import os
 import platform
+import threading
 import time
 import zlib
 from pathlib import Path
@@ -25,7 +26,8 @@ def joined(remedy='start again'):
     """The :class:`Job` that a launcher started, otherwise that of one process alone; every collective belongs inside.
 
     Raises InputError where Horovod is missing or joins fewer ranks than the launcher started, and StartAgain where
-    another rank has gone: what MXNet says then becomes a line that names it, and ``remedy``.
+    another rank has gone: what MXNet says then becomes a line that names it, and ``remedy``. Where that one left for an
+    InputError of its own it would leave again, and so it is an InputError here too.
     """
     global _current
     job, processes, before = _start(), None, _current
@@ -36,7 +38,15 @@ def joined(remedy='start again'):
     except mx.MXNetError as error:
         if job.size == 1 or not any(sign in str(error) for sign in LOST):
             raise
+        left = rendezvous.who_left()
+        if left is not None:
+            raise InputError(f'rank {left} has ended for an error, which its own message tells; this is rank '
+                             f'{job.rank}') from None
         raise StartAgain(f'{_describe_lost(processes, job.rank)}; {remedy}') from None
+    except InputError as error:
+        if job.size > 1 and not isinstance(error, (SharedError, StartAgain)):
+            job.leave()
+        raise
     finally:
         _current = before
 
@@ -76,6 +86,8 @@ def _joined_by_mpi(task, horovod):
                           'HOROVOD_WITH_MPI=1')
     return chosen == 'mpi' if chosen else task.launcher.mpi and horovod.mpi_built()
 
+
+PARTING = 2     # seconds
 
 # What Horovod and Gloo say then.
 LOST = ('Horovod has been shut down', 'Connection reset by peer', 'Connection closed by peer', 'Broken pipe',
@@ -211,6 +223,18 @@ class Job:
             if name.endswith(STATISTICS):
                 param.set_data(self._horovod.allreduce(param.data(), average=True, name=f'statistics.{name}'))
         mx.nd.waitall()
+
+    def leave(self):
+        """Tell the other ranks that this one ends for an error with which it would end again; only this rank calls it.
+
+        Where what they ask ends with this process, it waits until they have asked.
+        """
+        rendezvous.leave(self.rank)
+        if rendezvous.serves():
+            stop = threading.Thread(target=self._horovod.shutdown, daemon=True)      # which ends what they wait for
+            stop.start()
+            stop.join(PARTING)
+            time.sleep(PARTING)
 
     def finish(self):
         """Wait for the other ranks, so that none leaves while another still needs it."""

@@ -5,6 +5,7 @@ and a port that all ranks know from their launcher (:mod:`resnest.launchers`). B
 there: each tells its machine, and rank 0 answers with a plan of all. The plan names each process by a token of its own.
 So a rank that was started again does not take the plan of the run before, whose rank 0 is still ending, for its own.
 """
+import contextlib
 import http.client
 import os
 import secrets
@@ -14,13 +15,15 @@ import time
 
 from resnest.errors import InputError, StartAgain
 
-__all__ = ['meet']
+__all__ = ['leave', 'meet', 'serves', 'who_left']
 
 START_TIMEOUT = 600     # seconds, unless HOROVOD_START_TIMEOUT has others; nodes and containers start at their own time
 PORT_TIMEOUT = 20       # in which the rank 0 of a run before, on the same port, should have ended
 PAUSE = 0.2
 LARGEST = 1 << 24       # bytes of an answer
 ELSEWHERE = '192.0.2.1'         # an address of nobody (RFC 5737): the way to it begins at the default interface
+
+_server = None          # that of rank 0, in its process
 
 
 def meet(task):
@@ -63,6 +66,7 @@ def _serve(task, entry, timeout):
     """On rank 0: serve, and return all ranks' entries as soon as all have come."""
     from horovod.runner.http.http_server import RendezvousHandler, RendezvousHTTPServer
 
+    global _server
     alone = task.address.startswith('127.')
     deadline = time.monotonic() + PORT_TIMEOUT
     while True:
@@ -74,6 +78,7 @@ def _serve(task, entry, timeout):
                 raise InputError(f'port {task.port}, at which the ranks are to meet, cannot be had on {task.host} '
                                  f'({error.strerror}); set MASTER_PORT to a free one on all ranks') from None
             time.sleep(PAUSE)
+    _server = server
     server.daemon_threads = True
     server.cache['meeting'] = {'job': _name(task)}
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -88,8 +93,9 @@ def _serve(task, entry, timeout):
             server.shutdown()
             server.server_close()
             names = f'rank{"s" * (len(missing) > 1)} {", ".join(missing[:8])}{" and others" * (len(missing) > 8)}'
+            _server = None
             raise StartAgain(f'{names} of {task.size} did not come to port {task.port} of {task.host} within {timeout} '
-                           f's; look at their messages and machines, or raise HOROVOD_START_TIMEOUT')
+                             f's; look at their messages and machines, or raise HOROVOD_START_TIMEOUT')
         time.sleep(PAUSE)
     plan = [entry, *(told[key].decode(errors='replace') for key in keys)]
     server.init(_slots([line.partition(' ')[2] for line in plan]))      # which forgets all that was told
@@ -118,14 +124,44 @@ def _visit(task, entry, timeout):
             raise InputError(f'port {task.port} of {task.address} serves something else; set MASTER_PORT to a free '
                              f'one on all ranks') from None
         time.sleep(PAUSE)
-    raise StartAgain(f'rank {task.rank} of {task.size} did not meet rank 0 at port {task.port} of {task.address} within '
-                   f'{timeout} s; MASTER_ADDR and MASTER_PORT say where it is, HOROVOD_START_TIMEOUT how long to wait')
+    raise StartAgain(f'rank {task.rank} of {task.size} did not meet rank 0 at port {task.port} of {task.address} '
+                     f'within {timeout} s; MASTER_ADDR and MASTER_PORT say where it is, HOROVOD_START_TIMEOUT how '
+                     f'long to wait')
+
+
+def leave(rank):
+    """Tell the other ranks, for :func:`who_left`, that this one ends for an error with which it would end again."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        _ask_horovods('PUT', str(rank).encode())
+
+
+def who_left():
+    """The rank that has told by :func:`leave` that it ends, or None."""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        found = _ask_horovods('GET')
+        if found and found.isdigit():
+            return int(found)
+    return None
+
+
+def serves():
+    """Whether what the ranks tell each other ends with this process."""
+    return _server is not None
 
 
 def _ask(task, method, key, body=None):
-    connection = http.client.HTTPConnection(task.address, task.port, timeout=10)       # which knows of no proxy
+    return _request(task.address, task.port, method, f'/meeting/{key}', body)
+
+
+def _ask_horovods(method, body=None):
+    address, port = (os.environ.get(f'HOROVOD_GLOO_RENDEZVOUS_{name}', '') for name in ('ADDR', 'PORT'))
+    return _request(address, int(port), method, '/left/first', body) if address and port.isdigit() else None
+
+
+def _request(address, port, method, path, body=None):
+    connection = http.client.HTTPConnection(address, port, timeout=10)       # which knows of no proxy
     try:
-        connection.request(method, f'/meeting/{key}', body)
+        connection.request(method, path, body)
         answer = connection.getresponse()
         return answer.read(LARGEST) if answer.status == 200 else None
     finally:

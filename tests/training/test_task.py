@@ -9,8 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from resnest.errors import InputError
-from resnest.gluon.training import Task
+from resnest.errors import InputError, StartAgain
+from resnest.gluon.training import Task, TrainConfig, in_job
 from resnest.gluon.training.reporting.figures import Figure, Figures
 from resnest.gluon.training.run import checkpoint
 
@@ -246,3 +246,17 @@ def test_a_task_without_methods():
         with pytest.raises(NotImplementedError):
             call()
     assert [task.decay(SimpleNamespace(name=name)) for name in ('dense0_weight', 'batchnorm0_gamma')] == [1.0, 0.0]
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_before_the_training_begins(number):
+    """As of a scheduler that wants the machine while the data are opened."""
+    before = signal.getsignal(number)
+
+    def work(job):
+        signal.raise_signal(number)
+        raise AssertionError('it goes on')
+
+    with pytest.raises(StartAgain, match=f'^{number.name} came before the training began'):
+        in_job(TrainConfig(), work)
+    assert signal.getsignal(number) == before

@@ -28,8 +28,8 @@ def parse(kind, description, arguments=None):
 def in_job(config, work):
     """What ``work(job)`` returns on this rank of the job that a launcher started, or alone.
 
-    The recipe's environment variables are set first. Raises StartAgain where another rank dies, naming it and what to do,
-    and where a scheduler's signal comes outside of the training, which heeds it by itself.
+    The recipe's environment variables are set first. Raises StartAgain where another rank dies, naming it and what to
+    do, and where a scheduler's signal comes outside of the training, which heeds it by itself.
     """
     os.environ.update(recipe.environment(config))
     with _signals_that_end(), distributed.joined('--resume auto goes on from the newest checkpoint') as job:
