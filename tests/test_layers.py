@@ -33,7 +33,8 @@ ALLOWED = {
     'resnest.gluon.tasks.classification': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.tasks.segmentation': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
     'resnest.gluon.tasks.detection': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,
-    'resnest.gluon.catalogue': {'resnest.gluon.models', 'resnest.gluon.tasks.segmentation'},
+    'resnest.gluon.catalogue': {'resnest.gluon.models', 'resnest.gluon.tasks.segmentation',
+                                'resnest.gluon.tasks.detection'},
     'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training', 'resnest.gluon.catalogue',
                             'resnest.gluon.tasks.classification', 'resnest.gluon.tasks.segmentation'} | BELOW,
 }
@@ -49,7 +50,8 @@ INSIDE = {
     'resnest.gluon.tasks.classification': {'explanations': set(), 'ablation': set(), 'mixing': set()},
     'resnest.gluon.tasks.segmentation': {'data': set(), 'scores': {'data'}},
     'resnest.gluon.tasks.detection': {'data': {'geometry'}, 'geometry': set(), 'parts': {'geometry'},
-                                      'learning': {'geometry'}, 'scores': {'data', 'geometry'}},
+                                      'learning': {'geometry'}, 'scores': {'data', 'geometry'},
+                                      'weights': set()},
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
@@ -58,7 +60,7 @@ FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.rows', 'resne
          'resnest.gluon.training.fields', 'resnest.gluon.training.recipe', 'resnest.gluon.training.options',
          'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation',
          'resnest.gluon.tasks.segmentation.resizing', 'resnest.gluon.tasks.detection.truth',
-         'resnest.gluon.tasks.detection.detector'}
+         'resnest.gluon.tasks.detection.detector', 'resnest.gluon.tasks.detection.table'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 
 

@@ -5,6 +5,7 @@ The table of a task is imported when it is asked for: classifiers and backbones 
 import fnmatch
 import os
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from resnest.errors import InputError
@@ -13,17 +14,18 @@ from resnest.gluon.models.features import Features
 from resnest.gluon.models.resnet import ResNet
 from resnest.gluon.models.signatures import Classifier, Folder, NetworkOptions, Weights
 from resnest.gluon.models.variants import VARIANTS, no_such_model
-from resnest.gluon.models.weights import store
+from resnest.gluon.models.weights import conversion, store
 from resnest.gluon.models.weights.choosing import is_file_of_weights
-from resnest.gluon.models.weights.description import read_description
+from resnest.gluon.models.weights.conversion import described, our_name
+from resnest.gluon.models.weights.description import CLASSIFICATION, read_description
 from resnest.reading import not_among, one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ['TASKS', 'get_model', 'list_models', 'purge', 'task_of']
+__all__ = ['TASKS', 'convert', 'get_model', 'list_models', 'purge', 'task_of']
 
-TASKS = ('classification', 'segmentation')
+TASKS = ('classification', 'segmentation', 'detection')
 
 
 @overload
@@ -47,16 +49,16 @@ def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
 
     The path of described weights makes their network. ``pretrained``, ``root`` and ``ctx`` are those of
     :func:`resnest.gluon.models.get_model`, which makes classifiers and backbones and takes whatever else is given; see
-    :func:`resnest.gluon.tasks.segmentation.get_model` for what segmentation networks take. Raises InputError as they
-    do, for an unknown name with the nearest one of all tasks.
+    :func:`resnest.gluon.tasks.segmentation.get_model` and :func:`resnest.gluon.tasks.detection.get_model` for what the
+    networks of these tasks take. Raises InputError as they do, for an unknown name with the nearest one of all tasks.
     """
     of_file = is_file_of_weights(name)
-    if _described_task(name) != 'segmentation' if of_file else not isinstance(name, str) or name in VARIANTS:
+    task = _described_task(name) if of_file else _named_task(name) if isinstance(name, str) else CLASSIFICATION
+    if not of_file and task is None:
+        raise no_such_model(name, [row for each in TASKS for row in _table(each)])
+    if task in (None, CLASSIFICATION) or task not in TASKS:     # which says what is wrong
         return models.get_model(name, pretrained, root, ctx, **kwargs)
-    if not of_file and name not in _table('segmentation'):
-        raise no_such_model(name, [row for task in TASKS for row in _table(task)])
-    from resnest.gluon.tasks import segmentation
-    return segmentation.get_model(name, pretrained, root, ctx, **kwargs)
+    return _room(task).get_model(name, pretrained, root, ctx, **kwargs)
 
 
 def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'classification') -> list[str]:
@@ -68,7 +70,7 @@ def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'class
     if not isinstance(pattern, str):
         raise InputError(f'the pattern must be a text, got {one_line(repr(pattern), 60)}')
     return [name for name, spec in _table(task).items()
-            if fnmatch.fnmatchcase(name, pattern) and (spec.sha1 or not pretrained)]
+            if fnmatch.fnmatchcase(name, pattern) and (spec.file or not pretrained)]
 
 
 def purge(root=store.ROOT):
@@ -81,9 +83,25 @@ def task_of(model=None, weights=None):
     where neither tells."""
     told = _described_task(weights) if weights else None
     if told is None and isinstance(model, (str, os.PathLike)):
-        told = _described_task(model) if is_file_of_weights(model) else \
-            next((task for task in TASKS if model in _table(task)), None)
-    return told or 'classification'
+        told = _described_task(model) if is_file_of_weights(model) else _named_task(model)
+    return told or CLASSIFICATION
+
+
+def convert(source, target, model=None, to=None, options=None):
+    """Convert a file of weights of any task that has other formats; returns ``(number of arrays, classes)``.
+
+    See :func:`resnest.gluon.models.weights.conversion.convert` and
+    :func:`resnest.gluon.tasks.detection.converting.convert`. Raises InputError as they do, and for an unknown model
+    with the nearest one of both.
+    """
+    description = described(source)
+    task = description.task if description else model is not None and _named_task(our_name(model))
+    if task is None:
+        raise no_such_model(model, [row for each in TASKS for row in _table(each)])
+    if task == 'detection':
+        from resnest.gluon.tasks.detection.converting import convert as convert_detector
+        return convert_detector(source, target, model, to, options)
+    return conversion.convert(source, target, model, to, options)
 
 
 def _described_task(path):
@@ -92,10 +110,19 @@ def _described_task(path):
     return description and description.task
 
 
+def _named_task(name):
+    """The task whose table has the name; None where there is none."""
+    return CLASSIFICATION if name in VARIANTS else next((task for task in TASKS if name in _table(task)), None)
+
+
+def _room(task):
+    return import_module(f'resnest.gluon.tasks.{task}')
+
+
 def _table(task):
+    """The rows of a task by their names; raises InputError for what is no task."""
     if task not in TASKS:
         raise InputError(f'task {not_among(task, TASKS)}')
-    if task == 'segmentation':
-        from resnest.gluon.tasks.segmentation import SEGMENTATION
-        return SEGMENTATION
-    return VARIANTS
+    if task == CLASSIFICATION:
+        return VARIANTS
+    return getattr(_room(task), task.upper())

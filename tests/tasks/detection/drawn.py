@@ -6,7 +6,7 @@ import numpy as np
 
 from resnest.gluon.mxnet_private import load_value, structural_parameters
 from resnest.gluon.tasks.detection import get_model
-from resnest.gluon.tasks.detection.conversion import detectron2_names, from_detectron2
+from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, from_detectron2
 from tests.conftest import ROOT
 
 __all__ = ['BOXES', 'CLASSES', 'OBJECTS', 'bitmasks', 'draw', 'drawn_net', 'expected', 'kinds_of_pixels', 'match',

@@ -5,7 +5,7 @@ import pytest
 
 from resnest.gluon.mxnet_private import load_value, structural_parameters
 from resnest.gluon.tasks.detection import get_model
-from resnest.gluon.tasks.detection.gluoncv_files import from_gluoncv
+from resnest.gluon.tasks.detection.weights.gluoncv_files import from_gluoncv
 
 from .drawn import match
 

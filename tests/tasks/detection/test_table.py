@@ -10,7 +10,7 @@ from resnest.errors import InputError
 from resnest.gluon.models import override
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.tasks.detection import DETECTION, get_model
-from resnest.gluon.tasks.detection.conversion import detectron2_names, from_detectron2, to_detectron2
+from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, from_detectron2, to_detectron2
 from tests.conftest import ROOT, read_json
 
 PUBLISHED = read_json(ROOT / 'tests' / 'expected' / 'detectors.json')

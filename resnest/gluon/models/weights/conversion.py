@@ -15,7 +15,7 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replace_file, save_arrays
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.reading import one_line, open_plain
+from resnest.reading import one_line
 
 from ..variants import find_variant, override
 from ..zoo import get_model
@@ -30,19 +30,17 @@ from .description import (
     to_text,
     write_description,
 )
-from .parameters import read_parameters
-from .params_file import MAGIC
-from .tensor_files import read_metadata, read_tensors, safetensors_bytes
-from .torch_files import without_bfloat16
+from .parameters import read_weights
+from .tensor_files import read_metadata, safetensors_bytes
 
-__all__ = ['TIMM', 'convert', 'described', 'to_gluon', 'to_pytorch']
+__all__ = ['TIMM', 'convert', 'described', 'format_of', 'our_name', 'pytorch_name', 'to_gluon', 'to_pytorch']
 
 # timm's name → ours
 TIMM = {'resnest14d': 'resnest14', 'resnest26d': 'resnest26', 'resnest50d': 'resnest50', 'resnest101e': 'resnest101',
         'resnest200e': 'resnest200', 'resnest269e': 'resnest269', 'resnest50d_4s2x40d': 'resnest50_fast_4s2x40d',
         'resnest50d_1s4x24d': 'resnest50_fast_1s4x24d'}
 FORMATS = ('params', 'safetensors')
-GLUON_MAGIC = MAGIC.to_bytes(8, 'little')
+FOREIGN = ('.pth', '.pt', '.pkl', '.safetensors')
 
 
 def convert(source, target, model=None, to=None, options=None):
@@ -68,17 +66,15 @@ def convert(source, target, model=None, to=None, options=None):
     image channels may be any.
     """
     source, target = Path(os.path.expanduser(source)), Path(os.path.expanduser(target))
-    to = to or target.suffix[1:]
-    if to not in FORMATS:
-        raise InputError(f'{one_line(target)}: the ending tells no format; use .params or .safetensors, or --to')
-    description, model = described(source), model and _our_name(model)
+    to = format_of(target, to, FORMATS)
+    description, model = described(source), model and our_name(model)
     if description is None and model is None:
         raise InputError(f'{one_line(source)}: does not tell which network it is of; give --model')
     if description:
         choose_described(source, description, model, options)       # refuses what contradicts it
     spec = override(description.spec if description else find_variant(model), options or {})
     options = changed_options(spec)
-    arrays = to_gluon(_read(source), spec.name, source, **options)
+    arrays = to_gluon(read_weights(source), spec.name, source, **options)
     classes = arrays['fc.bias'].shape[0]
     description = dataclasses.replace(description or Description(spec.name, classes), options=options, sha256=None)
     if to == 'params':
@@ -90,14 +86,25 @@ def convert(source, target, model=None, to=None, options=None):
     return len(arrays), classes
 
 
-def _our_name(model):
+def format_of(target, to, formats):
+    """The format of a file to write, one of ``formats``: ``to``, or what its ending tells; raises InputError."""
+    to = to or target.suffix[1:]
+    if to not in formats:
+        endings = [f'.{each}' for each in formats]
+        raise InputError(f'{one_line(target)}: the ending tells no format; use {", ".join(endings[:-1])} or '
+                         f'{endings[-1]}, or --to')
+    return to
+
+
+def our_name(model):
+    """Our name of a network that timm calls ``model``, or that itself."""
     return TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
 
 
 def described(path):
-    """The description of a file in any of the three formats, None where it is bare."""
+    """The description of a file in any format, None where it is bare; what lies beside it is of a ``.params`` file."""
     text = read_metadata(path).get(METADATA) if os.path.lexists(path) else None
-    return from_text(text, path) if text else read_description(path)
+    return from_text(text, path) if text else None if Path(path).suffix in FOREIGN else read_description(path)
 
 
 def to_gluon(arrays, model, source='the weights', **options):
@@ -108,7 +115,7 @@ def to_gluon(arrays, model, source='the weights', **options):
     Raises InputError, which begins with ``source``, with a list of the names that are missing or left over and of
     the shapes that differ.
     """
-    model = _our_name(model)
+    model = our_name(model)
     weight, bias = arrays.get('conv1.0.weight'), arrays.get('fc.bias')
     if weight is None or weight.ndim != 4 or bias is None or bias.ndim != 1 or not len(bias) or not weight.shape[1]:
         raise InputError(f'{one_line(source)}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '
@@ -148,17 +155,6 @@ def pytorch_name(name):
         head += '0'
     last = {'gamma': 'weight', 'beta': 'bias'}.get(last, last)
     return f'{head}.{last}'
-
-
-def _read(path):
-    """The arrays of a file in any of the three formats."""
-    if not os.path.lexists(path):
-        raise InputError(f'{one_line(path)}: no such file')
-    with open_plain(path) as opened:
-        gluon = opened.read(len(GLUON_MAGIC)) == GLUON_MAGIC
-    if not gluon:
-        return read_tensors(path)
-    return {name: without_bfloat16(array) for name, array in read_parameters(path).items()}
 
 
 def _listed(names, most=8):

@@ -8,11 +8,14 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import load_value, structural_parameters
-from resnest.reading import one_line
+from resnest.reading import one_line, open_plain
 
-from .params_file import read_arrays, read_shapes
+from .params_file import MAGIC, read_arrays, read_shapes
+from .tensor_files import read_tensors
+from .torch_files import without_bfloat16
 
-__all__ = ['adapt_channels', 'check_contexts', 'count_classes', 'load_parameters', 'read_parameters']
+__all__ = ['adapt_channels', 'check_contexts', 'count_classes', 'load_arrays', 'load_parameters', 'read_parameters',
+           'read_weights']
 
 FIRST = 'conv1.0.weight'    # the convolution that sees the image
 OFFSET = '.conv2_offset.'     # of a deformable convolution, whose own weights are those of the plain one
@@ -37,6 +40,19 @@ def read_parameters(path, read=read_arrays):
     if len(named) < len(stored):
         raise InputError(f'{one_line(path)}: has an arg: and an aux: of the same name; export it again')
     return named
+
+
+def read_weights(path):
+    """The arrays of a file of any format by their names in it: ``.params``, or what :func:`.read_tensors` takes; told
+    apart by their content. bfloat16 comes as float32. Raises InputError."""
+    if not os.path.lexists(os.path.expanduser(path)):
+        raise InputError(f'{one_line(path)}: no such file')
+    magic = MAGIC.to_bytes(8, 'little')
+    with open_plain(os.path.expanduser(path)) as opened:
+        gluon = opened.read(len(magic)) == magic
+    if not gluon:
+        return read_tensors(path)
+    return {name: without_bfloat16(array) for name, array in read_parameters(path).items()}
 
 
 def count_classes(path):
@@ -74,7 +90,8 @@ def load_parameters(net, path, ctx=None, other_classes=False):
         The parameters of children that it leaves out (``net.omitted``) are passed over; those of the first convolution
         for three channels are adapted to ``net.in_channels`` (:func:`adapt_channels`). Weights of the plain network
         suit deformable convolutions too, whose offsets start at zero. ``net.classifiers`` names the
-        layers that depend on the classes, where that is not ``fc`` alone.
+        layers that depend on the classes, where that is not ``fc`` alone, and ``net.background`` counts the outputs of
+        the first one that are no classes.
     path : str or Path
         A file of ``net.save_parameters``; its values are cast to the network's type.
     ctx : Context or list of Context
@@ -87,8 +104,14 @@ def load_parameters(net, path, ctx=None, other_classes=False):
     file, or is of another network, and for what is no context; nothing is loaded then.
     """
     check_contexts(ctx)
+    return load_arrays(net, read_parameters(path), path, ctx, other_classes)
+
+
+def load_arrays(net, arrays, path, ctx=None, other_classes=False):
+    """As :func:`load_parameters`, of the arrays of the file ``path``, which has been read."""
+    check_contexts(ctx)
     omitted = getattr(net, 'omitted', ())
-    stored = {name: value for name, value in read_parameters(path).items() if name.split('.')[0] not in omitted}
+    stored = {name: value for name, value in arrays.items() if name.split('.')[0] not in omitted}
     wanted = structural_parameters(net)
     first, channels = stored.get(FIRST), getattr(net, 'in_channels', 3)
     if first is not None and first.ndim == 4 and first.shape[1] == 3 != channels:
@@ -108,8 +131,10 @@ def load_parameters(net, path, ctx=None, other_classes=False):
                  if name in stored and name not in anew and stored[name].shape != wanted[name].shape])
     if problems:
         more = f' ({len(problems)} differences)' if len(problems) > 1 else ''
-        hint = (f'; it was made for {stored[differing[0]].size} classes; for others, '
-                "its network's reset_classifier makes a new classifier") if differing else ''
+        count = differing and stored[differing[0]].size - getattr(net, 'background', 0)
+        hint = (f'; it was made for {count} classes; ' + (
+            "for others, its network's reset_classifier makes a new classifier" if hasattr(net, 'reset_classifier')
+            else f'give classes={count}')) if differing else ''
         beside, name = Path(os.path.expanduser(path)).with_suffix('.json'), getattr(net, 'spec', None)
         if len(problems) > 2 * len(differing) and not os.path.lexists(beside):
             hint += (f'; no {one_line(beside.name)} beside it tells of which network it is: copy that too, or give the '
@@ -120,8 +145,10 @@ def load_parameters(net, path, ctx=None, other_classes=False):
         if name not in anew:
             load_value(param, mx.nd.array(stored[name], dtype=stored[name].dtype), ctx)
     if anew:
-        LOG.info('%s: the classifier for %d classes starts anew', one_line(path), wanted[differing[0]].shape[0])
+        LOG.info('%s: the classifier for %d classes starts anew', one_line(path),
+                 wanted[differing[0]].shape[0] - getattr(net, 'background', 0))
+        contexts = next(param for name, param in wanted.items() if name not in anew).list_ctx()
         for name in sorted(anew):
-            wanted[name].initialize(None, net.bn1.gamma.list_ctx(), mx.init.MSRAPrelu(factor_type='in', slope=0),
+            wanted[name].initialize(None, contexts, mx.init.MSRAPrelu(factor_type='in', slope=0),
                                     force_reinit=True)
     return bool(anew)

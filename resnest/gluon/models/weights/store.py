@@ -5,6 +5,7 @@ The folder is ``root``; while that has its default it is ``$RESNEST_HOME``, ``$M
 http(s) URL of a folder, or its path. A ``.params`` file or the ``.zip`` of the release that lies in the folder
 is used without any network.
 """
+import contextlib
 import errno
 import hashlib
 import logging
@@ -22,7 +23,8 @@ from .downloading import download, locked
 from .parameters import load_parameters
 from .params_file import LARGEST
 
-__all__ = ['ROOT', 'URL', 'load_pretrained', 'model_file', 'purge', 'require_published']
+__all__ = ['ROOT', 'URL', 'explained', 'folder_of', 'load_pretrained', 'mirrored', 'model_file', 'purge',
+           'require_published']
 
 URL = 'https://github.com/zhanghang1989/ResNeSt/releases/download/weights_step2/{file}.zip'
 ROOT = '~/.mxnet/models'
@@ -42,8 +44,8 @@ def load_pretrained(net, spec, pretrained, root=ROOT, ctx=None, other_classes=Fa
 
 def require_published(spec):
     """Raise InputError for a row without published weights."""
-    if spec.sha1 is None:
-        changed = ' with other values of what makes it' if spec.table.get(spec.name, spec).sha1 else ''
+    if not spec.file:
+        changed = ' with other values of what makes it' if spec.table.get(spec.name, spec).file else ''
         raise InputError(f'no weights are published for {spec.name}{changed}; train it, or pass the path of a .params '
                          'file')
 
@@ -55,10 +57,10 @@ def model_file(spec, root=ROOT):
     damaged file is named (logging, as a warning) and fetched again once.
     """
     require_published(spec)
-    folder = _folder(root)
+    folder = folder_of(root)
     path = folder / f'{spec.file}.params'
-    url = _url(spec)
-    try:
+    url = mirrored(spec.url or URL, spec.file, '.zip')
+    with explained(path, url):
         if _is_whole(path, spec.sha1):
             return path
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,15 +68,24 @@ def model_file(spec, root=ROOT):
         with locked(folder / f'{spec.file}.zip.part') as archive:
             if not _is_whole(path, spec.sha1):      # nobody fetched it while we waited
                 _obtain(spec, path, url, archive)
+    return path
+
+
+@contextlib.contextmanager
+def explained(path, url, archive='.zip'):
+    """Make one line of what keeps the file ``path`` from coming from ``url`` in the block of a ``with``: it names both,
+    and what to do. ``archive`` is the ending of what is published."""
+    folder = path.parent
+    try:
+        yield
     except InputError as error:
         damaged = f'{path} is {_appearance(path)}, and ' if path.is_file() else ''
         raise InputError(f'{one_line(damaged)}cannot get {path.name} from {one_line(url)} ({error}); put the file, or '
-                         f'its .zip, into {one_line(folder)}, or pass its path') from None
+                         f'its {archive}, into {one_line(folder)}, or pass its path') from None
     except OSError as error:
         where = f'{one_line(error.filename)}: ' if error.filename else ''
         raise InputError(f'cannot get {path.name} into {one_line(folder)}: {where}{error.strerror or error}; '
                          f'{_remedy(error, path)}') from None
-    return path
 
 
 def _remedy(error, path):
@@ -90,16 +101,17 @@ def _remedy(error, path):
 
 def purge(root=ROOT, tables=(VARIANTS,)):
     """Remove the published weights, and what is left of downloads, from the folder; returns the paths removed."""
-    folder = _folder(root)
-    found = [path for table in tables for spec in table.values() if spec.sha1
-             for ending in ('.params', '.zip', '.zip.part', '.params.*.part')
+    folder = folder_of(root)
+    found = [path for table in tables for spec in table.values() if spec.file
+             for ending in ('.params', '.json', '.zip', '.zip.part', '.pth', '.pth.part', '.params.*.part')
              for path in sorted(folder.glob(spec.file + ending)) if path.is_file()]
     for path in found:
         path.unlink()
     return found
 
 
-def _folder(root):
+def folder_of(root):
+    """The folder that ``root`` means; raises InputError for what is none."""
     if str(root) == ROOT:
         home = os.environ.get('MXNET_HOME')
         root = os.environ.get('RESNEST_HOME') or (os.path.join(home, 'models') if home else ROOT)
@@ -108,10 +120,10 @@ def _folder(root):
     return Path(os.path.expanduser(root))
 
 
-def _url(spec):
-    """Where the archive comes from: a URL, or a path."""
+def mirrored(url, file, ending):
+    """Where a published file comes from: a URL, or a path."""
     mirror = os.environ.get('RESNEST_MIRROR', '').rstrip('/')
-    return f'{mirror.replace("file://", "", 1)}/{spec.file}.zip' if mirror else (spec.url or URL).format(file=spec.file)
+    return f'{mirror.replace("file://", "", 1)}/{file}{ending}' if mirror else url.format(file=file)
 
 
 def _obtain(spec, path, url, archive):

@@ -15,7 +15,7 @@ from resnest.errors import InputError
 from resnest.reading import one_line, open_plain, parse_json
 
 from .params_file import BFLOAT16, LARGEST, MOST_SIDES
-from .torch_files import LEGACY, ZIP, read_legacy, read_zip, without_bfloat16
+from .torch_files import LEGACY, PICKLES, ZIP, read_array_pickle, read_legacy, read_zip, without_bfloat16
 
 __all__ = ['read_metadata', 'read_tensors', 'safetensors_bytes']
 
@@ -25,9 +25,10 @@ LONGEST_HEADER = 8 << 20    # bytes; that of resnest269 has 0.2 MB
 
 
 def read_tensors(path):
-    """The tensors of a ``.safetensors`` or PyTorch file, told apart by their content: ``{name: array}``.
+    """The tensors of a ``.safetensors`` or PyTorch file, or of a pickle of NumPy's arrays, told apart by their content:
+    ``{name: array}``.
 
-    A PyTorch file may hold them under ``state_dict`` or ``model``, and with ``module.`` before each name.
+    The last two may hold them under ``state_dict`` or ``model``, and PyTorch's with ``module.`` before each name.
     bfloat16 comes as float32, other types as they are. Raises InputError for a file that is neither, is
     truncated, or holds other objects.
     """
@@ -43,6 +44,8 @@ def read_tensors(path):
             return read_zip(opened, size)
         if head.startswith(LEGACY):
             return read_legacy(opened, size)
+        if head.startswith(PICKLES):
+            return read_array_pickle(opened, size)
         raise InputError('neither a PyTorch file nor a safetensors file')
 
 

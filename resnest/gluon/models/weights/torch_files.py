@@ -1,5 +1,5 @@
 """Reads the files of ``torch.save`` with NumPy alone: the zip archives, and the plain pickles it wrote before 1.6, as
-the ResNeSt project's ``.pth`` files are."""
+the ResNeSt project's ``.pth`` files are; and pickles of NumPy's arrays, as Detectron2's ``.pkl`` files are."""
 import io
 import math
 import zipfile
@@ -9,12 +9,16 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.reading import ZIP_ERRORS, one_line
 
+from .numpy_pickles import PickledArray, to_arrays
 from .params_file import BFLOAT16
 from .torch_pickles import LARGEST, STORAGES, Tensor, read_pickle
 
-__all__ = ['LEGACY', 'ZIP', 'read_legacy', 'read_zip', 'without_bfloat16']
+__all__ = ['LEGACY', 'PICKLES', 'ZIP', 'read_array_pickle', 'read_legacy', 'read_zip', 'without_bfloat16']
 
-ZIP, LEGACY = b'PK\x03\x04', b'\x80\x02'     # how the files begin
+# How the files begin: a plain pickle of torch's with one that holds a number alone.
+ZIP, LEGACY = b'PK\x03\x04', b'\x80\x02\x8a\x0a'
+PICKLES = tuple(bytes([0x80, protocol]) for protocol in (2, 3, 4, 5))
+WRAPPINGS = ('state_dict', 'model')
 LEGACY_MAGIC = 0x1950a86a20f9469cfc6c
 
 
@@ -47,6 +51,21 @@ def read_legacy(opened, size):
         data = opened.read(min(count * np.dtype(STORAGES[storage.kind]).itemsize, size))
         found[key] = _elements(storage, data)
     return _arrays(tensors, found, size)
+
+
+def read_array_pickle(opened, size):
+    """The arrays ``{name: array}`` of a pickle without tensors, open at its beginning; raises InputError."""
+    whole, _ = read_pickle(opened, size)
+    for key in WRAPPINGS:
+        if isinstance(whole, dict) and isinstance(whole.get(key), dict):
+            whole = whole[key]
+    if not isinstance(whole, dict) or not all(isinstance(name, str) for name in whole) or not whole or \
+            not all(isinstance(item, PickledArray) for item in whole.values()):
+        raise InputError('a pickle, but not one of torch.save, nor of arrays by their names')
+    try:
+        return to_arrays(whole, size)
+    except ValueError as error:
+        raise InputError(f'damaged: {error}') from None
 
 
 def _from_archive(archive, size):
@@ -83,7 +102,7 @@ def _elements(storage, data):
 
 def _state_dict(whole):
     """The tensors of what was pickled, without the wrapping."""
-    for key in ('state_dict', 'model'):
+    for key in WRAPPINGS:
         if isinstance(whole, dict) and isinstance(whole.get(key), dict):
             whole = whole[key]
     if not isinstance(whole, dict) or not whole or not all(isinstance(item, Tensor) for item in whole.values()) or \

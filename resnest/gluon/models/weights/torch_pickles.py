@@ -1,4 +1,5 @@
-"""Pickles of ``torch.save``, read as data: tensors, dicts, lists and plain values; no other object, and no code.
+"""Pickles of ``torch.save``, read as data: tensors, NumPy's arrays, dicts, lists and plain values; no other object, and
+no code.
 
 A pickle is a program for a machine with a stack and a memory. Python's own machine calls what a pickle names, and a
 short one can keep it busy for ever (keys that take 2**60 steps to hash) or fill its memory (a slot with the number
@@ -14,6 +15,7 @@ from typing import NamedTuple
 from resnest.errors import InputError
 from resnest.reading import one_line
 
+from . import numpy_pickles
 from .params_file import BFLOAT16, MOST_SIDES
 
 __all__ = ['LARGEST', 'STORAGES', 'Storage', 'Tensor', 'read_pickle']
@@ -25,7 +27,8 @@ STORAGES = {'DoubleStorage': '<f8', 'FloatStorage': '<f4', 'HalfStorage': '<f2',
             'ByteStorage': 'u1', 'BoolStorage': '?'}
 # What has the value beside its operation as its result.
 VALUES = {'INT', 'BININT', 'BININT1', 'BININT2', 'LONG', 'LONG1', 'LONG4', 'FLOAT', 'BINFLOAT', 'STRING', 'BINSTRING',
-          'SHORT_BINSTRING', 'BINBYTES', 'SHORT_BINBYTES', 'UNICODE', 'BINUNICODE', 'SHORT_BINUNICODE'}
+          'SHORT_BINSTRING', 'BINBYTES', 'SHORT_BINBYTES', 'BINBYTES8', 'BYTEARRAY8', 'UNICODE', 'BINUNICODE',
+          'SHORT_BINUNICODE', 'BINUNICODE8'}
 MAKERS = {'NONE': lambda: None, 'NEWTRUE': lambda: True, 'NEWFALSE': lambda: False, 'EMPTY_TUPLE': tuple,
           'EMPTY_LIST': list, 'EMPTY_DICT': dict}
 DAMAGES = (ValueError, IndexError, KeyError, TypeError, OverflowError, struct.error)     # of what is no such program
@@ -52,14 +55,14 @@ class _Name(NamedTuple):
     name: str
 
 
-def read_pickle(opened):
+def read_pickle(opened, most=LARGEST):
     """The value of the pickle that begins where ``opened`` is, and its storages: ``(value, {key: Storage})``.
 
-    Afterwards ``opened`` is behind it. Raises InputError for one that is damaged, longer than 4 MB, or names what is
-    no part of a tensor.
+    Afterwards ``opened`` is behind it. Raises InputError for one that is damaged, longer than ``most`` bytes, or names
+    what is no part of a tensor or an array.
     """
     start, storages = opened.tell(), {}
-    window = io.BytesIO(opened.read(LARGEST))
+    window = io.BytesIO(opened.read(most))
     try:
         value = _run(window, storages)
     except DAMAGES as error:
@@ -112,9 +115,12 @@ def _run(window, storages):
         elif name == 'REDUCE':
             arguments, called = stack.pop(), stack.pop()
             stack.append(CALLED[_require(called, _Name)](*_require(arguments, tuple)))
-        elif name == 'BUILD':       # the version of a state_dict, as an attribute
-            stack.pop()
-            _require(stack[-1], dict)
+        elif name == 'BUILD':
+            state = stack.pop()
+            if isinstance(stack[-1], numpy_pickles.Built):
+                stack[-1].build(state)
+            else:       # the version of a state_dict, as an attribute
+                _require(stack[-1], dict)
         elif name == 'BINPERSID':
             storage = _storage(*_require(stack.pop(), tuple))
             if storages.setdefault(storage.key, storage) != storage:
@@ -172,4 +178,5 @@ def _natural(value):
 CALLED = {_Name('collections', 'OrderedDict'): lambda: {},
           _Name('torch', 'Size'): lambda sides: _require(sides, tuple),
           _Name('torch._utils', '_rebuild_tensor_v2'): _tensor,
-          _Name('torch._utils', '_rebuild_parameter'): lambda tensor, *_: _require(tensor, Tensor)}
+          _Name('torch._utils', '_rebuild_parameter'): lambda tensor, *_: _require(tensor, Tensor),
+          **{_Name(*name): called for name, called in numpy_pickles.CALLED.items()}}

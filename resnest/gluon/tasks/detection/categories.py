@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.reading import read_text
+from resnest.reading import one_line, read_text
 
 from .table import DETECTION
 
-__all__ = ['Categories', 'categories_of', 'coco', 'numbered']
+__all__ = ['Categories', 'categories_of', 'coco', 'known_categories', 'numbered']
 
 LARGEST_ID = (1 << 24) - 1      # of a segment in a PNG of three bytes
 
@@ -43,20 +43,25 @@ class Categories:
 def categories_of(net):
     """The :class:`Categories` of a detector: as its weights describe them, COCO's where it has as many as the
     published ones, or numbers."""
-    spec, description = net.spec, getattr(net, 'description', None)
-    known = coco()
+    return known_categories(net.spec, getattr(net, 'description', None))
+
+
+def known_categories(spec, description=None):
+    """As :func:`categories_of`, of a row and of a description of weights; raises InputError for one that cannot be."""
+    known, stuff = coco(), max(0, spec.kinds - 1)
     if description is not None and description.names:
-        own = description.own
-        names = description.names
-        plain = numbered(len(names), max(0, spec.kinds - 1))
-        return Categories(names, own.get('category_ids', plain.ids), own.get('stuff', plain.stuff),
-                          own.get('stuff_ids', plain.stuff_ids))
+        own, plain = description.own, numbered(spec.classes, stuff)
+        if unknown := sorted(own.keys() - {'category_ids', 'stuff', 'stuff_ids'}):
+            raise InputError(f"'{one_line(unknown[0], 60)}' is in no description of a detector")
+        found = Categories(description.names, own.get('category_ids', plain.ids), own.get('stuff', plain.stuff),
+                           own.get('stuff_ids', plain.stuff_ids))
+        if len(found.stuff) != stuff:
+            raise InputError(f'stuff: {len(found.stuff)} names for {stuff} kinds')
+        return found
     row = DETECTION.get(spec.name, spec)
-    things, stuff = spec.classes == row.classes == len(known.names), spec.kinds == row.kinds
-    plain = numbered(spec.classes, max(0, spec.kinds - 1))
-    if not things or not stuff:
-        return plain
-    return known if spec.kinds else Categories(known.names, known.ids)
+    if (spec.classes, spec.kinds) != (row.classes, row.kinds) or spec.classes != len(known.names):
+        return numbered(spec.classes, stuff)
+    return known if stuff else Categories(known.names, known.ids)
 
 
 def numbered(classes, stuff=0):

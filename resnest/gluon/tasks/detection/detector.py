@@ -43,9 +43,12 @@ class Detector(Block):
     norm_kwargs : dict
         Of the pyramid and the heads.
 
-    The children ``backbone``, ``fpn``, ``rpn``, ``box_heads``, ``mask_head``, ``semantic_head`` can be hybridized;
-    what happens to boxes between them is done in NumPy.
+    ``classifiers`` names the layers that depend on the classes; of the outputs of the first one ``background`` are no
+    classes. The children ``backbone``, ``fpn``, ``rpn``, ``box_heads``, ``mask_head``, ``semantic_head`` can be
+    hybridized; what happens to boxes between them is done in NumPy.
     """
+
+    background = 1
 
     def __init__(self, backbone, spec, norm_layer=nn.BatchNorm, norm_kwargs=None, **kwargs):
         super().__init__(**kwargs)
@@ -66,6 +69,11 @@ class Detector(Block):
             self.mask_head = MaskHead(WIDTH, spec.classes, spec.mask_convolutions, **mask_norm) \
                 if spec.mask_convolutions else None
             self.semantic_head = SemanticHead(WIDTH, spec.kinds, **usual) if spec.kinds else None
+        heads = [f'box_heads.{place}' for place in range(len(spec.ious))]
+        self.classifiers = (*(f'{head}.logits' for head in heads),
+                            *(f'{head}.deltas' for head in heads if not spec.agnostic),
+                            *(['mask_head.logits'] if self.mask_head is not None else []),
+                            *(['semantic_head.logits'] if self.semantic_head is not None else []))
 
     def forward(self, x, sizes=None):
         """``sizes`` are the heights and widths ``(N, 2)`` of images that ``x`` holds with zeros to their right and

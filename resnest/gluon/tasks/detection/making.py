@@ -1,38 +1,117 @@
 """Makes a detector by its name."""
 import inspect
+import os
 from dataclasses import replace
 
 from resnest.errors import InputError
-from resnest.gluon.models import Features, ResNet, VariantSpec, find_variant, override
+from resnest.gluon.models import Features, ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.variants import no_such_model
+from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.parameters import check_contexts, read_weights
+from resnest.gluon.models.weights.store import ROOT, model_file, require_published
 from resnest.reading import did_you_mean, one_line
 
+from .categories import categories_of
+from .describing import described, know, read_any_description
 from .detector import Detector
 from .parts.plain_resnet import PlainResNet
 from .table import BASELINES, DETECTION, DetectionSpec
+from .weights.loading import load_backbone, load_file, to_ours
+from .weights.published import converted_file
+from .weights.writing import write_file
 
-__all__ = ['get_model']
+__all__ = ['get_model', 'load_base', 'load_weights', 'make']
 
 BOTH = ('norm_layer', 'norm_kwargs')
 BACKBONE = [name for name in inspect.signature(ResNet).parameters
             if name not in ('spec', 'classes', 'dilation', 'in_channels', 'deformable_stages', 'kwargs', *BOTH)]
 
 
-def get_model(name, **kwargs):
-    """Make a detector by the name of its row in the table, without values: ``initialize`` or ``load_parameters``.
+def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False, **kwargs):
+    """Make a detector by the name of its row in the table.
 
     Parameters
     ----------
     name : str
-        One of :data:`DETECTION`.
+        One of ``list_models(task='detection')``, or the path of a ``.params`` file that is described.
+    pretrained : bool or str
+        True loads the published weights, which are downloaded and converted where they are missing; a path those of a
+        file: ``.params`` of ours or of gluoncv, or Detectron2's ``.pth``, ``.pkl`` or ``.safetensors``. With
+        ``pretrained=True`` and other ``classes`` (or ``kinds``) than the published ones the last layers are new,
+        whereas a file must fit. Weights that are described (by the ``best.json`` beside them) say themselves what
+        differs from the row. Otherwise the detector comes without values: call ``initialize`` or ``load_parameters``.
+    root, ctx
+        As for :func:`resnest.gluon.models.get_model`.
+    pretrained_base : bool or str
+        Where nothing else is loaded: True loads the published ImageNet weights of the backbone, a path those of a file
+        (:func:`.weights.loading.load_backbone`); the rest is initialized.
     **kwargs
         The fields of :class:`DetectionSpec` (``classes``, ``proposals``, ``detections``, …) and of the backbone's
         :class:`resnest.gluon.models.VariantSpec` (``radix``, …), to override; ``norm_layer`` and ``norm_kwargs``, and
         what else :class:`resnest.gluon.models.ResNet` takes (``dropblock_prob``, …).
 
-    Raises InputError for an unknown name or keyword (with the nearest one), and for a value of another type or out of
-    range.
+    Raises InputError for an unknown name or keyword (with the nearest one), for a value of another type or out of
+    range, and for weights that cannot be had or do not fit.
     """
+    for key, value in (('pretrained', pretrained), ('pretrained_base', pretrained_base)):
+        if not isinstance(value, (bool, str, os.PathLike, type(None))):
+            raise InputError(f'{key} must be True, False or the path of a file, got {one_line(repr(value))}')
+    check_contexts(ctx)
+    if is_file_of_weights(name):
+        if read_any_description(os.path.expanduser(name)) is None:
+            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the '
+                             'model, and the file as pretrained')
+        name, pretrained = None, name
+    description = None
+    if isinstance(pretrained, (str, os.PathLike)) and read_any_description(os.path.expanduser(pretrained)):
+        fields = {*DetectionSpec.options(), *VariantSpec.options()}
+        known = know(name, pretrained, {key: kwargs.pop(key) for key in [*kwargs] if key in fields})
+        name, kwargs, description = known.model, {**known.options, **kwargs}, known.description
+    net = make(name, kwargs)
+    if pretrained:
+        load_weights(net, pretrained, root, ctx)
+    elif pretrained_base:
+        net.initialize(ctx=ctx)
+        load_base(net, pretrained_base, root, ctx)
+    net.description = description
+    return net
+
+
+def load_weights(net, pretrained, root=ROOT, ctx=None, other_classes=False):
+    """Load the published weights (``pretrained=True``) or those of a file (its path) into a detector.
+
+    A detector for other classes than the published ones keeps its last layers, newly initialized; a file given by its
+    path has to fit unless ``other_classes``. Returns whether the last layers are new.
+    """
+    if isinstance(pretrained, (str, os.PathLike)):
+        return load_file(net, pretrained, ctx, other_classes)
+    require_published(net.spec)
+    path = converted_file(net.spec, root, _convert) if net.spec.archive else model_file(net.spec, root)
+    return load_file(net, path, ctx, other_classes=True)
+
+
+def load_base(net, source, root=ROOT, ctx=None):
+    """Load the published ImageNet weights (``source=True``) or those of a file (its path) into a detector's backbone.
+
+    Raises InputError as :func:`.weights.loading.load_backbone`, and for a backbone without published weights.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        load_backbone(net, source, ctx)
+    elif net.spec.base in BASELINES:
+        raise InputError(f'no ImageNet weights are published for {net.spec.base} here; pass the path of a file')
+    else:
+        load_pretrained(net.backbone, net.backbone.spec, True, root, ctx)
+
+
+def _convert(source, target):
+    """Make a described ``.params`` file of a published one, whose name is the target's."""
+    net = make(next(name for name, spec in DETECTION.items() if spec.file == target.stem), {})
+    write_file(target, to_ours(read_weights(source), net, source), net, described(net, categories_of(net)))
+
+
+def make(name, kwargs):
+    """The detector of a row, with other values of its fields, and without values of its parameters; as
+    :func:`get_model`."""
     if not isinstance(name, str) or name not in DETECTION:
         raise no_such_model(name, DETECTION)
     own = DetectionSpec.options()

@@ -119,6 +119,11 @@ class DetectionSpec(Row):
         self.forget_published()
 
     @property
+    def file(self):
+        """Name of the published weights, without the ending: of the archive, or of gluoncv's file."""
+        return self.archive or super().file
+
+    @property
     def blocks(self):
         """Blocks of the backbone's stages."""
         return BASELINES.get(self.base) or VARIANTS[self.base].blocks

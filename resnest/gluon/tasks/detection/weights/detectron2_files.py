@@ -11,9 +11,9 @@ from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line
 
-from .table import BASELINES
+from ..table import BASELINES
 
-__all__ = ['detectron2_names', 'fitting', 'from_detectron2', 'to_detectron2']
+__all__ = ['BACKBONE', 'detectron2_names', 'fitting', 'from_detectron2', 'to_detectron2', 'turned']
 
 NORM = {'gamma': 'weight', 'beta': 'bias'}
 STEM = {'0': 'conv1_1', '1': 'conv1_1.norm', '3': 'conv1_2', '4': 'conv1_2.norm', '6': 'conv1_3'}
@@ -22,34 +22,39 @@ BACKBONE = 'backbone.bottom_up.'
 BESIDE = re.compile(r'.*\.num_batches_tracked|pixel_(mean|std)|proposal_generator\.anchor_generator\..*')
 
 
-def from_detectron2(arrays, net, source='the weights'):
+def from_detectron2(arrays, net, source='the weights', free=()):
     """The arrays of a detector under Detectron2's names as ``{name: float32 array}`` under the names of ``net``.
 
     Counters, pixel statistics and anchors that such files hold are passed over. Raises InputError, which begins with
-    ``source``, with a list of what is missing, left over or of another shape.
+    ``source``, with a list of what is missing, left over or of another shape; the names of ``net`` that are ``free``
+    may be missing, or of another shape.
     """
-    found = fitting(arrays, net, detectron2_names(net), BESIDE, source)
-    return {name: np.ascontiguousarray(_turned(array, name, net)) for name, array in found.items()}
+    found = fitting(arrays, net, detectron2_names(net), BESIDE, source, free)
+    return {name: np.ascontiguousarray(turned(array, name, net)) for name, array in found.items()}
 
 
-def fitting(arrays, net, names, beside, source):
+def fitting(arrays, net, names, beside, source, free=()):
     """The arrays by the names of ``net`` instead of those in ``names``, in float32; names that the expression
     ``beside`` fits are passed over. Raises InputError as :func:`from_detectron2`."""
     shapes = {name: param.shape for name, param in structural_parameters(net).items()}
-    left = [name for name in arrays if name not in names.values() and not beside.fullmatch(name)]
-    missing = [theirs for theirs in names.values() if theirs not in arrays]
-    differing = [f'{theirs} {tuple(arrays[theirs].shape)} instead of {shapes[name]}' for name, theirs in names.items()
-                 if theirs in arrays and tuple(arrays[theirs].shape) != shapes[name]]
+    known = {*names.values()}
+    left = [name for name in arrays if name not in known and not beside.fullmatch(name)]
+    missing = [theirs for name, theirs in names.items() if theirs not in arrays and name not in free]
+    there = {name: theirs for name, theirs in names.items() if theirs in arrays}
+    differing = [f'{one_line(theirs, 100)} {tuple(arrays[theirs].shape)} instead of {shapes[name]}'
+                 for name, theirs in there.items() if tuple(arrays[theirs].shape) != shapes[name] and name not in free]
+    kinds = [f'{theirs} {arrays[theirs].dtype}' for theirs in there.values() if arrays[theirs].dtype.kind != 'f']
     problems = [f'{what} {_listed(names)}' for what, names in
-                (('missing:', missing), ('left over:', left), ('of another shape:', differing)) if names]
+                (('missing:', missing), ('left over:', left), ('of another shape:', differing),
+                 ('not floating-point:', kinds)) if names]
     if problems:
         raise InputError(f'{one_line(source)}: not of {net.spec.name}; ' + one_line('; '.join(problems), 1200))
-    return {name: np.ascontiguousarray(arrays[theirs], '<f4') for name, theirs in names.items()}
+    return {name: np.ascontiguousarray(arrays[theirs], '<f4') for name, theirs in there.items()}
 
 
 def to_detectron2(arrays, net):
     """The inverse of :func:`from_detectron2`."""
-    return {theirs: np.ascontiguousarray(_turned(arrays[name], name, net), '<f4')
+    return {theirs: np.ascontiguousarray(turned(arrays[name], name, net), '<f4')
             for name, theirs in detectron2_names(net).items()}
 
 
@@ -108,7 +113,7 @@ def _in_backbone(name, plain):
     return f'res{stage}.{block}.{layer}.{leaf}'
 
 
-def _turned(array, name, net):
+def turned(array, name, net):
     """The first convolution of a baseline with its channels the other way round, anything else as it is."""
     return array[:, ::-1] if name == 'backbone.conv1.weight' and net.spec.base in BASELINES else array
 

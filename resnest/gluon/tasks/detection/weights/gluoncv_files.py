@@ -6,7 +6,7 @@ import numpy as np
 
 from resnest.gluon.mxnet_private import structural_parameters
 
-from .conversion import fitting
+from .detectron2_files import fitting
 
 __all__ = ['from_gluoncv', 'gluoncv_names']
 
@@ -22,16 +22,17 @@ BESIDE = re.compile(r'rpn\.anchor_generator\.\d+\.anchors')
 EPSILON, USUAL_EPSILON = 1e-3, 1e-5         # of the normalizations in gluoncv's pyramid, and of all others
 
 
-def from_gluoncv(arrays, net, source='the weights'):
+def from_gluoncv(arrays, net, source='the weights', free=()):
     """The arrays of a ``.params`` file of gluoncv as ``{name: float32 array}`` under the names of ``net``.
 
     The background, its first class, becomes the last. The normalizations of its pyramid have no scale and another
     epsilon: the scale becomes 1, and the variance what gives the same result. Raises InputError, which begins with
-    ``source``, with a list of what is missing, left over or of another shape.
+    ``source``, with a list of what is missing, left over or of another shape; the names of ``net`` that are ``free``
+    may be missing, or of another shape.
     """
     traced = re.compile(r'features\.[a-z]+\d*_')    # a second network of a process has another prefix
     arrays = {traced.sub('features.', name): array for name, array in arrays.items()}
-    found = fitting(arrays, net, gluoncv_names(net), BESIDE, source)
+    found = fitting(arrays, net, gluoncv_names(net), BESIDE, source, free)
     for name, array in found.items():
         if name.startswith('box_heads.0.logits.'):
             found[name] = np.roll(array, -1, axis=0)

@@ -1,0 +1,1 @@
+"""Published weights, and the names that others give to the same parameters."""
