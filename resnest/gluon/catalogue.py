@@ -91,7 +91,7 @@ def convert(source, target, model=None, to=None, options=None):
     """Convert a file of weights of any task that has other formats; returns ``(number of arrays, classes)``.
 
     See :func:`resnest.gluon.models.weights.conversion.convert` and
-    :func:`resnest.gluon.tasks.detection.converting.convert`. Raises InputError as they do, and for an unknown model
+    :func:`resnest.gluon.tasks.detection.making.convert`. Raises InputError as they do, and for an unknown model
     with the nearest one of both.
     """
     description = described(source)
@@ -99,7 +99,7 @@ def convert(source, target, model=None, to=None, options=None):
     if task is None:
         raise no_such_model(model, [row for each in TASKS for row in _table(each)])
     if task == 'detection':
-        from resnest.gluon.tasks.detection.converting import convert as convert_detector
+        from resnest.gluon.tasks.detection.making import convert as convert_detector
         return convert_detector(source, target, model, to, options)
     return conversion.convert(source, target, model, to, options)
 

@@ -7,7 +7,7 @@ from PIL import Image
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.tasks.detection import Detections, detect, get_model
-from resnest.gluon.tasks.detection.categories import coco
+from resnest.gluon.tasks.detection.data.categories import coco
 from resnest.gluon.tasks.detection.geometry.boxes import rescale
 from resnest.gluon.tasks.detection.geometry.pasting import paste
 from resnest.gluon.tasks.detection.geometry.resampling import largest

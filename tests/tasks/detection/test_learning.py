@@ -8,10 +8,10 @@ import pytest
 from mxnet.gluon import nn
 
 from resnest.gluon.mxnet_private import forget_trace, norm_settings, structural_parameters
-from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names
 from resnest.gluon.tasks.detection.learning.forward import Learner, Sampling, loss_names
 from resnest.gluon.tasks.detection.learning.targets import drawn_anchors, drawn_regions
 from resnest.gluon.tasks.detection.truth import Truth
+from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names
 from resnest.gluon.training.methods.finetuning import freeze
 from tests.conftest import ROOT
 

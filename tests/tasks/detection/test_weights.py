@@ -14,9 +14,8 @@ from resnest.gluon.models.weights.description import Description, read_descripti
 from resnest.gluon.models.weights.tensor_files import safetensors_bytes
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.tasks.detection import DETECTION, DetectionSpec, categories_of
-from resnest.gluon.tasks.detection.converting import convert
 from resnest.gluon.tasks.detection.describing import described
-from resnest.gluon.tasks.detection.making import load_weights
+from resnest.gluon.tasks.detection.making import convert, load_weights
 from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, to_detectron2
 from resnest.gluon.tasks.detection.weights.gluoncv_files import gluoncv_names
 

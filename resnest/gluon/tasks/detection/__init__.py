@@ -1,5 +1,5 @@
 """Object detection, instance and panoptic segmentation: R-CNNs with a feature pyramid on any backbone of the zoo."""
-from .categories import Categories, categories_of
+from .data.categories import Categories, categories_of
 from .detector import Detector
 from .finding import Detections, detect, each_detections
 from .making import get_model

@@ -11,7 +11,7 @@ from resnest.gluon.models.weights.description import Description, changed_option
 from resnest.gluon.models.weights.parameters import read_weights
 from resnest.reading import one_line
 
-from .categories import known_categories
+from .data.categories import known_categories
 from .table import BASELINES, DETECTION, DetectionSpec
 from .weights.loading import count_outputs
 

@@ -13,7 +13,7 @@ from resnest.gluon.checking import check_count
 from resnest.gluon.data import each_picture, read_picture
 from resnest.gluon.mxnet_private import has_values, structural_parameters
 
-from .categories import categories_of
+from .data.categories import categories_of
 from .detector import COARSEST
 from .geometry.boxes import are_whole, rescale
 from .geometry.panoptic import merge

@@ -1,26 +1,28 @@
-"""Makes a detector by its name."""
+"""Makes a detector by its name, and loads or converts the weights of any file of it."""
 import inspect
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from resnest.errors import InputError
 from resnest.gluon.models import Features, ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.variants import no_such_model
 from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.conversion import format_of
 from resnest.gluon.models.weights.parameters import check_contexts, read_weights
 from resnest.gluon.models.weights.store import ROOT, model_file, require_published
 from resnest.reading import did_you_mean, one_line
 
-from .categories import categories_of
-from .describing import described, know, read_any_description
+from .data.categories import categories_of
+from .describing import counted, described, know, know_described, read_any_description
 from .detector import Detector
 from .parts.plain_resnet import PlainResNet
 from .table import BASELINES, DETECTION, DetectionSpec
 from .weights.loading import load_backbone, load_file, to_ours
 from .weights.published import converted_file
-from .weights.writing import write_file
+from .weights.writing import FORMATS, write_file
 
-__all__ = ['get_model', 'load_base', 'load_weights', 'make']
+__all__ = ['convert', 'get_model', 'load_base', 'load_weights', 'make']
 
 BOTH = ('norm_layer', 'norm_kwargs')
 BACKBONE = [name for name in inspect.signature(ResNet).parameters
@@ -101,6 +103,46 @@ def load_base(net, source, root=ROOT, ctx=None):
         raise InputError(f'no ImageNet weights are published for {net.spec.base} here; pass the path of a file')
     else:
         load_pretrained(net.backbone, net.backbone.spec, True, root, ctx)
+
+
+def convert(source, target, model=None, to=None, options=None):
+    """Convert a file of a detector's weights; returns ``(number of arrays, classes)``.
+
+    Parameters
+    ----------
+    source : str or Path
+        Detectron2's ``.pth``, ``.pkl`` or ``.safetensors``, or a ``.params`` file of ours or of gluoncv, told apart by
+        their content.
+    target : str or Path
+        File to write; complete or not there at all.
+    model : str
+        The row of the table; what the source tells unless given.
+    to : {'params', 'safetensors', 'pkl'}
+        Format of the target: Gluon's, or one with Detectron2's names; by its ending unless given.
+    options : dict
+        Fields in which the network differs from the model's row, which described weights tell themselves.
+
+    Raises InputError for a file that cannot be read, with a list of what is missing, left over or of another shape, and
+    where neither ``model`` nor the source tells the network; the number of classes may be any. Nothing is written then.
+    """
+    source, target = (Path(os.path.expanduser(path)) for path in (source, target))
+    to = format_of(target, to, FORMATS)
+    description, arrays = read_any_description(source), read_weights(source)
+    if description:
+        known = know_described(source, description, model, options)
+        model, values = known.model, known.options
+    elif model is None:
+        raise InputError(f'{one_line(source)}: does not tell which network it is of; give --model')
+    else:
+        values = {**counted(model, arrays, source), **(options or {})}
+    net = make(model, values)
+    net.description = description
+    ours = to_ours(arrays, net, source)
+    made = described(net, categories_of(net))
+    if description:
+        made = replace(description, options=made.options, sha256=None)
+    write_file(target, ours, net, made, to)
+    return len(ours), made.classes
 
 
 def _convert(source, target):

@@ -10,7 +10,7 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import one_line, read_text
 
-from .table import DETECTION
+from ..table import DETECTION
 
 __all__ = ['Categories', 'categories_of', 'coco', 'known_categories', 'numbered']
 
