@@ -3,7 +3,9 @@ from .data.categories import Categories, categories_of
 from .detector import Detector
 from .finding import Detections, detect, each_detections
 from .making import get_model
+from .optimizing import optimize_detector
+from .picturing import detect_pictures
 from .table import DETECTION, DetectionSpec
 
 __all__ = ['Categories', 'DETECTION', 'DetectionSpec', 'Detections', 'Detector', 'categories_of', 'detect',
-           'each_detections', 'get_model']
+           'detect_pictures', 'each_detections', 'get_model', 'optimize_detector']

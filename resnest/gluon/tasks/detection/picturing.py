@@ -10,7 +10,7 @@ from resnest.gluon.data import find_pictures, read_picture
 from resnest.gluon.device import choose_device
 from resnest.gluon.figures import files_for
 
-from .categories import categories_of
+from .data.categories import categories_of
 from .data.run_lengths import compressed
 from .describing import know
 from .drawing import draw, draw_segments, mosaic
