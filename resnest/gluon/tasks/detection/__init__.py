@@ -6,6 +6,7 @@ from .making import get_model
 from .optimizing import optimize_detector
 from .picturing import detect_pictures
 from .table import DETECTION, DetectionSpec
+from .verification import verify
 
 __all__ = ['Categories', 'DETECTION', 'DetectionSpec', 'Detections', 'Detector', 'categories_of', 'detect',
-           'detect_pictures', 'each_detections', 'get_model', 'optimize_detector']
+           'detect_pictures', 'each_detections', 'get_model', 'optimize_detector', 'verify']

@@ -11,6 +11,7 @@ from resnest.errors import InputError
 from resnest.gluon.data.images.decoding import BadImage
 from resnest.gluon.data.long_json import read_lists
 from resnest.gluon.tasks.detection.data import CocoSet, open_coco
+from resnest.gluon.tasks.detection.data.categories import Categories
 from resnest.gluon.tasks.detection.data.run_lengths import compressed, counts_of, mask_of
 
 from . import little_coco
@@ -48,6 +49,7 @@ def test_panoptic_maps_become_kinds(tmp_path):
     maps = little_coco.write_panoptic(little_coco.write(tmp_path))
     records = open_coco('val', tmp_path, kinds=True)
     assert records.panoptic.kind_names == ['things', 'banner', 'tree']
+    assert records.categories == Categories(['dog', 'cat', 'kite'], [3, 7, 90], ['banner', 'tree'], [92, 184])
     for index, number in enumerate((1, 2, 3, 4)):
         wanted = np.full(maps[number].shape, 255)
         for segment, kind in ((70000 + number, 0), (5, 2), (300, 1)):

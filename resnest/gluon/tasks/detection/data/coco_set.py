@@ -11,6 +11,7 @@ from resnest.reading import one_line
 
 from ..truth import Truth
 from .annotations import NO_SHAPE, RUNS, read_annotations
+from .categories import Categories
 from .layout import find_panoptic, find_split, require_pictures
 from .panoptic_maps import PanopticMaps
 from .run_lengths import mask_of
@@ -34,7 +35,7 @@ class CocoSet(AbstractContextManager):
         The folder of the pictures.
     masks : bool
         Whether the truth has masks; objects without one are left out then.
-    kinds : bool
+    kinds : bool or 'where there are'
         Whether the truth has the kinds of pixels, from the panoptic annotations beside those of the instances.
     training : bool
         Leave out pictures in which there is nothing to learn: those without an object, a crowd alone among them.
@@ -55,7 +56,8 @@ class CocoSet(AbstractContextManager):
                 raise InputError(f'{found.path}: its annotations hold boxes alone, no masks; choose a detector without '
                                  f'masks, or annotate them')
             self.useful &= found.forms != NO_SHAPE
-        self.panoptic = PanopticMaps(*find_panoptic(annotations), found) if kinds else None
+        panoptic = find_panoptic(annotations, required=kinds is True) if kinds else None
+        self.panoptic = panoptic and PanopticMaps(*panoptic, found)
         self._chosen = np.arange(len(found.picture_ids))
         if training:
             self._chosen = np.unique(found.pictures[self.useful])
@@ -79,6 +81,13 @@ class CocoSet(AbstractContextManager):
     def category_ids(self):
         """The categories' numbers in the file, by class."""
         return [number for number, _ in self.annotations.categories]
+
+    @property
+    def categories(self):
+        """The :class:`.categories.Categories` of the file, and of the pixels where their kinds are read."""
+        stuff = [(name, number) for number, name, thing in self.panoptic.categories if not thing] \
+            if self.panoptic else []
+        return Categories(self.names, self.category_ids, [name for name, _ in stuff], [number for _, number in stuff])
 
     @property
     def groups(self):

@@ -33,17 +33,21 @@ def find_split(root, split):
                      f'annotations/instances_{split}.json beside {split}/; or give --annotations FILE --images FOLDER')
 
 
-def find_panoptic(annotations):
-    """``(panoptic annotations, folder of their PNGs)`` that belong to those of instances, by their name."""
+def find_panoptic(annotations, required=True):
+    """``(panoptic annotations, folder of their PNGs)`` that belong to those of instances, by their name.
+
+    Where they are missing, None unless they are ``required``; otherwise InputError that names what is.
+    """
     annotations = Path(annotations)
-    if not annotations.name.startswith('instances_'):
-        raise InputError(f'{one_line(annotations)}: panoptic annotations are found where this is called '
-                         f'instances_train2017.json or the like, beside panoptic_train2017.json; rename it')
-    panoptic = annotations.with_name('panoptic_' + annotations.name[len('instances_'):])
+    panoptic = annotations.with_name(annotations.name.replace('instances', 'panoptic', 1))
+    if panoptic == annotations:
+        panoptic = annotations.with_name(f'panoptic_{annotations.name}')
     folder = panoptic.with_suffix('')
     for found, what in ((panoptic.is_file(), panoptic), (folder.is_dir(), folder)):
-        if not found:
+        if not found and (required or what == folder):
             raise InputError(f'{one_line(what)}: missing; unpack the panoptic annotations there')
+        if not found:
+            return None
     return panoptic, folder
 
 
