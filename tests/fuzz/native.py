@@ -10,7 +10,8 @@ from resnest.gluon.nn import SplitAttentionConv, native, use_native
 
 from ..conftest import randomize
 
-LOADED = native.load() and native.load(name='split_attention_int8')
+LOADED = all(native.load(name=name) for name in
+             ('split_attention', 'split_attention_int8', 'resize_map', 'map_cross_entropy'))
 POOL = ThreadPoolExecutor(4)
 REQUESTS = ['write', 'add', 'null']
 
@@ -18,7 +19,7 @@ REQUESTS = ['write', 'add', 'null']
 def case(rng, folder):
     if not LOADED:
         raise MissingPackage('no C++ compiler for the native operators: apt-get install g++')
-    rng.choice([block, block, operators, operators, int8])(rng)
+    rng.choice([block, block, operators, operators, int8, maps, maps])(rng)
 
 
 def near(found, wanted, tolerance, what):
@@ -88,7 +89,7 @@ def layout(rng, values):
         first = int(rng.integers(1, 4))
         padded = np.concatenate([np.full((first, *values.shape[1:]), 1e9), values, values])
         return mx.nd.array(padded)[first:first + len(values)]
-    if kind == 2:
+    if kind == 2 and values.ndim == 4:
         channels = values.shape[1]
         identity = mx.nd.array(np.eye(channels)[:, :, None, None])
         return mx.nd.Convolution(mx.nd.array(values), identity, no_bias=True, kernel=(1, 1), num_filter=channels)
@@ -188,3 +189,45 @@ def int8(rng):
     assert distance < 0.502, f'{distance} from the formula'
     assert (whole.asnumpy()[1:-1] == found).all(), 'another result in a view'
     assert (whole.asnumpy()[[0, -1]] == 9).all(), 'written outside of a view'
+
+
+def maps(rng):
+    """Resizing and cross entropy of maps of any shape and layout, in several threads, with every kind of request."""
+    batch, channels = int(rng.integers(1, 4)), int(rng.integers(1, 40))
+    old, new = rng.integers(1, 20, (2, 2))
+    x = rng.normal(0, rng.choice([1, 30]), size=(batch, channels, *old))
+    rows, columns = (_shares(*sides) for sides in zip(old, new))
+    resized = np.einsum('Hh,nchw,Ww->ncHW', rows, x, columns)
+    head, losses = rng.normal(size=resized.shape), rng.normal(size=(batch, *old))
+    labels = rng.integers(-1, channels + 1, losses.shape)       # those out of range are the nearest
+    taken = np.clip(labels, 0, channels - 1)[:, None] == np.arange(channels)[:, None, None]
+    powers = np.exp(x - x.max(axis=1, keepdims=True))
+    entropy = np.log(powers.sum(axis=1)) + x.max(axis=1) - (x * taken).sum(axis=1)
+    d_entropy = losses[:, None] * (powers / powers.sum(axis=1, keepdims=True) - taken)
+    d_resized = np.einsum('Hh,ncHW,Ww->nchw', rows, head, columns)
+
+    def run(seed):
+        mine = np.random.default_rng(seed)
+        sides = dict(zip(('height', 'width'), map(int, new)))
+        for what, function, wanted, gradient, heads in (
+                ('the resized map', lambda x: mx.nd.resize_map(x, **sides), resized, d_resized, head),
+                ('as another map', lambda x: mx.nd.resize_map(x, mx.nd.zeros((1, 2, *new))), resized, d_resized, head),
+                ('the cross entropy', lambda x: mx.nd.map_cross_entropy(x, layout(mine, labels)), entropy, d_entropy,
+                 losses)):
+            near(function(layout(mine, x)).asnumpy(), wanted, 1e-5, f'{what} of a view')
+            kind, leaf, made = str(mine.choice(REQUESTS[:2])), layout(mine, x).copy(), layout(mine, np.ones_like(x))
+            mx.autograd.mark_variables([leaf], [made], [kind])
+            with mx.autograd.record():
+                found = function(leaf)
+            mx.autograd.backward([found], [layout(mine, heads)])
+            near(found.asnumpy(), wanted, 1e-5, what)
+            near(made.asnumpy(), gradient + (kind == 'add'), 1e-4, f'the gradient of {what} with {kind}')
+
+    seeds = rng.integers(1 << 30, size=int(rng.choice([1, 4]))).tolist()
+    list(POOL.map(run, seeds) if len(seeds) > 1 else map(run, seeds))
+
+
+def _shares(old, new):
+    """The share ``(new, old)`` of each old position in each new one, corners aligned."""
+    places = np.arange(new) * (old - 1) / max(new - 1, 1)
+    return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)))

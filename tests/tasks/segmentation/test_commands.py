@@ -15,6 +15,7 @@ from resnest.gluon import get_model
 from resnest.gluon.inference import optimize
 from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models.weights.description import read_description
+from resnest.gluon.tasks.segmentation import starting
 
 from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, randomize, read_json, run_here
 from ...training.runs import assert_same_end
@@ -176,6 +177,22 @@ def test_exported_files_verify_and_segment_as_the_weights(trained, blocks, tmp_p
         assert_refused(run_verify('--data-dir', blocks, *words), wanted)
     for name in ('x', 'x.onnx'):
         assert_refused(run_here(classify.main, 'classify.py', picture, '--resume', tmp_path / name), 'x')
+
+
+def test_narrow_pictures(trained, blocks, tmp_path):
+    for number, size in enumerate([(1, 1), (300, 2)]):
+        Image.new('RGB', size).save(tmp_path / f'{number}.png')
+    result = run_segment(tmp_path, '--resume', trained / 'best.params', '--maps', tmp_path / 'maps')
+    assert result.returncode == 0, result.stderr
+    assert [Image.open(tmp_path / f'maps/{number}.png').size for number in range(2)] == [(1, 1), (300, 2)]
+    assert_refused(run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--base-size', 1),
+                   '--base-size must be at least 9 for this network, got 1')
+
+
+def test_crops_beyond_memory(trained, blocks, monkeypatch):
+    monkeypatch.setattr(starting, '_free_memory', lambda device: 1 << 30)
+    assert_refused(run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--crop-size', 8192),
+                   '--crop-size 8192: a crop with 3 classes takes more than 1.5 GB', 'use a smaller one')
 
 
 def test_exported_files_of_classifiers_and_of_one_size_are_refused(blocks, tmp_path, tiny):

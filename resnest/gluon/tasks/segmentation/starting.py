@@ -18,7 +18,7 @@ from resnest.gluon.training.fields import option_of
 from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
 from .network import AUXILIARY
 
-__all__ = ['check_sizes', 'load_start', 'settle_network']
+__all__ = ['check_sizes', 'load_start', 'require_memory', 'settle_network']
 
 SIZES = ('crop_size', 'base_size')
 OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
@@ -88,11 +88,16 @@ def check_sizes(config, network, device):
                          f'{config.num_classes} classes')
     heads = 1 + (config.aux_weight > 0)
     least = config.batch_size * config.num_classes * config.crop_size ** 2 * FLOATS * LOGITS * heads
+    require_memory(least, device, f'--crop-size {config.crop_size}: a step with {config.batch_size} crops and '
+                   f'{config.num_classes} classes', 'use a smaller --crop-size or --batch-size')
+
+
+def require_memory(least, device, what, remedy):
+    """Raise InputError where ``what`` takes more memory, ``least`` bytes at least, than is free on ``device``."""
     free = _free_memory(device)
     if free is not None and least > free:
-        raise SharedError(f'--crop-size {config.crop_size}: a step with {config.batch_size} crops and '
-                          f'{config.num_classes} classes takes more than {least / 2 ** 30:.1f} GB of memory, and '
-                          f'{free / 2 ** 30:.1f} GB are free; use a smaller --crop-size or --batch-size')
+        raise SharedError(f'{what} takes more than {least / 2 ** 30:.1f} GB of memory, and {free / 2 ** 30:.1f} GB are '
+                          f'free; {remedy}')
 
 
 def _free_memory(device):

@@ -9,15 +9,18 @@ from resnest.gluon.data import evaluation_batches
 from resnest.gluon.data.loader import REMEDY
 from resnest.gluon.device import choose_device
 from resnest.gluon.inference.export.onnx_files import OnnxNet
+from resnest.gluon.models.resnet import smallest_side
 
 from .data import CentralCrop, MapLoader, Whole, is_known, open_maps
 from .scores.evaluation import evaluate
 from .scores.metrics import figures
 from .scores.scoring import MultiScale, SingleScale
 from .sources import make_engine, open_source
+from .starting import require_memory
 
 __all__ = ['result_line', 'table', 'verify']
 
+FLOATS, LOGITS = 4, 2     # bytes; arrays of the size of a crop's logits: they, and what they are resized from or into
 SHOWN = 30      # classes that a table of text has at most
 
 
@@ -61,8 +64,15 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
                **({'base_size': base_size} if base_size else {})}
     with distributed.joined() as job:
         known, exported = open_source(model, weights, options)
+        least = smallest_side(known.spec.output_stride)
+        if known.spec.base_size < least:
+            raise InputError(f'--base-size must be at least {least} for this network, got {known.spec.base_size}')
         train_set, val_set = _open((data_dir, images, maps), classes, known, job)
         device = choose_device(no_cuda or exported is not None, job.local_rank)
+        if exported is None:
+            require_memory(known.spec.classes * known.spec.crop_size ** 2 * FLOATS * LOGITS, device,
+                           f'--crop-size {known.spec.crop_size}: a crop with {known.spec.classes} classes',
+                           'use a smaller one')
         pictures = _calibration(train_set, known.spec, calibration_images, workers)
         engine = make_engine(known, exported, precision, device, pictures)
         if say and job.rank == 0 and precision != 'float32':

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from resnest.gluon.data.images.transforms import FILTERS
+from resnest.gluon.models.resnet import smallest_side
 
 from ..data.transforms import with_longer_side
 from ..resizing import resize_to
@@ -25,7 +26,8 @@ class SingleScale:
     """Takes uint8 ``(1, H, W, 3)``, returns the logits ``(1, classes, H, W)``, an NDArray.
 
     The network sees the whole picture with ``spec.base_size`` pixels on its longer side, which is the middle of what it
-    saw in training; its logits are resized to the picture.
+    saw in training; its logits are resized to the picture. Of a picture so narrow that no network takes it, the shorter
+    side is stretched.
 
     Parameters
     ----------
@@ -40,7 +42,8 @@ class SingleScale:
 
     def __call__(self, images):
         height, width = images.shape[1:3]
-        pixels = _with_longer_side(images[0], self._spec.base_size, self._spec)
+        pixels = _with_longer_side(images[0], self._spec.base_size, self._spec,
+                                    smallest_side(self._spec.output_stride))
         logits = self._net(mx.nd.array(pixels[None], ctx=self._device, dtype='uint8'))
         return logits if logits.shape[2:] == (height, width) else resize_to(mx.nd, logits, height, width)
 
@@ -98,8 +101,8 @@ def _starts(length, side):
     return [step * number for number in range(1 + max(0, math.ceil((length - side) / step)))]
 
 
-def _with_longer_side(pixels, longest, spec):
-    """uint8 ``(h, w, 3)`` resampled to a longer side of ``longest`` pixels."""
+def _with_longer_side(pixels, longest, spec, least=1):
+    """uint8 ``(h, w, 3)`` resampled to a longer side of ``longest`` pixels, and a shorter one of at least ``least``."""
     size = pixels.shape[1::-1]
-    scaled = with_longer_side(size, longest)
+    scaled = tuple(max(side, least) for side in with_longer_side(size, longest))
     return pixels if scaled == size else np.asarray(Image.fromarray(pixels).resize(scaled, FILTERS[spec.interpolation]))
