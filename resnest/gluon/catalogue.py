@@ -13,10 +13,10 @@ from resnest.gluon import models
 from resnest.gluon.models.features import Features
 from resnest.gluon.models.resnet import ResNet
 from resnest.gluon.models.signatures import Classifier, Folder, NetworkOptions, Weights
-from resnest.gluon.models.variants import VARIANTS, no_such_model
+from resnest.gluon.models.variants import VARIANTS, no_such_model, our_name
 from resnest.gluon.models.weights import conversion, store
 from resnest.gluon.models.weights.choosing import is_file_of_weights
-from resnest.gluon.models.weights.conversion import described, our_name
+from resnest.gluon.models.weights.conversion import described
 from resnest.gluon.models.weights.description import CLASSIFICATION, read_description
 from resnest.reading import not_among, one_line
 
@@ -95,7 +95,7 @@ def convert(source, target, model=None, to=None, options=None):
     with the nearest one of both.
     """
     description = described(source)
-    task = description.task if description else model is not None and _named_task(our_name(model))
+    task = description.task if description else model is not None and _named_task(model)
     if task is None:
         raise no_such_model(model, [row for each in TASKS for row in _table(each)])
     if task == 'detection':
@@ -112,7 +112,7 @@ def _described_task(path):
 
 def _named_task(name):
     """The task whose table has the name; None where there is none."""
-    return CLASSIFICATION if name in VARIANTS else next((task for task in TASKS if name in _table(task)), None)
+    return CLASSIFICATION if our_name(name) in VARIANTS else next((task for task in TASKS if name in _table(task)), None)
 
 
 def _room(task):

@@ -231,9 +231,9 @@ def test_a_half_precision_file_is_cast(weights, tmp_path):
     assert relative_error(net(mx.nd.ones((1, 3, 32, 32))).asnumpy(), weights[1]) < 1e-2
 
 
-def test_no_weights_are_published_for_the_small_ones():
-    with pytest.raises(InputError, match='no weights are published for resnest14'):
-        get_model('resnest14', pretrained=True)
+def test_no_weights_are_published_for_some():
+    with pytest.raises(InputError, match='no weights are published for skresnet50'):
+        get_model('skresnet50', pretrained=True)
 
 
 def test_published_weights_are_found_in_the_root(weights, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""The network: deep stem, four stages of bottlenecks, classifier (ResNet-D, He et al., 2019, with Split-Attention)."""
+"""The network: stem, four stages of bottlenecks, classifier (ResNet, He et al., 2016, and all that came of it)."""
 from itertools import accumulate
 from numbers import Integral
 from operator import mul
@@ -10,7 +10,7 @@ from mxnet.gluon import HybridBlock, nn
 from resnest.errors import InputError
 from resnest.gluon.checking import check_count, is_number
 from resnest.gluon.mxnet_private import has_values, remove_child
-from resnest.gluon.nn import Bottleneck, path_probabilities
+from resnest.gluon.nn import STEMS, Bottleneck, normalization, path_probabilities
 from resnest.reading import one_line
 
 __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_strides', 'shown_options',
@@ -19,6 +19,7 @@ __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_stri
 SMALLEST_IMAGE = 17     # px, for any network; below, a stage would halve a map of one position
 MOST_CLASSES = 10_000_000
 DEFORMABLE_GROUPS = 2
+OF_BLOCKS = ('attention', 'radix', 'halves', 'rounding', 'cardinality', 'bottleneck_width', 'shortcut', 'avd_first')
 UNUSUAL = (np.float64, np.uint8, np.int8, np.int32, np.int64)       # types of images, unless the weights have them
 
 # dilation → (strides, dilations) of the four stages; the output strides are 32, 16 and 8.
@@ -28,7 +29,7 @@ DILATIONS = {1: ((1, 2, 2, 2), (1, 1, 1, 1)),
 
 
 class ResNet(HybridBlock):
-    """ResNeSt, and ResNet-D where ``radix`` is 0. Takes ``(N, in_channels, H, W)``, returns ``(N, classes)``.
+    """ResNeSt, or a network it came from, as ``spec`` says: ``(N, in_channels, H, W)`` → ``(N, classes)``.
 
     Any height and width from 17 px on will do (:data:`SMALLEST_IMAGE`). The children ``conv1, bn1, relu,
     maxpool, layer1 … layer4, avgpool, flat, fc`` are there for heads that need the stages; the
@@ -75,16 +76,17 @@ class ResNet(HybridBlock):
         self.deformable_stages = tuple(deformable_stages)
         self.smallest = smallest_side(output_strides(dilation)[-1])
         with self.name_scope():
-            self.conv1, channels = _stem(in_channels, spec.stem_width, norm_layer, norm_kwargs)
-            self.bn1 = norm_layer(in_channels=channels, **norm_kwargs)
+            channels = 2 * spec.stem_width
+            self.conv1 = STEMS[spec.stem](in_channels, channels, norm_layer, norm_kwargs)
+            self.bn1 = normalization(channels, norm_layer, norm_kwargs)
             self.relu = nn.Activation('relu')
             self.maxpool = nn.MaxPool2D(3, 2, padding=1)
             paths = iter(path_probabilities(drop_path, sum(spec.blocks)))
             stages = zip((64, 128, 256, 512), spec.blocks, *DILATIONS[dilation], (0, 0, dropblock_prob, dropblock_prob))
             for number, (planes, blocks, strides, stage_dilation, prob) in enumerate(stages, 1):
-                block_args = dict(radix=spec.radix, cardinality=spec.cardinality, norm_layer=norm_layer,
-                                  bottleneck_width=spec.bottleneck_width, avd_first=spec.avd_first,
-                                  last_gamma=last_gamma, dropblock_prob=prob, norm_kwargs=norm_kwargs,
+                options = {name: getattr(spec, name) for name in OF_BLOCKS}
+                block_args = dict(**options, last_gamma=last_gamma, dropblock_prob=prob, norm_layer=norm_layer,
+                                  norm_kwargs=norm_kwargs,
                                   deformable_groups=DEFORMABLE_GROUPS if number in deformable_stages else 0)
                 stage = nn.HybridSequential()
                 # The first block still sees the dilation of the stage before it.
@@ -124,7 +126,7 @@ class ResNet(HybridBlock):
         check_count('classes', classes, 0, MOST_CLASSES)
         remove_child(self, 'fc')
         self._add_classifier(classes)
-        weight = self.conv1[0].weight
+        weight = next(iter(self.conv1.collect_params().values()))
         if classes:
             self.fc.cast(weight.dtype)
             if has_values(weight):
@@ -220,18 +222,3 @@ def _check_stages(numbers):
             list(numbers) != sorted({*numbers} & {1, 2, 3, 4}):
         raise InputError('deformable_stages must be ascending numbers of stages from 1 to 4, got '
                          f'{one_line(repr(numbers))}')
-
-
-def _stem(in_channels, width, norm_layer, norm_kwargs):
-    """Three 3×3 convolutions, the first with stride 2, and the channels they end with."""
-    stem = nn.HybridSequential()
-    channels = in_channels
-    for index, (out, strides) in enumerate(((width, 2), (width, 1), (2 * width, 1))):
-        if index:
-            try:
-                stem.add(norm_layer(in_channels=channels, **norm_kwargs), nn.Activation('relu'))
-            except (TypeError, AssertionError) as error:
-                raise InputError(f'norm_layer does not take norm_kwargs: {one_line(error)}') from None
-        stem.add(nn.Conv2D(out, 3, strides, padding=1, use_bias=False, in_channels=channels))
-        channels = out
-    return stem, channels

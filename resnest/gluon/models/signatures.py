@@ -18,7 +18,9 @@ Weights = Union[bool, str, os.PathLike, None]
 Classifier = Literal['resnest14', 'resnest26', 'resnest50', 'resnest101', 'resnest200', 'resnest269',
                      'resnest50_fast_1s1x64d', 'resnest50_fast_2s1x64d', 'resnest50_fast_4s1x64d',
                      'resnest50_fast_1s2x40d', 'resnest50_fast_2s2x40d', 'resnest50_fast_4s2x40d',
-                     'resnest50_fast_1s4x24d']
+                     'resnest50_fast_1s4x24d', 'resnet50_v1b', 'resnet101_v1b', 'resnet152_v1b', 'resnet50_v1d',
+                     'resnet101_v1d', 'resnet152_v1d', 'resnext50_32x4d', 'resnext101_32x4d', 'resnext101_64x4d',
+                     'se_resnext50_32x4d', 'se_resnext101_32x4d', 'skresnet50', 'skresnext50_32x4d']
 # timm's names for some of the keywords.
 ALIASES = {'num_classes': 'classes', 'in_chans': 'in_channels'}
 
@@ -39,10 +41,15 @@ class NetworkOptions(TypedDict, total=False):
     prefix: Optional[str]
     params: Any
     blocks: Sequence[int]
+    attention: Literal['split', 'se', 'scse', 'sk', 'none']
     radix: int
+    halves: bool
+    rounding: int
     cardinality: int
     bottleneck_width: int
+    stem: Literal['deep', 'plain']
     stem_width: int
+    shortcut: Literal['pooled', 'strided']
     avd: bool
     avd_first: bool
     final_drop: float

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ['get_model', 'list_models', 'purge', 'resnest101', 'resnest14', 'resnest200', 'resnest26', 'resnest269',
            'resnest50', 'resnest50_fast_1s1x64d', 'resnest50_fast_1s2x40d', 'resnest50_fast_1s4x24d',
-           'resnest50_fast_2s1x64d', 'resnest50_fast_2s2x40d', 'resnest50_fast_4s1x64d', 'resnest50_fast_4s2x40d']
+           'resnest50_fast_2s1x64d', 'resnest50_fast_2s2x40d', 'resnest50_fast_4s1x64d', 'resnest50_fast_4s2x40d',
+           'resnet101_v1b', 'resnet101_v1d', 'resnet152_v1b', 'resnet152_v1d', 'resnet50_v1b', 'resnet50_v1d',
+           'resnext101_32x4d', 'resnext101_64x4d', 'resnext50_32x4d', 'se_resnext101_32x4d', 'se_resnext50_32x4d',
+           'skresnet50', 'skresnext50_32x4d']
 
 
 def list_models(pattern: str = '*', pretrained: bool = False) -> list[str]:
@@ -121,7 +124,8 @@ def _maker(name: str) -> Maker:
         return get_model(name, pretrained, root, ctx, features_only, out_indices, **kwargs)
     spec = VARIANTS[name]
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = (f'{name}: {spec.depth} layers, radix {spec.radix}, cardinality {spec.cardinality}, width '
+    attention = f'radix {spec.radix}' if spec.attention == 'split' else f'attention {spec.attention}'
+    make.__doc__ = (f'{name}: {spec.depth} layers, {attention}, cardinality {spec.cardinality}, width '
                     f'{spec.bottleneck_width}, for {spec.crop_size} px images. Parameters as :func:`get_model`.')
     make.__signature__ = whole_signature(get_model, spec)
     return make
@@ -141,3 +145,16 @@ resnest50_fast_1s2x40d = _maker('resnest50_fast_1s2x40d')
 resnest50_fast_2s2x40d = _maker('resnest50_fast_2s2x40d')
 resnest50_fast_4s2x40d = _maker('resnest50_fast_4s2x40d')
 resnest50_fast_1s4x24d = _maker('resnest50_fast_1s4x24d')
+resnet50_v1b = _maker('resnet50_v1b')
+resnet101_v1b = _maker('resnet101_v1b')
+resnet152_v1b = _maker('resnet152_v1b')
+resnet50_v1d = _maker('resnet50_v1d')
+resnet101_v1d = _maker('resnet101_v1d')
+resnet152_v1d = _maker('resnet152_v1d')
+resnext50_32x4d = _maker('resnext50_32x4d')
+resnext101_32x4d = _maker('resnext101_32x4d')
+resnext101_64x4d = _maker('resnext101_64x4d')
+se_resnext50_32x4d = _maker('se_resnext50_32x4d')
+se_resnext101_32x4d = _maker('se_resnext101_32x4d')
+skresnet50 = _maker('skresnet50')
+skresnext50_32x4d = _maker('skresnext50_32x4d')

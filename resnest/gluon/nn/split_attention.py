@@ -14,7 +14,7 @@ from mxnet.gluon import HybridBlock, nn
 
 from .deformable import DeformableConv2D
 
-__all__ = ['SplitAttentionConv']
+__all__ = ['SplitAttentionConv', 'softmax_over_splits', 'weighted_sum']
 
 
 class SplitAttentionConv(HybridBlock):
@@ -87,14 +87,10 @@ class SplitAttentionConv(HybridBlock):
         x = self.relu(self.bn(self.conv(x, *places)))
         if self.native:
             return self._native_attention(F, x)
-        splits = self._split(F, x)
+        splits = _split(F, x, self.radix)
         pooled = [F.Pooling(split, global_pool=True, pool_type='avg', kernel=(1, 1)) for split in splits]
         weights = self._weights(F, _add(pooled))
-        if self.radix == 1:
-            return F.broadcast_mul(x, weights)
-        last = splits[-1]
-        return _add([last] + [F.broadcast_mul(split - last, weight)
-                              for split, weight in zip(splits[:-1], self._split(F, weights))])
+        return F.broadcast_mul(x, weights) if self.radix == 1 else weighted_sum(F, splits, weights)
 
     def _native_attention(self, F, x):
         x = F.reshape(x, (0, 0, 0, 0))      # into the plain layout, once for both operators
@@ -112,14 +108,29 @@ class SplitAttentionConv(HybridBlock):
         """
         if self.radix == 1:
             return F.sigmoid(scores)
-        # The second layer's groups are the cardinal ones: (N, cardinality * radix * c, 1, 1).
-        weights = F.reshape(scores, (0, self.cardinality, self.radix, -1))
-        weights = F.transpose(F.softmax(weights, axis=2), (0, 2, 1, 3))
-        return F.reshape(weights, (0, -1, 1, 1))
+        return softmax_over_splits(F, scores, self.radix, self.cardinality)
 
-    def _split(self, F, x):
-        """The splits of ``(N, radix * C, …)``, each ``(N, C, …)``."""
-        return [x] if self.radix == 1 else list(F.SliceChannel(x, num_outputs=self.radix, axis=1))
+
+def softmax_over_splits(F, scores, radix, cardinality=1):
+    """The weights ``(N, radix * C, 1, 1)``, radix-major, of scores ``(N, cardinality * radix * c, 1, 1)``.
+
+    The scores are cardinal-major: the groups of the layer that makes them are the cardinal ones.
+    """
+    weights = F.reshape(scores, (0, cardinality, radix, -1))
+    weights = F.transpose(F.softmax(weights, axis=2), (0, 2, 1, 3))
+    return F.reshape(weights, (0, -1, 1, 1))
+
+
+def weighted_sum(F, splits, weights):
+    """The sum of splits ``(N, C, H, W)``, at least two, times weights ``(N, radix * C, 1, 1)`` that add up to one."""
+    last = splits[-1]
+    return _add([last] + [F.broadcast_mul(split - last, weight)
+                          for split, weight in zip(splits[:-1], _split(F, weights, len(splits)))])
+
+
+def _split(F, x, radix):
+    """The splits of ``(N, radix * C, …)``, each ``(N, C, …)``."""
+    return [x] if radix == 1 else list(F.SliceChannel(x, num_outputs=radix, axis=1))
 
 
 def _add(terms):

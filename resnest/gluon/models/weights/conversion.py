@@ -3,7 +3,7 @@
 Both write PyTorch's names, which differ from Gluon's in the normalizations alone: ``weight`` and ``bias`` are
 Gluon's ``gamma`` and ``beta``, ``conv2.bn0`` is ``conv2.bn``, and ``num_batches_tracked`` has no counterpart. The
 layouts are the same: the channels of a split-attention convolution are radix-major, those of its second dense
-layer cardinal-major.
+layer cardinal-major. In a block with selective kernels timm has other names for some layers (:mod:`.names`).
 """
 import dataclasses
 import os
@@ -17,7 +17,7 @@ from resnest.files import replace_file, save_arrays
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line
 
-from ..variants import find_variant, override
+from ..variants import find_variant, our_name, override
 from ..zoo import get_model
 from .choosing import choose_described
 from .description import (
@@ -30,15 +30,12 @@ from .description import (
     to_text,
     write_description,
 )
-from .parameters import read_weights
+from .names import pytorch_name
+from .parameters import FIRST, read_weights
 from .tensor_files import read_metadata, safetensors_bytes
 
-__all__ = ['TIMM', 'convert', 'described', 'format_of', 'our_name', 'pytorch_name', 'to_gluon', 'to_pytorch']
+__all__ = ['convert', 'described', 'format_of', 'to_gluon', 'to_pytorch']
 
-# timm's name → ours
-TIMM = {'resnest14d': 'resnest14', 'resnest26d': 'resnest26', 'resnest50d': 'resnest50', 'resnest101e': 'resnest101',
-        'resnest200e': 'resnest200', 'resnest269e': 'resnest269', 'resnest50d_4s2x40d': 'resnest50_fast_4s2x40d',
-        'resnest50d_1s4x24d': 'resnest50_fast_1s4x24d'}
 FORMATS = ('params', 'safetensors')
 FOREIGN = ('.pth', '.pt', '.pkl', '.safetensors')
 
@@ -82,7 +79,7 @@ def convert(source, target, model=None, to=None, options=None):
         save_arrays(target, {name: mx.nd.array(array, dtype='float32') for name, array in arrays.items()})
         write_description(target, description)
     else:
-        replace_file(target, safetensors_bytes(to_pytorch(arrays), **{METADATA: to_text(description)}))
+        replace_file(target, safetensors_bytes(to_pytorch(arrays, spec.attention), **{METADATA: to_text(description)}))
     return len(arrays), classes
 
 
@@ -94,11 +91,6 @@ def format_of(target, to, formats):
         raise InputError(f'{one_line(target)}: the ending tells no format; use {", ".join(endings[:-1])} or '
                          f'{endings[-1]}, or --to')
     return to
-
-
-def our_name(model):
-    """Our name of a network that timm calls ``model``, or that itself."""
-    return TIMM.get(model.partition('.')[0], model)        # timm's names may go on with a tag: resnest50d.in1k
 
 
 def described(path):
@@ -116,13 +108,14 @@ def to_gluon(arrays, model, source='the weights', **options):
     the shapes that differ.
     """
     model = our_name(model)
-    weight, bias = arrays.get('conv1.0.weight'), arrays.get('fc.bias')
+    weight, bias = next((arrays[name] for name in FIRST if name in arrays), None), arrays.get('fc.bias')
     if weight is None or weight.ndim != 4 or bias is None or bias.ndim != 1 or not len(bias) or not weight.shape[1]:
-        raise InputError(f'{one_line(source)}: not a ResNeSt: it lacks conv1.0.weight or fc.bias; its first names are '
-                         f'{_listed(list(arrays))}')
+        raise InputError(f'{one_line(source)}: not a ResNeSt: it lacks {" or ".join(FIRST)}, or fc.bias; its first '
+                         f'names are {_listed(list(arrays))}')
     net = get_model(model, classes=len(bias), in_channels=weight.shape[1], **options)
     wanted = {name: param.shape for name, param in structural_parameters(net).items()}
-    theirs = wanted if 'bn1.gamma' in arrays else {pytorch_name(name): shape for name, shape in wanted.items()}
+    theirs = wanted if 'bn1.gamma' in arrays else {pytorch_name(name, net.spec.attention): shape
+                                                   for name, shape in wanted.items()}
     ignored = {f'{name.rpartition(".")[0]}.num_batches_tracked' for name in theirs if name.endswith('.running_mean')}
     missing = [name for name in theirs if name not in arrays]
     extra = [name for name in arrays if name not in theirs and name not in ignored]
@@ -138,23 +131,20 @@ def to_gluon(arrays, model, source='the weights', **options):
     return {ours: np.ascontiguousarray(arrays[name], '<f4') for ours, name in zip(wanted, theirs)}
 
 
-def to_pytorch(arrays):
-    """Gluon's names to PyTorch's, as timm reads them with ``strict=True``: with ``num_batches_tracked``, zero."""
+def to_pytorch(arrays, attention='split'):
+    """Gluon's names to PyTorch's, as timm reads them with ``strict=True``: with ``num_batches_tracked``, zero.
+
+    ``attention`` is that of the network's blocks.
+    """
     renamed = {}
     for name, array in arrays.items():
-        renamed[pytorch_name(name)] = array
+        theirs = pytorch_name(name, attention)
+        renamed[theirs] = array
         if name.endswith('.running_var'):
-            renamed[pytorch_name(name).replace('running_var', 'num_batches_tracked')] = np.zeros((), '<i8')
+            renamed[theirs.replace('running_var', 'num_batches_tracked')] = np.zeros((), '<i8')
     return renamed
 
 
-def pytorch_name(name):
-    """``layer1.0.conv2.bn.gamma`` → ``layer1.0.conv2.bn0.weight``."""
-    head, _, last = name.rpartition('.')
-    if head.endswith('.conv2.bn'):
-        head += '0'
-    last = {'gamma': 'weight', 'beta': 'bias'}.get(last, last)
-    return f'{head}.{last}'
 
 
 def _listed(names, most=8):

@@ -10,14 +10,15 @@ from resnest.errors import InputError
 from resnest.gluon.mxnet_private import load_value, structural_parameters
 from resnest.reading import one_line, open_plain
 
+from .names import from_gluoncv
 from .params_file import MAGIC, read_arrays, read_shapes
 from .tensor_files import read_tensors
 from .torch_files import without_bfloat16
 
-__all__ = ['adapt_channels', 'check_contexts', 'count_classes', 'load_arrays', 'load_parameters', 'read_parameters',
-           'read_weights']
+__all__ = ['FIRST', 'adapt_channels', 'check_contexts', 'count_classes', 'load_arrays', 'load_parameters',
+           'read_parameters', 'read_weights']
 
-FIRST = 'conv1.0.weight'    # the convolution that sees the image
+FIRST = ('conv1.0.weight', 'conv1.weight')      # the convolution that sees the image, of a deep and a plain stem
 OFFSET = '.conv2_offset.'     # of a deformable convolution, whose own weights are those of the plain one
 LOG = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def read_parameters(path, read=read_arrays):
     named = {name.split(':', 1)[-1]: value for name, value in stored.items()}       # export() writes arg:, aux:
     if len(named) < len(stored):
         raise InputError(f'{one_line(path)}: has an arg: and an aux: of the same name; export it again')
-    return named
+    return from_gluoncv(named)
 
 
 def read_weights(path):
@@ -113,9 +114,10 @@ def load_arrays(net, arrays, path, ctx=None, other_classes=False):
     omitted = getattr(net, 'omitted', ())
     stored = {name: value for name, value in arrays.items() if name.split('.')[0] not in omitted}
     wanted = structural_parameters(net)
-    first, channels = stored.get(FIRST), getattr(net, 'in_channels', 3)
+    place, channels = next((name for name in FIRST if name in stored), None), getattr(net, 'in_channels', 3)
+    first = stored.get(place)
     if first is not None and first.ndim == 4 and first.shape[1] == 3 != channels:
-        stored[FIRST] = adapt_channels(mx.nd.array(first, dtype=first.dtype).astype('float32').asnumpy(), channels)
+        stored[place] = adapt_channels(mx.nd.array(first, dtype=first.dtype).astype('float32').asnumpy(), channels)
         LOG.info('%s: its first convolution is adapted to images of %d channels', one_line(path), channels)
     offsets = [name for name in wanted if OFFSET in name]
     if offsets and stored.keys().isdisjoint(offsets):

@@ -4,7 +4,7 @@ import re
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.models.weights.conversion import pytorch_name
+from resnest.gluon.models.weights.names import pytorch_name
 from resnest.gluon.models.weights.parameters import load_arrays, read_weights
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line
