@@ -388,7 +388,8 @@ def test_names_that_cannot_be_shown(trained, photos, tmp_path):
     (('{a}', '--resume', '{a}'), 'not a parameter file'),
     (('{a}', '--resume', '{p}', '--classes', '{p}'), 'no text in UTF-8'),
     (('{a}', '--resume', '{p}', '--model', 'resnest26'), 'not of this network'),
-    (('{a}',), 'no weights are published for resnest14'), (('{a}', '--top-k', '0'), '--top-k must be at least 1'),
+    (('{a}', '--model', 'skresnet50'), 'no weights are published for skresnet50'),
+    (('{a}', '--top-k', '0'), '--top-k must be at least 1'),
     (('{a}', '--json', 'no/a.json'), 'no/a.json: cannot be written'), (('{a}', '--explain', '.'), 'cannot be written'),
     (('{a}', '--explain', 'a.tiff'), 'a.tiff: the ending must be one of .png .pdf'),
     (('{a}', '--crop-size', '5'), 'the crop size must be a whole number of at least 17')])
