@@ -112,7 +112,9 @@ def _described_task(path):
 
 def _named_task(name):
     """The task whose table has the name; None where there is none."""
-    return CLASSIFICATION if our_name(name) in VARIANTS else next((task for task in TASKS if name in _table(task)), None)
+    if our_name(name) in VARIANTS:
+        return CLASSIFICATION
+    return next((task for task in TASKS if name in _table(task)), None)
 
 
 def _room(task):
