@@ -11,6 +11,7 @@ from resnest.gluon.inference import load, optimize
 from resnest.gluon.inference.optimized.exported import read, write
 
 from ...conftest import randomize
+from ...nn.test_native import compiled
 
 
 @pytest.fixture(scope='module')
@@ -39,6 +40,20 @@ def test_maps_of_logits(net, precision, tolerance, tmp_path):
         assert made.report['int8_layers'] > 20
     made.export(tmp_path / 'net')
     assert np.array_equal(load(tmp_path / 'net')(x).asnumpy(), found)
+
+
+@compiled
+@pytest.mark.parametrize('precision, tolerance, agreement', [('float32', 1e-5, 1), ('bfloat16', 0.05, 0.9),
+                                                             ('int8', 0.2, 0.7)])
+def test_native_operators(net, precision, tolerance, agreement):
+    """The same logits as of the network, at another size than the example's too."""
+    batch = images(2, 3, 40, 48)
+    made = optimize(net, batch[:1], precision, [batch], agreement=0, native=True)
+    assert made.native
+    for x in (batch, images(1, 3, 33, 57)):
+        wanted, found = net.predict(x).asnumpy(), made(x).asnumpy()
+        assert np.abs(found - wanted).mean() < tolerance * np.abs(wanted).mean()
+    assert made.report['pixel_agreement'] >= agreement
 
 
 @pytest.mark.parametrize('op, name, value, wanted', [

@@ -13,7 +13,7 @@ LR, LR_BATCH = 0.1, 16      # the paper's learning rate, and the batch that it i
 
 @dataclass
 class SegmentationConfig(TrainConfig):
-    """Every choice of a training run, with the defaults of the paper's segmentation networks (section 5.4, table 8).
+    """Every choice of a training run, with the defaults of the published segmentation networks.
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """

@@ -1,7 +1,7 @@
 """The published segmentation networks: each row is a network, its weights and its preprocessing.
 
 Figures and files are gluoncv's (https://cv.gluon.ai/model_zoo/segmentation.html); the mIoU of ResNeSt-101, 200 and 269
-is also in table 8 and in the README of the paper's project.
+is also in the README of the paper's project.
 """
 from dataclasses import dataclass
 from typing import Optional
