@@ -8,9 +8,10 @@ from resnest.gluon.inference.optimized.optimization import optimize
 from resnest.gluon.inference.optimized.precision import require_cpu
 
 from .detector import COARSEST, Detector
+from .finding import require_finite
 from .geometry.agreement import agreement_of, rows_found
 
-__all__ = ['OptimizedDetector', 'optimize_detector']
+__all__ = ['OptimizedDetector', 'make_engine', 'optimize_detector']
 
 REGIONS = 128           # that a head computes at once: their maps stay in the cache
 MASKED_REGIONS = 32     # of twice the side
@@ -58,6 +59,22 @@ def optimize_detector(net, batches=None, precision='float32', native=None, agree
     made.report = {'trunk': made.trunk.report, 'box_heads': [head.net.report for head in made.box_heads],
                    **({'mask_head': made.mask_head.net.report} if net.mask_head is not None else {}),
                    **(_compared(made, net, given) if given else {})}
+    return made
+
+
+def make_engine(net, precision, device, calibration, say=None):
+    """A detector as it computes on a device: optimized on a CPU, where ``calibration()`` gives the batches for other
+    precisions than float32. Raises InputError as :func:`optimize_detector`, for weights that are not finite, and for
+    another precision than float32 on a GPU."""
+    require_finite(net)
+    if device.device_type != 'cpu':
+        if precision != 'float32':
+            raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
+        net.hybridize(static_alloc=True)
+        return net
+    made = optimize_detector(net, None if precision == 'float32' else calibration(), precision)
+    if say and precision != 'float32':
+        say(made.describe())
     return made
 
 

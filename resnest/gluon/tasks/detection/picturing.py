@@ -14,9 +14,9 @@ from .data.categories import categories_of
 from .data.run_lengths import compressed
 from .describing import know
 from .drawing import draw, draw_segments, mosaic
-from .finding import detect, network_input, require_finite
+from .finding import detect, network_input
 from .making import get_model
-from .optimizing import optimize_detector
+from .optimizing import make_engine
 
 __all__ = ['MOSAIC_FORMATS', 'detect_pictures']
 
@@ -41,7 +41,7 @@ def detect_pictures(images, model=None, weights=None, model_options=None, precis
     model_options : dict
         Fields in which the network of bare weights differs from the model's row.
     precision : {'float32', 'bfloat16', 'int8'}
-        int8 is calibrated with the first 8 pictures.
+        Others than float32 are calibrated with, and compared on, the first 8 pictures.
     least_score : float
         Of the objects that are told and drawn.
     figure : path
@@ -70,7 +70,7 @@ def detect_pictures(images, model=None, weights=None, model_options=None, precis
     device = choose_device(no_cuda)
     net = get_model(known.model, known.pretrained, ctx=device, **known.options)
     categories = categories_of(net)
-    net = _engine(net, precision, device, paths, say)
+    net = make_engine(net, precision, device, lambda: _calibration(net, paths), say)
     results, drawn = [], []
     for path, pixels, found in _each(net, paths, batch_size, progress, problems := []):
         found = found.above(least_score)
@@ -89,29 +89,19 @@ def detect_pictures(images, model=None, weights=None, model_options=None, precis
     return results, problems
 
 
-def _engine(net, precision, device, paths, say):
-    """The detector as it computes: optimized on a CPU."""
-    require_finite(net)
-    if device.device_type != 'cpu':
-        if precision != 'float32':
-            raise InputError(f'--precision {precision} is for CPUs; add --no-cuda')
-        net.hybridize(static_alloc=True)
-        return net
+def _calibration(net, paths):
+    """Network inputs of the first pictures that can be read."""
     batches = []
-    if precision == 'int8':
-        for path in paths:
-            try:
-                batches.append(network_input(net, path))
-            except InputError:      # which is told when its turn comes
-                continue
-            if len(batches) == CALIBRATED:
-                break
-        if not batches:
-            raise InputError('int8: none of the pictures can be read to calibrate with')
-    made = optimize_detector(net, batches, precision)
-    if say and precision != 'float32':
-        say(made.describe())
-    return made
+    for path in paths:
+        try:
+            batches.append(network_input(net, path))
+        except InputError:      # which is told when its turn comes
+            continue
+        if len(batches) == CALIBRATED:
+            break
+    if not batches:
+        raise InputError('none of the pictures can be read to calibrate with')
+    return batches
 
 
 def _each(net, paths, batch_size, progress, problems):

@@ -1,7 +1,8 @@
 """Verifying: the exact AP of boxes and masks, and the panoptic quality, of a data set."""
+import contextlib
 import sys
 
-from resnest.errors import InputError, SharedError
+from resnest.errors import InputError
 from resnest.gluon import distributed
 from resnest.gluon.device import choose_device
 
@@ -9,9 +10,9 @@ from .data import open_coco
 from .data.categories import categories_of
 from .describing import know
 from .evaluation import evaluate
-from .finding import network_input, require_finite
+from .finding import network_input
 from .making import get_model
-from .optimizing import optimize_detector
+from .optimizing import make_engine
 
 __all__ = ['result_line', 'table', 'verify']
 
@@ -64,13 +65,7 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
         device = choose_device(no_cuda, job.local_rank)
         net = get_model(known.model, known.pretrained, ctx=device, **known.options)
         _require_same_classes(known.what, categories_of(net), records)
-        require_finite(net)
-        if device.device_type == 'cpu':
-            net = optimize_detector(net, _calibration(net, data_dir, records, calibration_images)
-                                    if precision != 'float32' else None, precision)
-            say(net.describe() if precision != 'float32' else f'{known.what}: {len(records)} pictures')
-        elif precision != 'float32':
-            raise SharedError(f'--precision {precision} is for CPUs; add --no-cuda')
+        net = make_engine(net, precision, device, lambda: _calibration(net, data_dir, records, calibration_images), say)
         found = _with_bar(net, records, job, progress, limit=limit, short_sides=short_sides, flip=flip,
                           batch_size=batch_size, workers=workers)
         found = _result(found, records, model=known.model, precision=precision, flip=flip,
@@ -95,7 +90,8 @@ def _require_same_classes(what, categories, records):
 def _calibration(net, data_dir, records, count):
     """Network inputs, as many as ``count``, of training pictures where there are any."""
     if data_dir:
-        records = open_coco('train', data_dir)
+        with contextlib.suppress(InputError):       # a data set of validation pictures alone
+            records = open_coco('train', data_dir)
     count = min(count, len(records))
     return [network_input(net, records.pixels(index * len(records) // count)) for index in range(count)]
 
