@@ -21,7 +21,6 @@ START_TIMEOUT = 600     # seconds, unless HOROVOD_START_TIMEOUT has others; node
 PORT_TIMEOUT = 20       # in which the rank 0 of a run before, on the same port, should have ended
 PAUSE = 0.2
 LARGEST = 1 << 24       # bytes of an answer
-ELSEWHERE = '192.0.2.1'         # an address of nobody (RFC 5737): the way to it begins at the default interface
 
 _server = None          # that of rank 0, in its process
 
@@ -50,7 +49,11 @@ def meet(task):
                  'HOSTNAME': own.hostname, 'RANK': own.rank, 'SIZE': own.size, 'LOCAL_RANK': own.local_rank,
                  'LOCAL_SIZE': own.local_size, 'CROSS_RANK': own.cross_rank, 'CROSS_SIZE': own.cross_size}
     os.environ.update({f'HOROVOD_{name}': str(value) for name, value in variables.items()})
-    interface = _interface('127.0.0.1' if own.local_size == own.size else task.address)
+    try:
+        interface = _interface('127.0.0.1' if own.local_size == own.size else task.address)
+    except InputError:
+        time.sleep(1 if serves() else 0)        # the others may not have the plan yet
+        raise
     if interface:
         os.environ.setdefault('HOROVOD_GLOO_IFACE', interface)
 
@@ -181,15 +184,21 @@ def _slots(hosts):
                      local.count(local[rank])) for rank, host in enumerate(hosts)]
 
 
-def _interface(name):
-    """The network interface of the way to rank 0, whose machine may know its own name by a loopback address."""
+def _interface(address):
+    """The network interface of the way to rank 0; None where there is none to be found.
+
+    Gloo in Horovod 0.28.1 takes it for some of its connections, and for others what this machine's name stands for.
+    Raises InputError where that is for this machine alone, as 127.0.1.1 in Debian's /etc/hosts is.
+    """
     import psutil  # which Horovod needs as well
-    try:
-        own = _source(socket.gethostbyname(name))
-        if own.startswith('127.') and not name.startswith('127.'):
-            own = _source(ELSEWHERE)
-    except OSError:
-        return None
+    own = _source(socket.gethostbyname(address))
+    name, called = socket.gethostname(), '127.0.0.1'
+    if not address.startswith('127.'):
+        with contextlib.suppress(OSError):
+            called = socket.gethostbyname(name)
+    if called.startswith('127.') and not address.startswith('127.'):
+        raise InputError(f'the name of this machine, {name}, stands for {called} here, where other machines do not '
+                         f'find it: have it stand for an address of the network, in /etc/hosts')
     return next((interface for interface, addresses in psutil.net_if_addrs().items()
                  if any(each.address == own for each in addresses)), None)
 

@@ -16,7 +16,7 @@ def srun(nodes, each, job, mpi='none'):
         found = {'SLURM_JOB_ID': job, 'SLURM_STEP_ID': 0, 'SLURM_PROCID': rank, 'SLURM_LOCALID': local,
                  'SLURM_NODEID': node, 'SLURM_STEP_NUM_TASKS': nodes * each, 'SLURM_NTASKS': nodes * each,
                  'SLURM_STEP_TASKS_PER_NODE': f'{each}(x{nodes})' if nodes > 1 else each,
-                 'SLURM_STEP_NODELIST': 'localhost,pretended[2-9]', 'SLURMD_NODENAME': f'pretended{node + 1}'}
+                 'SLURM_STEP_NODELIST': '127.0.0.1,pretended[2-9]', 'SLURMD_NODENAME': f'pretended{node + 1}'}
         if mpi == 'pmi2':
             found.update(PMI_RANK=rank, PMI_SIZE=nodes * each, PMI_JOBID=f'{job}.0', PMI_FD=3)
         if mpi == 'pmix':

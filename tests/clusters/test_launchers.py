@@ -22,7 +22,7 @@ def started(monkeypatch):
 
 
 @pytest.mark.parametrize('variables, name, size, local_size, address', [
-    (list(srun(2, 2, 17)), 'srun', 4, 2, 'localhost'), (list(srun(2, 2, 17, 'pmi2')), 'srun', 4, 2, 'localhost'),
+    (list(srun(2, 2, 17)), 'srun', 4, 2, '127.0.0.1'), (list(srun(2, 2, 17, 'pmi2')), 'srun', 4, 2, '127.0.0.1'),
     (list(srun(1, 4, 17, 'pmix')), 'srun', 4, 4, '127.0.0.1'), (list(mpirun(4, 17)), 'mpirun', 4, 4, '127.0.0.1'),
     (list(kubernetes(4, 29500)), 'an indexed job of Kubernetes', 4, 1, 'localhost'),
     ([{'PMI_RANK': rank, 'PMI_SIZE': 2, 'MPI_LOCALNRANKS': 2} for rank in range(2)], 'mpiexec', 2, 2, '127.0.0.1'),

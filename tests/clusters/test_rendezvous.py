@@ -191,3 +191,16 @@ def test_a_pod_of_kubernetes_has_one_rank():
     found = [rendezvous._slots([f'pod-{index}' for index in range(2)])[each['JOB_COMPLETION_INDEX']]
              for each in kubernetes(2, 29500)]
     assert [(each.rank, each.local_rank, each.local_size) for each in found] == [(0, 0, 1), (1, 0, 1)]
+
+
+def test_a_machine_whose_name_is_its_own_secret(monkeypatch):
+    """Debian has 127.0.1.1 for it; ranks of other machines would connect to themselves."""
+    names = {'10.1.1.1': '10.1.1.1', 'me': '127.0.1.1', '127.0.0.1': '127.0.0.1'}
+    monkeypatch.setattr(socket, 'gethostbyname', names.__getitem__)
+    monkeypatch.setattr(socket, 'gethostname', lambda: 'me')
+    monkeypatch.setattr(rendezvous, '_source', lambda address: address)
+    with pytest.raises(InputError, match='^the name of this machine, me, stands for 127.0.1.1 here, .* /etc/hosts$'):
+        rendezvous._interface('10.1.1.1')
+    assert rendezvous._interface('127.0.0.1') == 'lo'
+    names['me'] = '10.1.1.2'
+    assert rendezvous._interface('10.1.1.1') is None        # which no interface here has
