@@ -9,7 +9,7 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['AUGMENTATION', 'BLEND', 'CUTMIX', 'MIXUP', 'ORDER', 'PREPARING', 'SCENES', 'STEP', 'generator']
+__all__ = ['AUGMENTATION', 'BLEND', 'CUTMIX', 'MIXUP', 'ORDER', 'PREPARING', 'REGIONS', 'SCENES', 'STEP', 'generator']
 
 ORDER = 1           # of the samples of an epoch: epoch; with --sharding local, rank
 AUGMENTATION = 2    # of a sample: epoch, index of the sample
@@ -18,6 +18,7 @@ STEP = 4            # dropout and DropBlock in a step of training: number of the
 PREPARING = 5       # order of the samples in the shards: number of the split
 CUTMIX = 6          # box of a sample: epoch, index of the sample
 BLEND = 7           # whether a batch gets mixup or CutMix: epoch, index of its first sample
+REGIONS = 8         # which anchors and regions of a picture a detector learns from: epoch, index of the picture
 SCENES = 16         # what a scene of digits shows: number of the split, number of the scene
 
 

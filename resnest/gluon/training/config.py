@@ -26,7 +26,7 @@ class TrainConfig:
     """
     # Not a field: what each option is of use with, for :func:`.fields.idle`; a task adds its own.
     of_use_with = {
-        'milestones': STEP, 'lr_decay': STEP,
+        'milestones': STEP, 'milestone_steps': STEP, 'lr_decay': STEP,
         'poly_power': needs('--lr-schedule poly', lambda recipe: recipe.lr_schedule == 'poly'),
         'min_lr': needs('--lr-schedule cosine or poly', lambda recipe: recipe.lr_schedule in ('cosine', 'poly')),
         'momentum': needs('--optimizer sgd', lambda recipe: recipe.optimizer == 'sgd')}
@@ -48,6 +48,8 @@ class TrainConfig:
     accumulate: int = option(1, 'batches whose gradients are added up to one step; one rank that accumulates N '
                              'stands for N ranks', least=1, resume='scaled', group='optimization')
     num_epochs: int = option(270, 'epochs', least=1, group='optimization')
+    num_steps: Optional[int] = option(None, 'steps of the whole run, instead of --num-epochs: the last epoch is as long '
+                                      'as they are', least=1, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
                                  '--accumulate; 0.1 x batch size / 256 unless given, for Adam 0.001 x batch size / '
                                  '1024', least=0, resume='scaled', group='optimization')
@@ -60,11 +62,17 @@ class TrainConfig:
                            group='optimization')
     milestones: Optional[list] = option(None, 'epochs after each of which step multiplies the rate by --lr-decay',
                                         items=int, least=1, group='optimization')
+    milestone_steps: Optional[list] = option(None, 'steps after each of which it does so, instead of --milestones',
+                                             items=int, least=1, group='optimization')
     lr_decay: float = option(0.1, 'factor of the learning rate at each of --milestones', above=0, below=1,
                              group='optimization')
     poly_power: float = option(0.9, 'power of poly', above=0, group='optimization')
     warmup_epochs: Optional[float] = option(None, 'epochs of linear warm-up from 0; 5, or all where there are fewer, '
                                             'unless given', least=0, resume='scaled', group='optimization')
+    warmup_steps: Optional[int] = option(None, 'steps of linear warm-up, instead of --warmup-epochs', least=0,
+                                         group='optimization')
+    warmup_factor: float = option(0.0, 'factor of the learning rate at the first step of the warm-up', least=0, below=1,
+                                  group='optimization')
     momentum: float = option(0.9, "Nesterov's momentum", least=0, below=1, group='optimization')
     wd: Optional[float] = option(None, 'weight decay, on the weights of convolutions and dense layers; 0.0001, for '
                                  'adamw 0.05, unless given', least=0, resume='scaled', group='optimization')
@@ -143,10 +151,33 @@ class TrainConfig:
         if self.min_lr > self.share_lr:
             raise InputError(f'--min-lr {self.min_lr:g} is more than the learning rate, {self.share_lr:g}')
         if self.lr_schedule == 'step':
-            times = self.milestones or []
-            if not times or times != sorted(set(times)) or times[-1] >= self.num_epochs:
-                raise InputError(f'--lr-schedule step needs --milestones, rising epochs before the last of '
-                                 f'{self.num_epochs}, such as 30 60 90')
+            self._check_milestones()
+
+    def _check_milestones(self):
+        if self.milestones and self.milestone_steps:
+            raise InputError('--milestones and --milestone-steps both say when the learning rate falls; leave one of '
+                             'them out')
+        if self.num_steps and not self.milestone_steps:
+            raise InputError('--num-steps counts in steps: give --lr-schedule step --milestone-steps, such as 60000 '
+                             '80000')
+        name, last = ('milestone_steps', self.num_steps) if self.milestone_steps else ('milestones', self.num_epochs)
+        times = getattr(self, name) or []
+        if not times or times != sorted(set(times)) or last and times[-1] >= last:
+            unit = 'steps' if self.milestone_steps else 'epochs'
+            before = f' before the last of {last}' if last else ''
+            raise InputError(f'--lr-schedule step needs {option_of(name)}, rising {unit}{before}, such as '
+                             f"{'60000 80000' if self.milestone_steps else '30 60 90'}")
+
+    def settle_steps(self, steps):
+        """Say in epochs, of ``steps`` each, what the recipe says in steps: how long the run and its warm-up are."""
+        if self.num_steps is not None:
+            self.num_epochs = -(-self.num_steps // steps)
+        if self.warmup_steps is not None:
+            self.warmup_epochs = self.warmup_steps / steps
+
+    def total_steps(self, steps):
+        """Steps of the whole run, where an epoch has ``steps``."""
+        return self.num_steps or steps * self.num_epochs
 
     def check_epochs(self, name):
         """Raise InputError where the field ``name`` is more epochs than the run has."""

@@ -1,4 +1,5 @@
 """What a recipe comes to: the numbers that follow from it, whether it can run here, and whether it is another's."""
+import copy
 import dataclasses
 import math
 import platform
@@ -27,13 +28,16 @@ def resolved(config, ranks=1, steps=None):
 
     ``steps`` are the updates of an epoch, where they are known. ``--config`` takes the result back.
     """
+    if steps is not None:
+        config = copy.copy(config)
+        config.settle_steps(steps)
     derived = {'ranks': ranks, 'images_per_rank': config.batch_size * config.accumulate,
                'global_batch_size': config.batch_size * config.accumulate * ranks,
                'learning_rate': config.rank_lr * ranks,
                'min_learning_rate': config.accumulate * config.min_lr * ranks, 'warmup_epochs': float(config.warmup),
                'weight_decay': config.decay}
     if steps is not None:
-        derived.update(steps_per_epoch=steps, steps=steps * config.num_epochs,
+        derived.update(steps_per_epoch=steps, steps=config.total_steps(steps),
                        warmup_steps=round(steps * config.warmup))
     return {**dataclasses.asdict(config), 'derived': derived}
 

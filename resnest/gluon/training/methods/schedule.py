@@ -4,9 +4,11 @@ import math
 __all__ = ['cosine_ramp', 'dropblock_probability', 'falling_steps', 'make_schedule', 'polynomial', 'warmed_up']
 
 
-def warmed_up(step, warmup_steps):
+def warmed_up(step, warmup_steps, first=0.0):
     """Linear warm-up (section 5.1; Goyal et al., 2017): the factor of a step, counted from 0, above 0 at the first and
-    1 from the last of ``warmup_steps`` on."""
+    1 from the last of ``warmup_steps`` on; or ``first`` at the first, and 1 after the last of them."""
+    if first:
+        return min(1.0, first + (1 - first) * step / max(1, warmup_steps))
     return min(1.0, (step + 1) / max(1, warmup_steps))
 
 
@@ -20,9 +22,9 @@ def polynomial(part, power):
     return (1 - part) ** power
 
 
-def falling_steps(epoch, milestones, factor):
-    """``factor`` for each of the ``milestones``, epochs, that are over (He et al., 2016)."""
-    return factor ** sum(epoch >= milestone for milestone in milestones)
+def falling_steps(time, milestones, factor):
+    """``factor`` for each of the ``milestones`` that are over, epochs or steps as ``time`` is (He et al., 2016)."""
+    return factor ** sum(time >= milestone for milestone in milestones)
 
 
 def make_schedule(config, total, warmup):
@@ -35,11 +37,13 @@ def make_schedule(config, total, warmup):
     shapes = {'cosine': cosine_ramp, 'poly': lambda part: polynomial(part, config.poly_power)}
 
     def factor(step):
+        warmed = warmed_up(step, warmup, config.warmup_factor)
         if config.lr_schedule == 'step':
-            fallen = falling_steps(step * config.num_epochs // total, config.milestones, config.lr_decay)
-            return warmed_up(step, warmup) * fallen
+            when = (step, config.milestone_steps) if config.milestone_steps else \
+                (step * config.num_epochs // total, config.milestones)
+            return warmed * falling_steps(*when, config.lr_decay)
         if config.lr_schedule == 'constant' or step < warmup:
-            return warmed_up(step, warmup)
+            return warmed
         part = min(1.0, (step - warmup) / max(1, total - warmup))
         return least + (1 - least) * shapes[config.lr_schedule](part)
 

@@ -67,10 +67,12 @@ class _Run:
         if not self.steps:
             raise SharedError(f'--accumulate {config.accumulate}: an epoch has {batches} batches only')
         job.agree('steps of an epoch', self.steps)
+        config.settle_steps(self.steps)
+        self.total = config.total_steps(self.steps)
         for each in (task.network, task.twin):
             each.cast(config.dtype)
             use_native(each)
-        self.step = Step(task, config, job, device, self.steps * config.num_epochs, round(self.steps * config.warmup))
+        self.step = Step(task, config, job, device, self.total, round(self.steps * config.warmup))
         self.averages = AveragedWeights(task.network, config.ema_decay) if config.ema_decay else None
         self.validation = Validation(task, self.averages, job, stop)
         self.folder = Path(config.save_dir)
@@ -144,15 +146,16 @@ class _Run:
     def _train_epoch(self):
         """The rest of an epoch; returns its figures over all ranks, or None where a stop was asked for."""
         config, counters, epoch = self.config, self.counters, self.epoch
+        steps = min(self.steps, self.total - epoch * self.steps)
         self.task.begin(self.step.net, epoch)
-        self.monitor.begin(epoch, config.num_epochs, self.steps, self.done)
+        self.monitor.begin(epoch, config.num_epochs, steps, self.done)
         loader = self.task.batches(epoch, self.done * config.accumulate)
         source = iter(zip(loader.batches, loader))
         sums = {name: mx.nd.array([counters[name]]) for name in self.task.sums}
         skipped, shown, waited_then = counters['skipped_records'], self.done, counters['waited']
         start = asked = time.perf_counter()
         trained = counters['training']
-        while self.done < self.steps:
+        while self.done < steps:
             chunk = list(itertools.islice(source, config.accumulate))
             counters['waited'] += time.perf_counter() - asked
             loss, counted, stopping = self.step(chunk, epoch, epoch * self.steps + self.done,
@@ -165,7 +168,7 @@ class _Run:
                 if self.averages:
                     self.averages.update()
             self.done += 1
-            ending = self.done == self.steps
+            ending = self.done == steps
             saving = config.save_steps and self.done % config.save_steps == 0
             if self.done % config.log_interval == 0 or ending or saving or stopping:
                 counters.update({name: float(value.asscalar()) for name, value in sums.items()},
@@ -184,7 +187,7 @@ class _Run:
         seen, seconds = max(1, total['seen']), total['training']
         return {'epoch': epoch + 1, 'loss': total['loss'] / seen,
                 **plain(self.task.training_figures({name: total[name] for name in self.task.sums}, seen)),
-                'lr': self.step.learning_rate((epoch + 1) * self.steps - 1),
+                'lr': self.step.learning_rate(epoch * self.steps + steps - 1),
                 'images_per_second': seen / seconds * self.job.size,
                 'seconds': seconds / self.job.size, 'waiting': total['waited'] / seconds,
                 **({'skipped': int(total['skipped_records'])} if total['skipped_records'] else {})}
