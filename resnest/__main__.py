@@ -15,6 +15,7 @@ COMMANDS = {
     'train-segmentation': ('segmentation.train', 'train a segmentation network'),
     'verify-segmentation': ('segmentation.verify', 'exact pixel accuracy and mIoU of a data set'),
     'segment': ('segmentation.segment', 'draw what is where in pictures'),
+    'train-detection': ('detection.train', 'train a detector'),
     'verify-detection': ('detection.verify', 'exact AP of boxes and masks of a data set'),
     'detect': ('detection.detect', 'find the objects in pictures, draw them'),
     'export': ('export', 'write a network for other programs'),

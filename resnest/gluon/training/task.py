@@ -96,6 +96,13 @@ class Task:
         """Figures of an epoch of training: a dict, from the sums over all ranks and the number of samples."""
         return {}
 
+    def renew(self, net, epoch):
+        """Compute anew what the twin's weights need to be evaluated, such as statistics; nothing unless a task does so.
+
+        ``net`` is the assembled twin, and ``epoch`` counts those that are over. All ranks call it, before each
+        evaluation.
+        """
+
     def evaluate(self, net):
         """Evaluate this rank's share of the validation data with ``net``, the assembled twin.
 

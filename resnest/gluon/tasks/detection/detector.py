@@ -15,7 +15,7 @@ from .parts.box_head import BoxHead
 from .parts.mask_head import MaskHead
 from .parts.pooling import RegionPooling
 from .parts.proposal_head import ProposalHead
-from .parts.pyramid import STRIDES, WIDTH, FeaturePyramid
+from .parts.pyramid import STRIDES, FeaturePyramid
 from .parts.semantic_head import SemanticHead
 
 __all__ = ['BOX_SIDE', 'BOX_WEIGHTS', 'Detector', 'MASK_SIDE', 'stage_weights']
@@ -58,17 +58,17 @@ class Detector(Block):
         self.convention = CONVENTIONS[spec.convention]
         with self.name_scope():
             self.backbone = backbone
-            self.fpn = FeaturePyramid(backbone.channels, self.convention, **usual)
-            self.rpn = ProposalHead(WIDTH, len(spec.anchor_ratios))
+            self.fpn = FeaturePyramid(backbone.channels, spec.channels, self.convention, **usual)
+            self.rpn = ProposalHead(spec.channels, len(spec.anchor_ratios))
             self.box_pooling = RegionPooling(BOX_SIDE, self.convention)
             self.box_heads = nn.HybridSequential()
             for _ in spec.ious:
-                self.box_heads.add(BoxHead(WIDTH, BOX_SIDE, spec.classes, spec.box_convolutions, spec.box_dense,
-                                           agnostic=spec.agnostic, **usual))
+                self.box_heads.add(BoxHead(spec.channels, BOX_SIDE, spec.classes, spec.box_convolutions, spec.box_dense,
+                                           spec.box_units, spec.agnostic, **usual))
             self.mask_pooling = RegionPooling(MASK_SIDE, self.convention)
-            self.mask_head = MaskHead(WIDTH, spec.classes, spec.mask_convolutions, **mask_norm) \
+            self.mask_head = MaskHead(spec.channels, spec.classes, spec.mask_convolutions, **mask_norm) \
                 if spec.mask_convolutions else None
-            self.semantic_head = SemanticHead(WIDTH, spec.kinds, **usual) if spec.kinds else None
+            self.semantic_head = SemanticHead(spec.channels, spec.kinds, **usual) if spec.kinds else None
         heads = [f'box_heads.{place}' for place in range(len(spec.ious))]
         self.classifiers = (*(f'{head}.logits' for head in heads),
                             *(f'{head}.deltas' for head in heads if not spec.agnostic),

@@ -17,7 +17,8 @@ __all__ = ['BASELINES', 'DETECTION', 'DetectionSpec']
 
 # The blocks of the baselines' backbones.
 BASELINES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
-LIMITS = {'classes': (1, 10_000), 'box_convolutions': (0, 100), 'box_dense': (0, 100), 'mask_convolutions': (0, 100),
+LIMITS = {'classes': (1, 10_000), 'channels': (1, 4096), 'box_convolutions': (0, 100), 'box_dense': (0, 100),
+          'box_units': (1, 1 << 16), 'mask_convolutions': (0, 100),
           'kinds': (0, 10_000), 'proposals_before': (1, 100_000), 'proposals': (1, 10_000), 'detections': (1, 10_000),
           'proposal_overlap': (0, 1), 'overlap': (0, 1), 'least_score': (0, 1), 'short_side': (1, 1 << 14),
           'long_side': (1, 1 << 14), 'confidence': (0, 1), 'covered': (0, 1),
@@ -46,6 +47,8 @@ class DetectionSpec(Row):
     their own for each class unless it is ``agnostic``; ``mask_convolutions`` and ``kinds`` (of pixels, with things as
     the first) are 0 where there is no mask head and no semantic one. ``norm`` says whether the pyramid and the box head
     are normalized, and ``mask_norm`` whether the mask head is.
+    ``channels`` are those of the pyramid and of the heads, but for the ``box_units`` of the box heads' ``box_dense``
+    layers.
     ``convention`` is that of the code that it was trained with (:class:`.conventions.Convention`). An anchor has the
     side ``anchor_sizes[level]``. ``proposals_before`` (of a level, or of all) take part in the suppression at
     ``proposal_overlap``, and ``proposals`` of all levels are left; of what has at least ``least_score``,
@@ -63,10 +66,12 @@ class DetectionSpec(Row):
     deformable_stages: tuple[int, ...] = ()
     convention: str = 'detectron2'
     norm: bool = True
+    channels: int = 256
     ious: tuple[float, ...] = (0.5,)
     agnostic: bool = False
     box_convolutions: int = 4
     box_dense: int = 1
+    box_units: int = 1024
     mask_convolutions: int = 0
     mask_norm: bool = True
     kinds: int = 0

@@ -34,6 +34,7 @@ class Validation:
         for name, param in structural_parameters(task.twin).items():
             param.set_data(values[name].astype(param.dtype, copy=False))
         self._job.average_statistics(task.twin)
+        task.renew(self._net, epoch)
         found = None
         with contextlib.suppress(Stopped), self._net.register_forward_pre_hook(lambda *_: stop.check()):
             found = task.evaluate(self._net)

@@ -1,5 +1,6 @@
 """The head that classifies a region and refines its box (Girshick, 2015, https://arxiv.org/abs/1504.08083; with
 convolutions: Wu and He, 2018, https://arxiv.org/abs/1803.08494)."""
+import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from .convolution import Convolution
@@ -12,7 +13,7 @@ class BoxHead(HybridBlock):
     and differences ``(R, 4 K)``: for each class, or one for all of them (``agnostic``).
 
     ``convolutions`` 3×3 ones, with a normalization or a bias, and ``dense`` fully connected layers come first, each
-    with its ReLU.
+    with its ReLU. The last layers' weights start from normal distributions as narrow as the paper's.
     """
 
     def __init__(self, in_channels, side, classes, convolutions=4, dense=1, width=1024, agnostic=False,
@@ -27,8 +28,9 @@ class BoxHead(HybridBlock):
             for _ in range(dense):
                 self.body.add(nn.Dense(width, 'relu', in_units=units))
                 units = width
-            self.logits = nn.Dense(classes + 1, in_units=units)
-            self.deltas = nn.Dense(4 if agnostic else 4 * classes, in_units=units)
+            self.logits = nn.Dense(classes + 1, in_units=units, weight_initializer=mx.init.Normal(0.01))
+            self.deltas = nn.Dense(4 if agnostic else 4 * classes, in_units=units,
+                                   weight_initializer=mx.init.Normal(0.001))
 
     def hybrid_forward(self, F, x):
         x = self.body(x)

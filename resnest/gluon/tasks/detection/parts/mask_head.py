@@ -1,4 +1,5 @@
 """The head that draws a mask for each class (He et al., 2017, https://arxiv.org/abs/1703.06870, figure 4)."""
+import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from .convolution import Convolution
@@ -20,7 +21,7 @@ class MaskHead(HybridBlock):
             for _ in range(convolutions):
                 self.body.add(Convolution(in_channels, 3, in_channels, norm_layer, norm_kwargs))
             self.deconv = nn.Conv2DTranspose(in_channels, 2, strides=2, activation='relu', in_channels=in_channels)
-            self.logits = nn.Conv2D(classes, 1, in_channels=in_channels)
+            self.logits = nn.Conv2D(classes, 1, in_channels=in_channels, weight_initializer=mx.init.Normal(0.001))
 
     def hybrid_forward(self, F, x):
         return self.logits(self.deconv(self.body(x)))

@@ -4,14 +4,13 @@ from mxnet.gluon import HybridBlock
 from ..geometry.conventions import CONVENTIONS
 from .convolution import Convolution
 
-__all__ = ['FeaturePyramid', 'STRIDES', 'WIDTH']
+__all__ = ['FeaturePyramid', 'STRIDES']
 
-WIDTH = 256
 STRIDES = (4, 8, 16, 32, 64)        # of p2 to p6
 
 
 class FeaturePyramid(HybridBlock):
-    """Takes the four stages' maps, returns ``(p2, p3, p4, p5, p6)``, each ``(N, 256, H / stride, W / stride)``.
+    """Takes the four stages' maps, returns ``(p2, p3, p4, p5, p6)``, each ``(N, channels, H / stride, W / stride)``.
 
     Each stage goes through a 1×1 convolution, gets the level above it at twice the size (nearest neighbour) added, and
     goes through a 3×3 one; there is no ReLU. p6 is every other position of p5, or a 3×3 one with
@@ -20,15 +19,16 @@ class FeaturePyramid(HybridBlock):
     normalization, or biases without a ``norm_layer``.
     """
 
-    def __init__(self, in_channels, convention=CONVENTIONS['detectron2'], norm_layer=None, norm_kwargs=None, **kwargs):
+    def __init__(self, in_channels, channels=256, convention=CONVENTIONS['detectron2'], norm_layer=None,
+                 norm_kwargs=None, **kwargs):
         super().__init__(**kwargs)
         self._numbers, self._fit = range(2, 2 + len(in_channels)), convention.padded
         rest = dict(norm_layer=norm_layer, norm_kwargs=norm_kwargs, relu=False)
         with self.name_scope():
-            for number, channels in zip(self._numbers, in_channels):
-                setattr(self, f'lateral{number}', Convolution(WIDTH, 1, channels, **rest))
-                setattr(self, f'output{number}', Convolution(WIDTH, 3, WIDTH, **rest))
-            self.top = Convolution(WIDTH, 3, WIDTH, strides=2, **rest) \
+            for number, given in zip(self._numbers, in_channels):
+                setattr(self, f'lateral{number}', Convolution(channels, 1, given, **rest))
+                setattr(self, f'output{number}', Convolution(channels, 3, channels, **rest))
+            self.top = Convolution(channels, 3, channels, strides=2, **rest) \
                 if convention.convolution_on_top else None
 
     def hybrid_forward(self, F, *stages):

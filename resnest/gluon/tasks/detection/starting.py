@@ -1,0 +1,55 @@
+"""What a run of training starts from: which network, and which weights."""
+import dataclasses
+
+from resnest.errors import InputError
+from resnest.gluon.models.weights.choosing import first_description
+from resnest.gluon.models.weights.description import CLASSIFICATION
+from resnest.gluon.models.weights.parameters import read_weights
+from resnest.gluon.training import earlier_recipe
+
+from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
+from .making import load_base, load_weights
+from .weights.loading import count_outputs
+
+__all__ = ['load_start', 'settle_network']
+
+OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
+
+
+def settle_network(config, job):
+    """``(config, spec, options)``: the recipe with the model that it gets in the end, the model's row, and by which
+    options :func:`.making.make` makes its network."""
+    before = earlier_recipe(config, job)
+    if before:      # what the run once started from may be gone
+        options = {**(before.model_options or {}), **(config.model_options or {})}
+        config = dataclasses.replace(config, model=config.model or before.model, model_options=options or None)
+    path, values = config.resume_params, dict(config.model_options or {})
+    description, model = None if before else first_description(path, job), config.model
+    if description and description.task == CLASSIFICATION:
+        told = description.options
+        values = {'base': description.model, **split_options(told)[1],
+                  **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+    elif description:
+        known = know_described(path, description, model, values)
+        model, values = known.model, dict(known.options)
+    model = model or DEFAULT_MODEL
+    spec = spec_of(model, values)
+    values = {name: value for name, value in values.items() if name not in ('classes', 'kinds')}
+    return dataclasses.replace(config, model=model, model_options=values or None), spec, values
+
+
+def load_start(network, config, source, device):
+    """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
+    if config.pretrained_backbone or source is not True and not _is_detector(source):
+        load_base(network, source, ctx=device)
+        return 'they are those of the backbone, the rest is new'
+    if load_weights(network, source, ctx=device, other_classes=True):
+        return 'their last layers are for other classes, new ones take their place'
+    return None
+
+
+def _is_detector(path):
+    try:
+        return bool(count_outputs(read_weights(path), path))
+    except InputError:
+        return False
