@@ -26,11 +26,14 @@ def are_whole(boxes):
 
 def overlaps(boxes, others):
     """Intersection over union of each of ``(R, 4)`` with each of ``(S, 4)``: ``(R, S)``, zero for empty boxes."""
-    boxes = boxes[:, None]
-    low, high = np.maximum(boxes[..., :2], others[..., :2]), np.minimum(boxes[..., 2:], others[..., 2:])
-    sides = np.maximum(high - low, 0)
-    common = sides[..., 0] * sides[..., 1]
-    union = areas(boxes) + areas(others) - common
+    (left, top, right, bottom), far = boxes.T[:, :, None], others.T
+    common = np.minimum(right, far[2])
+    common -= np.maximum(left, far[0])
+    height = np.minimum(bottom, far[3])
+    height -= np.maximum(top, far[1])
+    common = np.maximum(common, 0, out=common) * np.maximum(height, 0, out=height)
+    union = areas(boxes)[:, None] + areas(others)
+    union -= common
     return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
 
 

@@ -18,12 +18,12 @@ def match(boxes, objects, low, high, best_too=False):
     """
     if not len(objects):
         return np.zeros(len(boxes), int), np.full(len(boxes), NEGATIVE)
-    overlap = overlaps(boxes, objects)
-    matched = overlap.argmax(1)
-    most = overlap.max(1, initial=0)
+    overlap = overlaps(objects, boxes)      # a row for each of the few objects: NumPy is fast along rows
+    matched = overlap.argmax(0)
+    most = overlap.max(0, initial=0)
     labels = np.select([most >= high, most < low], [POSITIVE, NEGATIVE], IGNORED)
     if best_too and len(boxes):
-        labels[(overlap == overlap.max(0)).any(1)] = POSITIVE
+        labels[(overlap == overlap.max(1, keepdims=True)).any(0)] = POSITIVE
     return matched, labels
 
 
