@@ -62,6 +62,7 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'random_erasing': 0.3, 'interpolation': 'bicubic', 'mean': [0.5, 0.5, 0.5], 'std': [0.5, 0.5, 0.5],
          'drop_path': 0.3, 'best': 'top5',
          'optimizer': 'adam', 'lr_schedule': 'constant', 'min_lr': 0.02, 'milestones': [3],
+         'num_steps': 9, 'milestone_steps': [3], 'warmup_steps': 3, 'warmup_factor': 0.3,
          'lr_decay': 0.3, 'poly_power': 0.3, 'wd': 0.3, 'time_limit': 3.0}
 FREE = {'rec_train', 'rec_val', 'data_dir', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps',
         'keep', 'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite',
@@ -70,7 +71,8 @@ KNOWN = {'wd': 1e-4, 'model': 'resnest50', 'num_classes': 10, 'input_size': 224,
          'interpolation': 'bilinear', 'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}
 # What other options are of use with.
 STEP = {'lr_schedule': 'step', 'milestones': [30]}
-WITH = {'optimizer': {'lr': 0.1}, 'milestones': STEP, 'lr_decay': STEP, 'poly_power': {'lr_schedule': 'poly'},
+WITH = {'optimizer': {'lr': 0.1}, 'milestones': STEP, 'lr_decay': STEP,
+        'milestone_steps': {'lr_schedule': 'step', 'milestone_steps': [30]}, 'poly_power': {'lr_schedule': 'poly'},
         'mixup_alpha': {'mixup': True}, 'cutmix_alpha': {'cutmix': True},
         **dict.fromkeys(('randaugment_count', 'randaugment_magnitude'), {'augment': 'randaugment'})}
 

@@ -48,8 +48,8 @@ class TrainConfig:
     accumulate: int = option(1, 'batches whose gradients are added up to one step; one rank that accumulates N '
                              'stands for N ranks', least=1, resume='scaled', group='optimization')
     num_epochs: int = option(270, 'epochs', least=1, group='optimization')
-    num_steps: Optional[int] = option(None, 'steps of the whole run, instead of --num-epochs: the last epoch is as long '
-                                      'as they are', least=1, group='optimization')
+    num_steps: Optional[int] = option(None, 'steps of the whole run, instead of --num-epochs; it ends within an epoch, '
+                                      'where they do', least=1, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
                                  '--accumulate; 0.1 x batch size / 256 unless given, for Adam 0.001 x batch size / '
                                  '1024', least=0, resume='scaled', group='optimization')

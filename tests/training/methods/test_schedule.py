@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from resnest.errors import InputError
 from resnest.gluon.training import TrainConfig
 from resnest.gluon.training.methods.schedule import dropblock_probability, make_schedule
 
@@ -71,3 +72,26 @@ def test_dropblock_ramps_from_nothing():
     ramp = [dropblock_probability(epoch, 5, 0.1) for epoch in range(5)]
     np.testing.assert_allclose(ramp, [0, 0.025, 0.05, 0.075, 0.1])
     assert dropblock_probability(0, 1, 0.1) == 0
+
+
+def test_warm_up_and_milestones_by_steps():
+    """Detectron2's: a line from the first factor, and a tenth of the rate from each milestone on."""
+    config = TrainConfig(lr=0.02, lr_schedule='step', num_steps=90, milestone_steps=[60, 80], warmup_steps=10,
+                         warmup_factor=0.001)
+    config.settle_steps(7)
+    assert (config.num_epochs, config.total_steps(7), round(7 * config.warmup)) == (13, 90, 10)
+    factor = make_schedule(config, 90, 10)
+    for step in range(90):
+        warmed = 0.001 * (1 - step / 10) + step / 10 if step < 10 else 1
+        assert factor(step) == pytest.approx(warmed * (1 if step < 60 else 0.1 if step < 80 else 0.01))
+
+
+@pytest.mark.parametrize('settings, wanted', [
+    ({'milestones': [30], 'milestone_steps': [300]}, '--milestones and --milestone-steps'),
+    ({'milestone_steps': [90], 'num_steps': 90}, 'rising steps before the last of 90'),
+    ({'milestones': [30], 'num_steps': 90}, '--num-steps counts in steps'),
+    ({'milestone_steps': [3, 3]}, 'rising steps, such as 60000 80000'),
+])
+def test_steps_that_contradict_each_other(settings, wanted):
+    with pytest.raises(InputError, match=wanted):
+        TrainConfig(lr_schedule='step', **settings)

@@ -1,23 +1,41 @@
 """What a detector finds in a data set, and the figures of that, exact over all ranks."""
 import itertools
 import json
+from dataclasses import dataclass
+from typing import Optional
 
 import numpy as np
 
 from resnest.errors import SharedError
 from resnest.gluon.data import evaluation_batches
 
-from .data import PictureLoader
+from .data import CocoSet, PictureLoader
 from .finding import each_detections
 from .scores import Found, average_precision, gather, merged, mirrored_back, panoptic_quality, segment_counts
 
-__all__ = ['evaluate']
+__all__ = ['Seen', 'evaluate', 'look_at', 'measure']
 
 TOGETHER = 32       # pictures that are held with what was found in them at each scale
 
 
-def evaluate(net, records, job, limit=None, short_sides=None, flip=False, batch_size=1, workers=2, progress=None):
-    """The figures of a detector on pictures, in per cent; each rank sees its share of them. Collective.
+@dataclass
+class Seen:
+    """What this rank has found in ``count`` pictures, its share of those at the ``places`` among the annotations of
+    ``records``; ``segments`` are :func:`.scores.segment_counts`, or None."""
+    records: CocoSet
+    places: list
+    count: int
+    found: Found
+    segments: Optional[np.ndarray]
+
+
+def evaluate(net, records, job, **options):
+    """The figures of a detector on pictures (:func:`measure`); ``options`` are those of :func:`look_at`. Collective."""
+    return measure(look_at(net, records, job, **options), job)
+
+
+def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_size=1, workers=2, progress=None):
+    """What a detector finds in this rank's share of the pictures, for :func:`measure`: nothing collective.
 
     Parameters
     ----------
@@ -38,9 +56,7 @@ def evaluate(net, records, job, limit=None, short_sides=None, flip=False, batch_
     progress : callable
         Called with the number of pictures that have been seen since the last call.
 
-    Returns ``{'box': …, 'mask': …, 'panoptic': …, 'seen': pictures}`` on each rank, as
-    :func:`.scores.average_precision` and :func:`.scores.panoptic_quality` have them, None for what is not measured.
-    Raises InputError for pictures without an annotation, and for outputs that are not finite.
+    Returns a :class:`Seen`. Raises InputError for pictures without an annotation, and for outputs that are not finite.
     """
     limit = min(limit or len(records), len(records))
     picked = np.arange(limit) * len(records) // limit
@@ -62,16 +78,23 @@ def evaluate(net, records, job, limit=None, short_sides=None, flip=False, batch_
                 [number for number, *_ in maps.categories])
         if progress:
             progress(1)
-    whole = gather(found, job)
+    return Seen(records, places, len(mine), found, counts)
 
-    def measure():
-        return json.dumps({name: average_precision(annotations, whole, places, masks) if wanted else None for
-                           name, wanted, masks in (('box', True, False), ('mask', records.masks, True))}).encode()
 
-    figures = json.loads(job.from_first(measure, 'figures'))
-    figures['panoptic'] = panoptic_quality(job.total(counts.ravel(), 'segments').reshape(-1, 4), [
+def measure(seen, job):
+    """The figures, in per cent, of what all ranks have seen, on each of them: ``{'box': …, 'mask': …, 'panoptic': …,
+    'seen': pictures}``, as :func:`.scores.average_precision` and :func:`.scores.panoptic_quality` have them, None for
+    what is not measured. Collective."""
+    whole, annotations, maps = gather(seen.found, job), seen.records.annotations, seen.records.panoptic
+
+    def measured():
+        return json.dumps({name: average_precision(annotations, whole, seen.places, masks) if wanted else None for
+                           name, wanted, masks in (('box', True, False), ('mask', seen.records.masks, True))}).encode()
+
+    figures = json.loads(bytes(job.from_first(measured, 'figures')))
+    figures['panoptic'] = panoptic_quality(job.total(seen.segments.ravel(), 'segments').reshape(-1, 4), [
         thing for *_, thing in maps.categories]) if maps else None
-    return {**figures, 'seen': limit}
+    return {**figures, 'seen': len(seen.places)}
 
 
 def _each(net, pictures, short_sides, flip, batch_size):

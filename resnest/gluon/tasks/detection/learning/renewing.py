@@ -14,7 +14,8 @@ __all__ = ['renew_statistics']
 
 def renew_statistics(net, passes, job):
     """Set the running statistics of the batch norms of ``net``, but for the frozen ones, to those of all values that
-    they are given while the functions ``passes`` run: forward passes, as in training, of blocks that are not hybridized.
+    they are given while the functions ``passes`` run: forward passes as in training, of blocks that are not
+    hybridized.
 
     ``job`` (:class:`resnest.gluon.distributed.Job`) is that of the ranks among whose values they are; every rank makes
     as many passes. A collective.
