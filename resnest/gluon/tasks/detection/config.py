@@ -11,6 +11,7 @@ __all__ = ['DetectionConfig']
 LR, LR_BATCH = 0.02, 16             # the paper's learning rate, and the batch that it is for
 WARMUP, WARMUP_SHARE = 1000, 10     # steps, or a tenth of a short run
 FALLS = (2 / 3, 8 / 9)              # of the run: where the learning rate falls
+COARSEST = 32                       # pixels: the pyramid's last but one stride
 BEST = ('box_ap', 'mask_ap', 'pq')
 
 
@@ -50,6 +51,9 @@ class DetectionConfig(TrainConfig):
     hflip: float = option(0.5, 'probability of the mirror image', least=0, most=1, group='images')
     crop: Optional[float] = option(None, 'least share of the height and of the width that a random crop leaves; no '
                                    'crop unless given', above=0, most=1, group='images')
+    pad_multiple: int = option(32, 'height and width of a batch are padded to multiples of so many pixels, a multiple '
+                               'of 32: few shapes are faster, and it matters less which pictures a rank has together',
+                               least=32, most=1 << 14, group='images')
     batch_size: int = option(2, 'pictures at a time on each rank', least=1, resume='scaled', group='optimization')
     num_epochs: int = option(12, 'epochs', least=1, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
@@ -95,6 +99,8 @@ class DetectionConfig(TrainConfig):
         if len(starts) > 1:
             raise InputError('--pretrained-backbone, --pretrained and --resume-params all say what to start from; give '
                              'one of them')
+        if self.pad_multiple % COARSEST:
+            raise InputError(f'--pad-multiple must be a multiple of {COARSEST}, got {self.pad_multiple}')
         if self.sharding == 'local':
             raise InputError('--sharding local is for shards, of which each machine has its own; leave it out')
         if self.dtype == 'float16':

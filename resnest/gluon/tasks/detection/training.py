@@ -15,8 +15,8 @@ from resnest.gluon.streams import REGIONS, generator
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.methods.finetuning import freeze
 
-from .categories import Categories
 from .data import CocoLoader, Training, open_coco
+from .data.categories import Categories
 from .describing import described
 from .evaluation import look_at, measure
 from .learning.batching import Together
@@ -44,7 +44,7 @@ class Detection(Task):
         super().__init__(network, twin)
         self.config, self.device, spec = config, device, network.spec
         self._job, self._train, self._val, self._seen = job, train, val, None
-        self._together = Together(network, device)
+        self._together = Together(network, device, config.pad_multiple)
         self._sampling = Sampling(anchors=config.anchors, regions=config.regions, proposals=config.proposals,
                                   proposals_before=config.proposals_before)
         most = spec.short_side

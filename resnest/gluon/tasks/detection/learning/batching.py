@@ -3,26 +3,27 @@ import mxnet as mx
 
 from resnest.gluon.data.images.transforms import normalization, statistics
 
-__all__ = ['Together']
+from ..detector import COARSEST
 
-MULTIPLE = 32       # pixels
+__all__ = ['Together']
 
 
 class Together:
     """Takes uint8 pictures ``(h, w, 3)``, NumPy; returns ``(x, sizes)`` as ``net`` wants them: normalized, ``(N, 3, H,
     W)`` with zeros to the right and below, and the pictures' own heights and widths.
 
-    H and W are the largest height and width, up to multiples of 32: so a batch whose pictures have the sides of
-    another has its shape too, and MXNet plans as many times as there are such shapes.
+    H and W are the largest height and width, up to multiples of ``multiple`` pixels. The coarser it is, the fewer are
+    the shapes for which MXNet plans anew, and the less the zeros, which batch norms see, depend on which pictures are
+    together.
     """
 
-    def __init__(self, net, device):
+    def __init__(self, net, device, multiple=COARSEST):
         self._normalize = normalization(*statistics(net))
-        self._device = device
+        self._device, self._multiple = device, multiple
 
     def __call__(self, pictures):
         sizes = [picture.shape[:2] for picture in pictures]
-        height, width = (-(-max(sides) // MULTIPLE) * MULTIPLE for sides in zip(*sizes))
+        height, width = (-(-max(sides) // self._multiple) * self._multiple for sides in zip(*sizes))
         x = [mx.nd.pad(self._normalize(mx.nd.array(picture[None], self._device, 'uint8')), mode='constant',
                        pad_width=(0, 0, 0, 0, 0, height - size[0], 0, width - size[1]))
              for picture, size in zip(pictures, sizes)]
