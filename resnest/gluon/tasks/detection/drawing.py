@@ -5,7 +5,7 @@ import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 from .geometry.boxes import are_whole, clip
-from .placing import Places
+from .geometry.placing import Places
 
 __all__ = ['colours_for', 'draw', 'draw_segments', 'mosaic']
 
