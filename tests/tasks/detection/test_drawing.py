@@ -5,7 +5,7 @@ from PIL import ImageDraw
 
 from resnest.gluon.tasks.detection import Detections
 from resnest.gluon.tasks.detection.drawing import colours_for, draw, draw_segments, mosaic
-from resnest.gluon.tasks.detection.placing import Places
+from resnest.gluon.tasks.detection.geometry.placing import Places
 
 GREY = np.full((400, 640, 3), 100, np.uint8)
 NAMES = ['cat', 'a dog', '数\n' * 40]
