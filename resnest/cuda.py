@@ -1,12 +1,13 @@
 """CUDA for ``mxnet-cu112`` 1.9.1: its libraries, taken from PyPI wheels, and the GPUs it has kernels for."""
 import ctypes
+import os
 import sys
 from importlib import metadata
 from pathlib import Path
 
 from resnest.errors import InputError
 
-__all__ = ['load_cuda_libraries', 'gpu_capabilities', 'check_gpus', 'installed']
+__all__ = ['check_gpus', 'driver_trouble', 'gpu_capabilities', 'installed', 'load_cuda_libraries']
 
 # The order matters: each library finds those it needs already loaded.
 CUDA_LIBRARIES = ('libcudart.so.11.0', 'libnvrtc.so.11.2', 'libnvToolsExt.so.1', 'libcublasLt.so.11',
@@ -15,6 +16,8 @@ CUDA_LIBRARIES = ('libcudart.so.11.0', 'libnvrtc.so.11.2', 'libnvToolsExt.so.1',
 # Its kernels are built for sm_50, 60, 70, 80 and 86, with no PTX that a newer GPU could compile.
 MIN_CAPABILITY = (5, 0)
 END_CAPABILITY = (9, 0)
+# Operators that it fuses are compiled on the spot by NVRTC 11.8, whose PTX older drivers do not take.
+LEAST_DRIVER = 11080        # as cuDriverGetVersion has it: CUDA 11.8, of drivers from 520 on
 
 
 def installed(distribution):
@@ -30,12 +33,14 @@ def load_cuda_libraries(folders=None):
 
     Does nothing where the CPU build of mxnet is installed. ``folders`` are searched in place of
     ``nvidia/*/lib`` on the import path. A library that is not there is left for the system's
-    loader to find. Returns the paths that were loaded; raises OSError for a damaged one.
+    loader to find. Returns the paths that were loaded; raises OSError for a damaged one. MXNet's warning that cuDNN is
+    another one than it was built with is turned off, since that is meant so.
     """
     if folders is None:
         if not installed('mxnet-cu112'):
             return []
         folders = [lib for entry in sys.path for lib in sorted(Path(entry or '.').glob('nvidia/*/lib'))]
+    os.environ.setdefault('MXNET_CUDNN_LIB_CHECKING', '0')
     loaded = []
     for name in CUDA_LIBRARIES:
         path = next((Path(folder, name) for folder in folders if Path(folder, name).exists()), None)
@@ -64,8 +69,21 @@ def gpu_capabilities():
     return capabilities
 
 
+def driver_trouble():
+    """What is wrong with the NVIDIA driver, and the remedy: that it is too old for fused operators; None otherwise."""
+    version = ctypes.c_int()
+    try:
+        failed = ctypes.CDLL('libcuda.so.1').cuDriverGetVersion(ctypes.byref(version))
+    except OSError:
+        return None
+    if failed or version.value >= LEAST_DRIVER or os.environ.get('MXNET_USE_FUSION') == '0':
+        return None
+    return (f'the NVIDIA driver knows CUDA {version.value // 1000}.{version.value % 1000 // 10}, but mxnet-cu112 fuses '
+            f'operators by CUDA 11.8: install driver 520 or newer, or set MXNET_USE_FUSION=0')
+
+
 def check_gpus(capabilities=None):
-    """Raise :class:`InputError` for a GPU that mxnet-cu112 1.9.1 has no kernels for.
+    """Raise :class:`InputError` for a GPU that mxnet-cu112 1.9.1 has no kernels for, and for a driver that is too old.
 
     ``capabilities`` is a list of ``(major, minor)``; the machine's GPUs by default.
     """
@@ -74,3 +92,6 @@ def check_gpus(capabilities=None):
             raise InputError(f'GPU {index} has compute capability {found[0]}.{found[1]}, but mxnet-cu112 1.9.1 has '
                              f'kernels for 5.0 to 8.9 only (V100, T4, A100, RTX 30 and 40): hide it with '
                              f'CUDA_VISIBLE_DEVICES, or run on the CPU (--no-cuda)')
+    trouble = driver_trouble()
+    if trouble:
+        raise InputError(trouble)

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from resnest import __version__, runtime
-from resnest.cuda import END_CAPABILITY, MIN_CAPABILITY
+from resnest.cuda import END_CAPABILITY, MIN_CAPABILITY, driver_trouble
 
 __all__ = ['describe', 'missing', 'EXTRAS']
 
@@ -102,6 +102,8 @@ def _gpu():
     if not capabilities:
         return 'none'
     build = '' if runtime.installed('mxnet-cu112') else "; this mxnet runs on the CPU: see the README's cu112 extra"
+    trouble = driver_trouble()
+    build += f'; BROKEN: {trouble}' if trouble else ''
     return ', '.join(
         f'{index}: capability {major}.{minor}'
         + ('' if MIN_CAPABILITY <= (major, minor) < END_CAPABILITY else ' (UNUSABLE: no kernels in mxnet-cu112 1.9.1)')

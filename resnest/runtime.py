@@ -43,6 +43,8 @@ def import_mxnet():
 def _library_remedy(message):
     if 'libgomp' in message:
         return 'apt-get install libgomp1'
+    if 'libquadmath' in message:
+        return 'apt-get install libquadmath0'
     if not installed('mxnet-cu112'):
         return 'pip install --no-deps --force-reinstall mxnet==1.9.1'
     if 'libcuda.so' in message:

@@ -69,6 +69,7 @@ def test_cuda_libraries_come_from_the_wheels_in_a_working_order(tmp_path):
 def test_gpu_capabilities_are_asked_of_the_driver(tmp_path):
     compile_stub(tmp_path, 'libcuda.so.1', """
         #include <stdlib.h>
+        int cuDriverGetVersion(int *version) { *version = atoi(getenv("STUB_VERSION")); return 0; }
         int cuInit(unsigned flags) { return atoi(getenv("STUB_INIT")); }
         int cuDeviceGetCount(int *count) { *count = 2; return 0; }
         int cuDeviceGetAttribute(int *value, int attribute, int device) {
@@ -82,10 +83,15 @@ def test_gpu_capabilities_are_asked_of_the_driver(tmp_path):
         except ValueError as error:
             print(error)
         """
-    found, message = python(code, LD_LIBRARY_PATH=str(tmp_path), STUB_INIT='0').split('\n')
+    stub = {'LD_LIBRARY_PATH': str(tmp_path), 'STUB_VERSION': '11080'}
+    found, message = python(code, **stub, STUB_INIT='0').split('\n')
     assert found == '[(8, 6), (9, 0)]'
     assert re.match(r'GPU 1 has compute capability 9\.0, but mxnet-cu112 1\.9\.1 has kernels for 5\.0 to 8\.9', message)
-    assert python(code, LD_LIBRARY_PATH=str(tmp_path), STUB_INIT='100') == '[]'      # CUDA_ERROR_NO_DEVICE
+    assert python(code, **stub, STUB_INIT='100') == '[]'      # CUDA_ERROR_NO_DEVICE
+    told = python(code, **{**stub, 'STUB_VERSION': '11040'}, STUB_INIT='100')
+    assert told == ('[]\nthe NVIDIA driver knows CUDA 11.4, but mxnet-cu112 fuses operators by CUDA 11.8: install '
+                    'driver 520 or newer, or set MXNET_USE_FUSION=0')
+    assert python(code, **{**stub, 'STUB_VERSION': '11040', 'MXNET_USE_FUSION': '0'}, STUB_INIT='100') == '[]'
 
 
 @pytest.mark.parametrize('capability, usable', [((3, 7), False), ((5, 0), True), ((7, 5), True), ((8, 9), True),
