@@ -3,6 +3,7 @@ import hashlib
 import json
 import pickle
 import re
+from dataclasses import replace
 
 import mxnet as mx
 import numpy as np
@@ -20,6 +21,7 @@ from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_na
 from resnest.gluon.tasks.detection.weights.gluoncv_files import gluoncv_names
 
 from ...conftest import assert_refused, script_here
+from ...models.weights import server
 from ...models.weights.test_conversion import pth
 from .drawn import draw, normalized, picture
 
@@ -176,23 +178,39 @@ def test_files_of_gluoncv(tmp_path):
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch, files):
-    """A row whose file lies on a mirror: for five classes, its name ends in its hash."""
-    data = (files / 'a.pth').read_bytes()
-    archive = f'little-{hashlib.sha256(data).hexdigest()[:8]}'
-    monkeypatch.setitem(DETECTION, 'little', DetectionSpec(
-        'little', 'resnest14', ious=(0.5, 0.6, 0.7), agnostic=True, mask_convolutions=1, box_convolutions=1,
-        box_dense=0, classes=5, archive=archive))
-    mirror = tmp_path / 'mirror'
-    mirror.mkdir()
-    monkeypatch.setenv('RESNEST_MIRROR', str(mirror))
+def published(tmp_path, monkeypatch):
+    """A row whose file lies on a mirror, for five classes; its name ends in the file's hash. And what is in it."""
+    row = DetectionSpec('little', 'resnest14', ious=(0.5, 0.6, 0.7), agnostic=True, mask_convolutions=1,
+                        box_convolutions=1, box_dense=0, classes=5)
+    monkeypatch.setitem(DETECTION, 'little', row)
     net = get_model('little')
     net.initialize()
     data = pth(to_detectron2(values_of(net), net))
     archive = f'little-{hashlib.sha256(data).hexdigest()[:8]}'
-    monkeypatch.setitem(DETECTION, 'little', DetectionSpec(**{**DETECTION['little'].__dict__, 'archive': archive}))
+    monkeypatch.setitem(DETECTION, 'little', replace(row, archive=archive))
+    mirror = tmp_path / 'mirror'
+    mirror.mkdir()
+    monkeypatch.setenv('RESNEST_MIRROR', str(mirror))
     (mirror / f'{archive}.pth').write_bytes(data)
     return mirror / f'{archive}.pth', values_of(net)
+
+
+def test_published_files_from_the_network(published, tmp_path, monkeypatch, caplog):
+    """Fetched once; what another server gives in its place is named, and leaves nothing."""
+    source, values = published
+    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
+    running = server.Server(server.PAGE)
+    monkeypatch.setenv('RESNEST_MIRROR', running.url)
+    with pytest.raises(InputError, match='cannot get little-.*damaged: its sha256 begins with .*, twice'):
+        get_model('little', pretrained=True, root=tmp_path / 'root')
+    assert [*(tmp_path / 'root').iterdir()] == []
+    running.data = source.read_bytes()
+    for _ in range(2):
+        net = get_model('little', pretrained=True, root=tmp_path / 'root')
+    assert len(running.asked) == 3
+    running.close()
+    assert all((value == values[name]).all() for name, value in values_of(net).items())
+    assert sorted(path.suffix for path in (tmp_path / 'root').iterdir()) == ['.json', '.params']
 
 
 def test_published_files_are_converted_once_and_kept(published, tmp_path, caplog):
