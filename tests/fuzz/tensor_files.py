@@ -1,5 +1,7 @@
-"""``.pth`` files, zip and legacy, and ``.safetensors``: damaged, with other headers, and with hostile pickles."""
+"""``.pth`` files, zip and legacy, ``.safetensors`` and pickles of arrays: damaged, with other headers, and with pickles
+that are hostile."""
 import io
+import pickle
 import struct
 import zipfile
 from pathlib import Path
@@ -18,6 +20,8 @@ SAFE = safetensors_bytes({'conv1.0.weight': np.zeros((2, 3, 3, 3), 'f4'), 'fc.bi
                           'n': np.zeros((), '<i8')})
 MEMBERS = {member.filename: zipfile.ZipFile(io.BytesIO(ZIP)).read(member)
            for member in zipfile.ZipFile(io.BytesIO(ZIP)).infolist()}
+ARRAYS = [pickle.dumps({'model': {'conv1.0.weight': np.zeros((2, 3, 3, 3), 'f4'), 'fc.bias': np.asfortranarray(
+    np.ones((3, 2))), 'n': np.array(3)}, 'score': np.float64(1)}, protocol) for protocol in range(2, 6)]
 PICKLED = MEMBERS['tensors/data.pkl']
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2,
            zipfile.ZIP_LZMA)
@@ -38,7 +42,7 @@ def case(rng, folder):
     if kind == 0:
         hostile_file(rng, path)
     elif kind == 1:
-        path.write_bytes(damaged_bytes(rng, [ZIP, LEGACY, SAFE][rng.integers(3)]))
+        path.write_bytes(damaged_bytes(rng, [ZIP, LEGACY, SAFE, *ARRAYS][rng.integers(7)]))
     elif kind in (2, 3):
         length, = struct.unpack_from('<Q', SAFE)
         header = damaged_json(rng, SAFE[8:8 + length].decode())
