@@ -206,7 +206,7 @@ def test_rows():
     (dict(clases=3), "did you mean 'classes'"), (dict(raddix=3), "did you mean 'radix'"),
     (dict(head='unet'), 'head must be deeplab or fcn, got unet'), (dict(classes=0), 'classes must be at least 1'),
     (dict(output_stride=4), 'output_stride must be 8 or 16 or 32, got 4'),
-    (dict(base='resnet50'), "did you mean 'resnest50'"), (dict(rates=(0, 1, 2)), 'rates must be three dilations'),
+    (dict(base='resnest51'), "did you mean 'resnest50'"), (dict(rates=(0, 1, 2)), 'rates must be three dilations'),
     (dict(rates='abc'), "rates of a network is a list of three whole numbers, got 'abc'"),
     (dict(crop_size=1.5), 'crop_size of a network is a whole number'), (dict(height=-1), 'height must be a whole'),
     (dict(aux=3), 'aux must be True or False, got 3'), (dict(pretrained=5), 'pretrained must be True, False or'),
