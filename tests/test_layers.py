@@ -36,7 +36,8 @@ ALLOWED = {
     'resnest.gluon.catalogue': {'resnest.gluon.models', 'resnest.gluon.tasks.segmentation',
                                 'resnest.gluon.tasks.detection'},
     'resnest.gluon.speed': {'resnest.gluon.inference', 'resnest.gluon.training', 'resnest.gluon.catalogue',
-                            'resnest.gluon.tasks.classification', 'resnest.gluon.tasks.segmentation'} | BELOW,
+                            'resnest.gluon.tasks.classification', 'resnest.gluon.tasks.segmentation',
+                            'resnest.gluon.tasks.detection'} | BELOW,
 }
 # The rooms inside a room, each with those of them that it may import. Modules beside them (``''``) are above all of
 # them unless they are named here.

@@ -32,7 +32,8 @@ def complexity(net, size=224):
         net = get_model(net)
     channels = getattr(net, 'in_channels', 3)
     parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != 'null')
-    internals = net(mx.sym.var('data')).get_internals()
+    outputs = net(mx.sym.var('data'))
+    internals = (mx.sym.Group(list(outputs)) if isinstance(outputs, tuple) else outputs).get_internals()
     _, shapes, _ = internals.infer_shape(data=(1, channels, height, width))
     shape_of = dict(zip(internals.list_outputs(), shapes))
     nodes = json.loads(internals.tojson())['nodes']

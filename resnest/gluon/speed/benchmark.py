@@ -12,8 +12,10 @@ from resnest.gluon.inference.optimized.precision import require_cpu
 from resnest.gluon.models import complexity
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
 from resnest.gluon.nn import native
+from resnest.gluon.tasks.detection import DETECTION
 from resnest.runtime import install_command, installed, usable_cores
 
+from .detectors import GLUONCV_DETECTORS, work
 from .fresh_process import run_fresh
 
 __all__ = ['IMPLEMENTATIONS', 'compare', 'plan', 'ratio']
@@ -34,7 +36,8 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
     Ours runs in every precision, optimized; gluoncv's network, and onnxruntime on our exported file, in float32.
     gluoncv's runs with as many threads as ours, and with mxnet's default. A training step is forward, backward and
     update, with DropBlock on for ours and off for gluoncv's; ours takes part a second time with the native operators
-    where they are compiled. A segmentation network is timed with its auxiliary head in training alone.
+    where they are compiled. A segmentation network is timed with its auxiliary head in training alone. A detector is
+    timed from a picture to its boxes, with its parts where the batch is one picture; it has no exported files.
 
     Parameters
     ----------
@@ -68,18 +71,20 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
     contenders = []
     for model in models:
         net = get_model(model)
-        maps, spec = hasattr(net, 'prediction'), net.spec
-        if rec_dir and maps:
+        maps, boxes, spec = hasattr(net, 'prediction'), hasattr(net, 'box_heads'), net.spec
+        if rec_dir and (maps or boxes):
             raise InputError(f'{model} is not for shards of classified images: leave out the folder of shards')
-        size = image_size or spec.crop_size
-        parameters, macs = complexity(net.prediction if maps else net, size)
+        if boxes and 'training' in modes:
+            raise InputError(f'{model}: of detectors inference alone is timed; leave out training')
+        size = image_size or (spec.short_side if boxes else spec.crop_size)
+        parameters, macs = work(net, size) if boxes else complexity(net.prediction if maps else net, size)
         for mode in modes:
             for data in (None, rec_dir) if rec_dir and mode == 'inference' else (None,):
                 contenders += [
                     {'model': model, 'implementation': implementation, 'precision': precision, 'mode': mode,
                      'data': 'records' if data else 'memory', 'rec_dir': data, 'threads': threads,
                      'batch_size': batch_size, 'image_size': size, 'crop_ratio': getattr(spec, 'crop_ratio', None),
-                     'parameters': parameters, 'macs': macs, 'maps': maps}
+                     'parameters': parameters, 'macs': macs, 'maps': maps, 'boxes': boxes}
                     for implementation, precision, threads in _implementations(model, mode, precisions, taking)]
     return contenders
 
@@ -92,10 +97,10 @@ def _implementations(model, mode, precisions, taking):
             yield 'ours', precision, cores
         if mode == 'training' and native.available():
             yield 'ours, native', 'float32', cores
-    if 'gluoncv' in taking and model in GLUONCV_MODELS:
+    if 'gluoncv' in taking and (model in GLUONCV_MODELS or model in GLUONCV_DETECTORS):
         yield 'gluoncv', 'float32', cores
         yield GLUONCV_DEFAULT, 'float32', 'default'
-    if 'onnxruntime' in taking and mode == 'inference':
+    if 'onnxruntime' in taking and mode == 'inference' and model not in DETECTION:
         yield 'onnxruntime', 'float32', cores
 
 
@@ -123,7 +128,7 @@ def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None)
                     found.append(_run({**settings, 'files': prepared, 'warmup': 2, 'steps': steps, 'seconds': seconds}))
                     if progress:
                         progress()
-        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio', 'maps')]
+        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio', 'maps', 'boxes')]
         measured = [{**{key: settings[key] for key in keys}, **_figures(found, settings['batch_size'])}
                     for settings, found in zip(mine, runs)]
         results += [{**result, **_ratios(result, measured)} for result in measured]
@@ -134,7 +139,7 @@ def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None)
 
 def _prepared(settings, files, folder):
     """The exported files of a contender, made when they are first asked for; None where it needs none."""
-    if settings['mode'] == 'training' or settings['implementation'].startswith('gluoncv'):
+    if settings['mode'] == 'training' or settings['boxes'] or settings['implementation'].startswith('gluoncv'):
         return None
     key = settings['implementation'], settings['precision']
     if key not in files:
@@ -162,7 +167,9 @@ def _figures(runs, batch_size):
             'latency_ms_median': 1e3 * statistics.median(seconds),
             'latency_ms_p90': 1e3 * seconds[min(len(seconds) - 1, int(0.9 * len(seconds)))],
             'peak_memory_mb': max(run['peak_memory_mb'] for run in runs),
-            'native_operators': runs[0]['native_operators']}
+            'native_operators': runs[0]['native_operators'],
+            **({'parts': {name: statistics.median(run['parts'][name] for run in runs) for name in runs[0]['parts']}}
+               if runs[0].get('parts') else {})}
 
 
 def _ratios(result, measured):

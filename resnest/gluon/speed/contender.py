@@ -46,6 +46,9 @@ def initialize(net, mx):
 
 
 def images(mx, settings):
+    if settings['boxes']:
+        from resnest.gluon.speed.detectors import image_shape
+        return mx.nd.random.normal(shape=image_shape(settings))
     size = settings['image_size']
     return mx.nd.random.normal(shape=(settings['batch_size'], 3, size, size))
 
@@ -65,6 +68,8 @@ def gluoncv_network(settings):
 
 def inference(settings):
     """A function from a batch to its logits, mxnet, and whether the native operators take part."""
+    if settings['boxes']:
+        return detection(settings)
     if settings['implementation'].startswith('gluoncv'):
         net, mx = gluoncv_network(settings)
         net.hybridize(static_alloc=True, static_shape=True)
@@ -78,6 +83,21 @@ def inference(settings):
         native = net.native
     import mxnet as mx
     return lambda x: net(x).wait_to_read(), mx, native
+
+
+def detection(settings):
+    """The same, from a picture to its boxes."""
+    from resnest.gluon.speed.detectors import gluoncv_detector, our_detector, time_parts
+    if settings['implementation'].startswith('gluoncv'):
+        net, mx = gluoncv_detector(settings)
+        return lambda x: net(x)[2].asnumpy(), mx, False
+    made, net, mx = our_detector(settings)
+
+    def step(x):
+        return made(x)[2].asnumpy()
+
+    step.parts = lambda x: time_parts(made, net, x)
+    return step, mx, made.trunk.native
 
 
 def training(settings):
@@ -150,8 +170,10 @@ def main(settings):
         start = time.perf_counter()
         step(next(ahead))
         seconds.append(time.perf_counter() - start)
+    parts = step.parts(next(ahead)) if hasattr(step, 'parts') and settings['batch_size'] == 1 else None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({'seconds': seconds, 'peak_memory_mb': round(peak), 'native_operators': native}))
+    print(json.dumps({'seconds': seconds, 'peak_memory_mb': round(peak), 'native_operators': native,
+                      'parts': parts}))
 
 
 if __name__ == '__main__':

@@ -29,7 +29,15 @@ def format_table(results):
     shown = [index for index, name in enumerate(COLUMNS) if name not in ('mode', 'data', 'operators')
              or {row[index] for row in rows[1:]} - {'' if name == 'operators' else rows[1][index]}]
     widths = [max(len(row[index]) for row in rows) for index in shown]
-    return '\n'.join('  '.join(row[index].ljust(width) for index, width in zip(shown, widths)).rstrip() for row in rows)
+    lines = ['  '.join(row[index].ljust(width) for index, width in zip(shown, widths)).rstrip() for row in rows]
+    return '\n'.join(lines + [_parts(result) for result in results if result.get('parts')])
+
+
+def _parts(result):
+    """What the parts of a detector take, and their share of the whole."""
+    parts, whole = result['parts'], sum(result['parts'].values())
+    return f"{result['model']} {result['precision']}, ms: " + ', '.join(
+        f'{name} {1e3 * seconds:.0f} ({100 * seconds / whole:.1f} %)' for name, seconds in parts.items())
 
 
 def _spread(ratio):
@@ -42,7 +50,8 @@ def drawable(results, path):
     Raises InputError where none is of inference from memory of a model with a published accuracy.
     """
     shown = [result for result in results if result['mode'] == 'inference' and result['data'] == 'memory'
-             and VARIANTS[result['model']].top1 and (result['implementation'], result['precision']) in COLORS]
+             and result['model'] in VARIANTS and VARIANTS[result['model']].top1
+             and (result['implementation'], result['precision']) in COLORS]
     if not shown:
         raise InputError(f'{path}: nothing to draw: the picture needs --mode inference and a model with a published '
                          'accuracy')

@@ -11,7 +11,7 @@ from .detector import COARSEST, Detector
 from .finding import require_finite
 from .geometry.agreement import agreement_of, rows_found
 
-__all__ = ['OptimizedDetector', 'make_engine', 'optimize_detector']
+__all__ = ['OptimizedDetector', 'Stages', 'Trunk', 'make_engine', 'optimize_detector']
 
 REGIONS = 128           # that a head computes at once: their maps stay in the cache
 MASKED_REGIONS = 32     # of twice the side
@@ -49,8 +49,8 @@ def optimize_detector(net, batches=None, precision='float32', native=None, agree
     learned = given or [mx.nd.array(np.random.RandomState(0).normal(size=(1, 3, SIDE, SIDE)))]
     rest = dict(precision=precision, native=native, agreement=agreement)
     alike = _alike(learned)
-    made = OptimizedDetector(net, optimize(_Trunk(net, precision), alike[0], calibration=alike, **rest),
-                             [*map(_Recorder, net.box_heads)], net.mask_head and _Recorder(net.mask_head))
+    trunk = optimize(Trunk(net, semantic=precision != 'int8'), alike[0], calibration=alike, **rest)
+    made = OptimizedDetector(net, trunk, [*map(_Recorder, net.box_heads)], net.mask_head and _Recorder(net.mask_head))
     _record(made, learned)
     made.box_heads = [_optimized_head(head, REGIONS, rest) for head in made.box_heads]
     if net.mask_head is not None:
@@ -141,19 +141,31 @@ class OptimizedDetector(Detector):
         return '\n'.join(lines)
 
 
-class _Trunk(HybridBlock):
+class Trunk(HybridBlock):
     """From images to the levels, the proposal head's maps of each, and the kinds of pixels, with the detector's own
     parts. The semantic head stays out of int8, in which its sums of enlarged maps come out wrong."""
 
-    def __init__(self, net, precision, **kwargs):
+    def __init__(self, net, semantic=True, **kwargs):
         super().__init__(**kwargs)
-        self.backbone, self.fpn, self.rpn = net.backbone, net.fpn, net.rpn
-        self.semantic_head = net.semantic_head if precision != 'int8' else None
+        self.backbone, self.fpn, self.rpn, self.in_channels = net.backbone, net.fpn, net.rpn, net.in_channels
+        self.semantic_head = net.semantic_head if semantic else None
 
     def hybrid_forward(self, F, x):
         levels = self.fpn(*self.backbone(x))
         maps = [each for level in levels for each in self.rpn.maps(F, level)]
         return (*levels, *maps, *([] if self.semantic_head is None else [self.semantic_head(*levels[:-1])]))
+
+
+class Stages(HybridBlock):
+    """The backbone of a detector alone, or with its pyramid, for those who time them."""
+
+    def __init__(self, net, pyramid=False, **kwargs):
+        super().__init__(**kwargs)
+        self.backbone, self.fpn = net.backbone, net.fpn if pyramid else None
+
+    def hybrid_forward(self, F, x):
+        stages = self.backbone(x)
+        return stages if self.fpn is None else self.fpn(*stages)
 
 
 class _Recorder:

@@ -19,7 +19,7 @@ class BoxHead(HybridBlock):
     def __init__(self, in_channels, side, classes, convolutions=4, dense=1, width=1024, agnostic=False,
                  norm_layer=None, norm_kwargs=None, **kwargs):
         super().__init__(**kwargs)
-        self.classes = classes
+        self.classes, self.in_channels = classes, in_channels
         with self.name_scope():
             self.body = nn.HybridSequential()
             for _ in range(convolutions):
