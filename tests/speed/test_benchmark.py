@@ -76,6 +76,22 @@ def test_who_takes_part(timed, squares):
     assert (own['image_size'], own['crop_ratio']) == (416, 0.928)
 
 
+def test_detectors_take_part_without_files(timed):
+    """With gluoncv's network of another name, without onnxruntime; the parts are told below the table."""
+    plan = benchmark.plan(['faster_rcnn_fpn_resnest50'], ['float32', 'int8'], image_size=96, batch_size=1)
+    assert [each['implementation'] for each in plan] == ['ours', 'ours', 'gluoncv', 'gluoncv, default threads']
+    assert all(each['boxes'] for each in plan)
+    results = benchmark.compare(plan, rounds=1)
+    assert not any(prepared for *_, prepared in timed)
+    parts = {'backbone': 0.03, 'heads': 0.01}
+    assert format_table([{**results[0], 'parts': parts}]).splitlines()[-1] == \
+        'faster_rcnn_fpn_resnest50 float32, ms: backbone 30 (75.0 %), heads 10 (25.0 %)'
+    with pytest.raises(InputError, match='leave out training'):
+        benchmark.plan(['faster_rcnn_fpn_resnest50'], modes=['training'])
+    with pytest.raises(InputError, match='nothing to draw'):
+        drawable(plan, 'x.png')
+
+
 @pytest.mark.parametrize('settings, wanted', [
     (dict(models=['resnest51']), "no model 'resnest51'"),
     (dict(precisions=['float8']), 'precision must be one of float32, bfloat16, int8, got float8'),
