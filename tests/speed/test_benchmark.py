@@ -117,7 +117,7 @@ def test_the_picture_needs_published_accuracies(timed, tmp_path):
 
 
 def test_what_the_plan_promises_to_draw_is_drawn(timed, squares):
-    contenders = benchmark.plan(['resnest14', 'resnest50'], ['float32', 'int8'], ['inference', 'training'],
+    contenders = benchmark.plan(['skresnet50', 'resnest50'], ['float32', 'int8'], ['inference', 'training'],
                                 ['ours', 'gluoncv'], image_size=64, rec_dir=str(squares))
     keys = 'model', 'implementation', 'precision', 'mode', 'data'
     promised, drawn = ([tuple(one[key] for key in keys) for one in drawable(each, 'x')]
