@@ -30,6 +30,7 @@ COMMANDS = {
     'gluon/train_segmentation.py': ['--data-dir', 'scenes', '--print-config'],
     'gluon/verify_segmentation.py': ['--data-dir', 'scenes', '--resume', 'nothing.params'],
     'gluon/segment.py': ['picture.png', '--resume', 'nothing.params'],
+    'gluon/train_detection.py': ['--data-dir', 'scenes', '--print-config'],
     'gluon/verify_detection.py': ['--data-dir', 'scenes', '--resume', 'nothing.params'],
     'gluon/export.py': ['--model', 'resnest14', '--resume', 'nothing.params'],
     'gluon/convert_weights.py': ['text', 'out.params', '--model', 'resnest14'],

@@ -13,6 +13,7 @@ from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import SyncBatchNorm
 from resnest.gluon.streams import REGIONS, generator
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
+from resnest.gluon.training.config import STAGES
 from resnest.gluon.training.methods.finetuning import freeze
 
 from .data import CocoLoader, Training, open_coco
@@ -63,10 +64,8 @@ class Detection(Task):
         return self.network.backbone
 
     def check(self, config):
-        if config.batch_size == 1 and not config.sync_bn and config.freeze != ['stem', 'layer1', 'layer2', 'layer3',
-                                                                               'layer4']:
-            return recipe.check_batch(config)
-        return None
+        if config.freeze != list(STAGES):
+            recipe.check_batch(config)      # that detectors have few pictures at a time is nothing to warn of
 
     def decay(self, param):
         return 1.0 if param.name.endswith(('weight', 'bias')) else 0.0
