@@ -14,9 +14,11 @@ from resnest.gluon.models.variants import TIMM, our_name
 from resnest.gluon.models.weights.conversion import convert, to_gluon, to_pytorch
 
 from ..conftest import ROOT, randomize, relative_error
+from .weights.timm_weights import image, weights
 
 ANCESTORS = [name for name in list_models() if not name.startswith('resnest')]
 TIMM_SHAPES = json.loads(gzip.decompress((ROOT / 'tests/expected/timm_family.json.gz').read_bytes()))
+TIMM_LOGITS = np.load(ROOT / 'tests/expected/timm_family.npz')      # of timm_weights.py, as timm_logits.npz
 SMALL = {'blocks': (1, 1, 1, 1), 'classes': 5}
 ATTENTIONS = ('split', 'se', 'scse', 'sk', 'none')
 
@@ -47,6 +49,18 @@ def test_timms_files_convert_there_and_back(name):
     assert {key: array.shape for key, array in back.items()} == {key: array.shape for key, array in arrays.items()}
     for key, array in arrays.items():
         assert key.endswith('num_batches_tracked') or (back[key] == array).all()
+
+
+@pytest.mark.parametrize('key', TIMM_LOGITS.files)
+def test_logits_of_timm(key):
+    name, size = key.split('/')
+    net = get_model(name)
+    arrays = to_gluon(weights({key: tuple(shape) for key, shape in TIMM_SHAPES[name].items()}), name)
+    net.initialize()
+    for key_of_ours, param in net._collect_params_with_prefix().items():
+        param.set_data(mx.nd.array(arrays[key_of_ours]))
+    found = net(mx.nd.array(image(*map(int, size.split('x'))))).asnumpy()
+    assert relative_error(found, TIMM_LOGITS[key]) < 1e-5
 
 
 def test_files_of_selective_kernels_bear_timms_names(tmp_path):

@@ -1,4 +1,4 @@
-"""The weights behind tests/expected/timm_logits.npz, from NumPy's frozen generator, by name and shape.
+"""The weights behind tests/expected/timm_logits.npz and timm_family.npz, from NumPy's frozen generator, by name and shape.
 
 With timm 1.0.31 and torch 2.13, for each model: ``net.load_state_dict`` of :func:`weights` over the names and shapes
 of ``net.state_dict()``, then the logits of :func:`image`, in evaluation.
@@ -18,7 +18,7 @@ def weights(shapes, seed=0):
         elif name.endswith('running_var'):
             value = rng.uniform(0.5, 1.5, shape)
         elif name.endswith('weight'):
-            value = rng.uniform(0.5, 1.5, shape) * (0.1 if '.bn3.' in name else 1)
+            value = rng.uniform(0.5, 1.5, shape) * (0.1 if '.bn3.' in name or '.conv3.bn.' in name else 1)
         else:
             value = rng.standard_normal(shape) * 0.1
         values[name] = value.astype('f4')

@@ -98,7 +98,7 @@ def _chart(axes, attention, first, last):
             axes.vlines(blocks + shift, low, high, color=colour, alpha=0.45, linewidth=0.7 * size)
         axes.plot(blocks + shift, [each.mean() for each in weights], color=colour, markersize=size, linewidth=1,
                   marker=MARKERS[split % len(MARKERS)], markeredgecolor='white', markeredgewidth=0.5,
-                  label=f'split {split + 1}' if radix > 1 else 'gate (radix 1)')
+                  label=f'split {split + 1}' if radix > 1 else 'gate')
     if radix > 1:
         axes.axhline(1 / radix, color='black', linewidth=0.8, linestyle=':', label='equal weights')
     stages = np.array([block.stage for block in attention])

@@ -1,7 +1,8 @@
 """Where a network looked, and which splits it listened to.
 
 Where: Grad-CAM (Selvaraju et al., 2017, https://arxiv.org/abs/1610.02391, section 3). Which: the weights that
-Split-Attention gave its splits (Zhang et al., 2020, section 3.1).
+Split-Attention gave its splits (Zhang et al., 2020, section 3.1), selective kernels their paths, and squeeze-excitation
+the channels.
 """
 from numbers import Integral
 from typing import NamedTuple
@@ -13,7 +14,6 @@ from mxnet.gluon import SymbolBlock
 
 from resnest.errors import InputError
 from resnest.gluon.checking import check_count, is_number
-from resnest.gluon.nn import SplitAttentionConv
 from resnest.reading import one_line
 
 from ..evaluation import softmax
@@ -25,14 +25,14 @@ STAGES = (1, 2, 3, 4)
 
 
 class Attention(NamedTuple):
-    """Of one block: its stage, and the weights ``(radix, channels)`` of the splits."""
+    """Of one block: its stage, and the weights ``(radix, channels)`` of the splits or paths; gates where radix is 1."""
     stage: int
     weights: np.ndarray
 
 
 class Explanation(NamedTuple):
     """Of one picture: its class and the probability of it, the map ``(h, w)`` from 0 to 1, the stage that the map is
-    of, and the :class:`Attention` of each block in turn (none with radix 0)."""
+    of, and the :class:`Attention` of each block in turn (none where none weighs)."""
     label: int
     probability: float
     cam: np.ndarray
@@ -112,19 +112,17 @@ def _look_inside(net, x):
     for stage in STAGES:
         layer = getattr(net, f'layer{stage}')
         hooks.append(layer.register_forward_hook(lambda _, __, out, stage=stage: outputs.update({stage: out})))
-        for conv in (block.conv2 for block in layer):
-            if isinstance(conv, SplitAttentionConv):
-                hooks.append(conv.fc2.register_forward_hook(
-                    lambda _, __, out, stage=stage, conv=conv: weights.append((stage, conv.attention(mx.sym, out)))))
+        for part in filter(None, (block.attention for block in layer)):
+            hooks.append(part.fc2.register_forward_hook(lambda _, __, out, stage=stage, part=part: weights.append(
+                (stage, part.radix, part.attention(mx.sym, out)))))
     try:
         data = mx.sym.var('data', dtype='float32')
         logits = net(data)
     finally:
         for hook in hooks:
             hook.detach()
-    inside = [outputs[stage] for stage in STAGES] + [logits] + [symbol for _, symbol in weights]
+    inside = [outputs[stage] for stage in STAGES] + [logits] + [symbol for *_, symbol in weights]
     found = SymbolBlock(inside, data, params=net.collect_params())(x)
     maps, scores, attention = dict(zip(STAGES, found)), found[len(STAGES)], found[len(STAGES) + 1:]
-    radix = net.spec.radix
     return maps, scores, [(stage, np.reshape(array.asnumpy(), (len(x), radix, -1)))
-                          for (stage, _), array in zip(weights, attention)]
+                          for (stage, radix, _), array in zip(weights, attention)]
