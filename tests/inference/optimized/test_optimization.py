@@ -19,7 +19,9 @@ from ...conftest import TINY, randomize, relative_error
 VARIANTS = {
     'radix 0': dict(radix=0), 'radix 1': dict(radix=1), 'radix 2': dict(), 'radix 4': dict(radix=4),
     'cardinality 2': dict(cardinality=2), 'pooling first': dict(avd_first=True, radix=1, cardinality=2),
-    'dropout': dict(final_drop=0.5)}
+    'dropout': dict(final_drop=0.5),
+    'ResNeXt': dict(attention='none', avd=False, stem='plain', shortcut='strided', cardinality=2),
+    'SE': dict(attention='se'), 'scSE': dict(attention='scse'), 'SK': dict(attention='sk', halves=True)}
 
 
 def images(*shape, seed=1):

@@ -1,4 +1,4 @@
-"""The weights behind tests/expected/timm_logits.npz and timm_family.npz, from NumPy's frozen generator, by name and shape.
+"""The weights behind timm_logits.npz and timm_family.npz in tests/expected: NumPy's frozen generator, by name and shape.
 
 With timm 1.0.31 and torch 2.13, for each model: ``net.load_state_dict`` of :func:`weights` over the names and shapes
 of ``net.state_dict()``, then the logits of :func:`image`, in evaluation.
