@@ -1,4 +1,4 @@
-"""The weights behind timm_logits.npz and timm_family.npz in tests/expected: NumPy's frozen generator, by name and shape.
+"""The weights behind timm_logits.npz and timm_family.npz in tests/expected, of NumPy's frozen generator, by name.
 
 With timm 1.0.31 and torch 2.13, for each model: ``net.load_state_dict`` of :func:`weights` over the names and shapes
 of ``net.state_dict()``, then the logits of :func:`image`, in evaluation.
