@@ -47,7 +47,7 @@ class SelectiveKernelConv(HybridBlock):
                              f'{PATHS if halves else 1} x {cardinality} groups')
         norm_kwargs = norm_kwargs or {}
         inner = rounded(channels / REDUCTION, rounding, LEAST)
-        self._seen = seen if halves else None
+        self._halves = halves
         with self.name_scope():
             self.paths = nn.HybridSequential()
             for spread in range(dilation, PATHS * dilation + 1, dilation):
@@ -62,9 +62,7 @@ class SelectiveKernelConv(HybridBlock):
             self.fc2 = nn.Conv2D(channels * PATHS, 1, use_bias=False, in_channels=inner)
 
     def hybrid_forward(self, F, x):
-        seen = [x] * PATHS
-        if self._seen:      # slice_axis, not SliceChannel: ONNX files of what convolves its parts cannot be read
-            seen = [F.slice_axis(x, axis=1, begin=at * self._seen, end=(at + 1) * self._seen) for at in range(PATHS)]
+        seen = F.SliceChannel(x, num_outputs=PATHS, axis=1) if self._halves else [x] * PATHS
         first, second = (path(part) for path, part in zip(self.paths, seen))
         pooled = [F.Pooling(each, global_pool=True, pool_type='avg', kernel=(1, 1)) for each in (first, second)]
         scores = self.fc2(self.relu1(self.bn1(self.fc1(pooled[0] + pooled[1]))))

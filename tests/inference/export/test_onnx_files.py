@@ -20,7 +20,7 @@ runtime = pytest.importorskip('onnxruntime')
 VARIANTS = {'radix 2': {}, 'radix 1, pooling first': dict(radix=1, avd_first=True, cardinality=2),
             'radix 4, groups': dict(radix=4, cardinality=2), 'ResNet-D': dict(radix=0), 'dropout': dict(final_drop=0.5),
             'ResNeXt': dict(attention='none', avd=False, stem='plain', shortcut='strided', cardinality=2),
-            'SE': dict(attention='se'), 'scSE': dict(attention='scse'), 'SK': dict(attention='sk')}
+            'SE': dict(attention='se'), 'scSE': dict(attention='scse'), 'SK': dict(attention='sk', halves=True)}
 
 
 def images(*shape):

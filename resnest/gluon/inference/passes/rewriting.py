@@ -8,6 +8,7 @@ from .graph import Node, from_symbol, to_symbol, users, vectors, walk
 
 __all__ = ['pool_early', 'slice_splits']
 
+BLOCK = 16
 KEEPING = ('Activation', 'Pooling')     # operators whose output has the channels of their input
 
 
@@ -70,10 +71,10 @@ def slice_splits(symbol):
     outputs = from_symbol(symbol)
     slices = {}
     for split in walk(outputs):
-        channels = _channels(split.inputs[0][0]) if split.op == 'SliceChannel' else None
-        if channels and split.attrs.get('axis', '1') == '1' and not split.flag('squeeze_axis'):
+        made = _convolution(split.inputs[0][0]) if split.op == 'SliceChannel' else None
+        if made and _fits(split, made):
             count = int(split.attrs['num_outputs'])
-            width = channels // count
+            width = int(made.attrs['num_filter']) // count
             for part in range(count):
                 attrs = {'begin': f'(None, {part * width})', 'end': f'(None, {(part + 1) * width})'}
                 slices[id(split), part] = Node('slice', f'{split.name}_part{part}', attrs, split.inputs)
@@ -83,8 +84,15 @@ def slice_splits(symbol):
     return to_symbol(outputs)
 
 
-def _channels(node):
-    """Channels of a node's output, None where no convolution is near that tells them."""
+def _fits(split, made):
+    """Whether ``slice`` can take the parts: oneDNN blocks the channels of an ungrouped convolution by up to 16."""
+    whole = int(made.attrs['num_filter']) // int(split.attrs['num_outputs']) % BLOCK == 0
+    return (split.attrs.get('axis', '1') == '1' and not split.flag('squeeze_axis') and
+            (whole or int(made.attrs.get('num_group', 1)) > 1))
+
+
+def _convolution(node):
+    """The convolution that made the channels of a node's output, None where none is near."""
     while node.op in KEEPING:
         node = node.inputs[0][0]
-    return int(node.attrs['num_filter']) if node.op == 'Convolution' else None
+    return node if node.op == 'Convolution' else None
