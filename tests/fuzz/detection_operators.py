@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import mxnet as mx
 import numpy as np
 
-from resnest.gluon.nn import DeformableConv2D, RoIAlign, native
+from resnest.gluon.nn import DeformableConv2D, RoIAlign, native, use_native
 
 from ..nn import formulas
 
@@ -47,6 +47,7 @@ def regions(rng):
     drawn = [any_region(rng, images, width, height, scale) for _ in range(int(rng.integers(1, 30)))]
     maps = rng.normal(size=(images, int(rng.integers(1, 4)), height, width))
     layer = RoIAlign(size, scale, ratio)
+    use_native(layer, bool(rng.integers(2)))
     layer.hybridize(bool(rng.integers(2)))
     inputs = mx.nd.array(maps)
     inputs.attach_grad()

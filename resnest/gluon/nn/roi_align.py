@@ -1,10 +1,12 @@
 """RoIAlign (He et al., 2017, https://arxiv.org/abs/1703.06870, section 3): maps of one size from regions of a map.
 
-MXNet's own operator computes it. That ends the process at a region without width or height, reads any memory for the
-index of an image that is not there, and takes hours over a region of a million pixels; so regions are made harmless
-before it, and those that are none give zeros after it.
+The native operator computes it on the CPU (after :func:`.use_native`), MXNet's own one where there is none and on a
+GPU. That one ends the process at a region without width or height, reads any memory for the index of an image that is
+not there, and takes hours over a region of a million pixels; so regions are made harmless before it, and those that are
+none give zeros after it.
 """
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 __all__ = ['RoIAlign']
@@ -34,10 +36,16 @@ class RoIAlign(HybridBlock):
     sampling_ratio : int
         Samples for each bin and axis; 0 for as many as the bin has positions of the map, rounded up.
     """
+    library = 'roi_align'
 
     def __init__(self, size, scale, sampling_ratio=0, **kwargs):
         super().__init__(**kwargs)
+        self.native = False     # use_native sets it
         self._size, self._scale, self._sampling_ratio = size, scale, sampling_ratio
+
+    def cast(self, dtype):
+        self.native = self.native and np.dtype(dtype) == np.float32
+        super().cast(dtype)
 
     def forward(self, x, regions):
         if isinstance(regions, mx.nd.NDArray) and regions.shape[0] == 0:    # the operators would end with an error
@@ -45,6 +53,8 @@ class RoIAlign(HybridBlock):
         return super().forward(x, regions)
 
     def hybrid_forward(self, F, x, regions):
+        if self.native:
+            return F.roi_align(x, regions, size=self._size, scales=self._scale, sampling_ratio=self._sampling_ratio)
         regions = F.BlockGrad(regions)
         valid = self._valid(F, x, regions)
         regions = F.where(regions == regions, regions, F.zeros_like(regions))       # without NaN

@@ -6,10 +6,12 @@ from mxnet.gluon import Block, HybridBlock
 from resnest.errors import InputError
 from resnest.gluon.inference.optimized.optimization import optimize
 from resnest.gluon.inference.optimized.precision import require_cpu
+from resnest.gluon.nn import use_native
 
-from .detector import COARSEST, Detector
+from .detector import BOX_SIDE, COARSEST, MASK_SIDE, Detector
 from .finding import require_finite
 from .geometry.agreement import agreement_of, rows_found
+from .parts.pooling import RegionPooling
 
 __all__ = ['OptimizedDetector', 'Stages', 'Trunk', 'make_engine', 'optimize_detector']
 
@@ -34,8 +36,8 @@ def optimize_detector(net, batches=None, precision='float32', native=None, agree
         precision the report compares the detections of both on them.
     precision : 'float32', 'bfloat16' or 'int8'
     native, agreement
-        As :func:`resnest.gluon.inference.optimize` has them; the agreement of a box head is that of the classes of
-        proposals.
+        As :func:`resnest.gluon.inference.optimize` has them, but that regions are pooled by the native operator, where
+        it can be loaded, unless ``native`` is False; the agreement of a box head is that of the classes of proposals.
 
     Returns an :class:`OptimizedDetector`. Raises InputError for a precision that is unknown or that this CPU lacks, for
     int8 without images, and for weights that give values that are not finite.
@@ -56,6 +58,9 @@ def optimize_detector(net, batches=None, precision='float32', native=None, agree
     if net.mask_head is not None:
         made.mask_head = _optimized_head(made.mask_head, MASKED_REGIONS, rest)
     made.precision = precision
+    if native is not False:
+        for pooling in (made.box_pooling, made.mask_pooling):
+            use_native(pooling)
     made.report = {'trunk': made.trunk.report, 'box_heads': [head.net.report for head in made.box_heads],
                    **({'mask_head': made.mask_head.net.report} if net.mask_head is not None else {}),
                    **(_compared(made, net, given) if given else {})}
@@ -91,7 +96,8 @@ class OptimizedDetector(Detector):
         Block.__init__(self)
         self.spec, self.in_channels, self.convention = net.spec, net.in_channels, net.convention
         self.description = getattr(net, 'description', None)
-        self.smallest, self.box_pooling, self.mask_pooling = net.backbone.smallest, net.box_pooling, net.mask_pooling
+        self.smallest = net.backbone.smallest
+        self.box_pooling, self.mask_pooling = (RegionPooling(side, self.convention) for side in (BOX_SIDE, MASK_SIDE))
         self.trunk, self.box_heads, self.mask_head = trunk, box_heads, mask_head
         self.semantic_head = net.semantic_head
         self.precision, self.report = 'float32', {}

@@ -21,12 +21,15 @@ class RegionPooling(Block):
     returns ``(R, C, side, side)`` on the levels' device.
 
     The regions are an array of NumPy ``(R, 4)``, at least one, in pixels of the images; empty ones, and those that are
-    not finite, give zeros. Of the ``convention`` count ``extra``, ``aligned`` and ``samples``.
+    not finite, give zeros. Of the ``convention`` count ``extra``, ``aligned`` and ``samples``. With ``native``, which
+    :func:`resnest.gluon.nn.use_native` sets, maps of float32 on a CPU are pooled by one operator for all levels.
     """
+    library = 'roi_align'
 
     def __init__(self, side, convention=CONVENTIONS['detectron2'], **kwargs):
         super().__init__(**kwargs)
-        self._convention = convention
+        self.native = False
+        self._side, self._convention = side, convention
         self._aligns = [RoIAlign(side, 1 / stride, convention.samples) for stride in STRIDES[:LEVELS]]
         for align in self._aligns:
             self.register_child(align)
@@ -35,6 +38,11 @@ class RegionPooling(Block):
         assigned = level_of(boxes, self._convention.extra)
         if not self._convention.aligned:
             boxes = _shifted(boxes, np.take(STRIDES, assigned)[:, None])
+        if self.native and levels[0].context.device_type == 'cpu' and levels[0].dtype == np.float32:
+            regions = np.concatenate([images[:, None], boxes, assigned[:, None]], 1)
+            return mx.nd.roi_align(*levels[:LEVELS], mx.nd.array(regions), size=self._side,
+                                   scales=[1 / stride for stride in STRIDES[:LEVELS]],
+                                   sampling_ratio=self._convention.samples)
         regions = np.concatenate([images[:, None], boxes], 1).astype('float32')
         order = np.argsort(assigned, kind='stable')
         ends = np.searchsorted(assigned[order], np.arange(LEVELS + 1))
