@@ -93,6 +93,70 @@ def test_steps_of_nesterov(settings):
         np.testing.assert_allclose(param.data().asnumpy(), wanted, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize('accumulate', [1, 3])
+def test_the_bits_are_those_of_a_plain_loop(tiny, accumulate):
+    """mxnet's own Trainer, one thing after the other."""
+    config = Config(batch_size=6, accumulate=accumulate, lr=0.1, num_epochs=1, warmup_epochs=0, mixup=True)
+    nets = [tiny(classes=4) for _ in range(2)]
+    for net in nets:
+        mx.random.seed(1)
+        net.initialize(force_reinit=True)
+    step, task = make_step(nets[0], config, total=3), Classification(nets[1], nets[1], config, mx.cpu())
+    plain = task.assemble(nets[1])
+    plain.hybridize(static_alloc=True)
+    params = nets[1].collect_params()
+    for param in params.values():
+        param.wd_mult = task.decay(param)
+    trainer = mx.gluon.Trainer(params, task.optimizer(config, 0.1), kvstore=None)
+    for number in range(3):
+        batches = [some(10 * number + place) for place in range(accumulate)]
+        found, sums, _ = step(batches, 0, number)
+        trainer.set_learning_rate(step.learning_rate(number))
+        losses, total = [], [0] * len(params)
+        for indices, batch in batches:
+            inputs, targets = task.prepare(indices, batch, 0, mx.cpu())
+            with mx.autograd.record():
+                loss = task.loss(plain(*inputs), targets)
+            loss.backward()
+            losses.append(loss.sum().asscalar())
+            total = [each + param.grad() if param.grad_req != 'null' else 0
+                     for each, param in zip(total, params.values())]
+        for each, param in zip(total, params.values()):
+            if param.grad_req != 'null':
+                each.copyto(param.grad())
+        trainer.step(6 * accumulate)
+        assert found == float(sum(losses))
+    for mine, other in zip(nets[0].collect_params().values(), params.values()):
+        np.testing.assert_array_equal(mine.data().asnumpy(), other.data().asnumpy())
+
+
+@pytest.mark.parametrize('settings', [{}, {'clip_gradient': 0.5}, {'accumulate': 2}, {'skip_nonfinite': 1}])
+def test_nothing_waits_before_the_exchange(settings, monkeypatch):
+    """The next batches are copied before anything waits, too."""
+    step = make_step(linear(), Config(batch_size=6, num_epochs=1, **settings))
+    count, exchanged = step._config.accumulate, []
+    batches = step.prepare([some(place) for place in range(count)], 0)
+    with monkeypatch.context() as patch:
+        for name in ('asnumpy', 'asscalar', 'wait_to_read'):
+            patch.setattr(mx.nd.NDArray, name, lambda *_, name=name: pytest.fail(name))
+        patch.setattr(mx.nd, 'waitall', lambda: pytest.fail('waitall'))
+        patch.setattr(step.trainer, 'allreduce_grads', lambda: exchanged.append(True))
+        step.start(batches, 0, 0)
+        step.prepare([some(place) for place in range(count)], 0)
+    assert exchanged == [True]
+    assert step.finish()[0] > 0
+
+
+def test_another_rank_s_loss_is_heeded(monkeypatch):
+    net = linear()
+    step = make_step(net, Config(batch_size=6))
+    before = net[2].weight.data().asnumpy()
+    monkeypatch.setattr(step._job, 'add_up', lambda signs, name: signs + mx.nd.array([1, 0]))
+    with pytest.raises(NonFiniteLoss, match="another rank's loss is not finite"):
+        step([some(0)], 0, 0)
+    np.testing.assert_array_equal(net[2].weight.data().asnumpy(), before)
+
+
 class Half(mx.gluon.HybridBlock):
     """Logits from the mean colours, a float16 weight and, as BatchNorm has it, a float32 bias."""
 

@@ -8,6 +8,8 @@ from resnest.gluon.mxnet_private import structural_parameters
 __all__ = ['AveragedWeights']
 
 UPDATES = 'updates'
+MOST = 60       # arrays that mxnet's operator takes in one call
+LARGE = 2 ** 20     # values; more in one call than in a cache are slower on a CPU than array by array
 
 
 class AveragedWeights:
@@ -22,13 +24,18 @@ class AveragedWeights:
         self.updates = 0
         self._params = structural_parameters(net)
         self._averages = {name: param.data().astype('float32', copy=True) for name, param in self._params.items()}
+        self._groups = _groups({name: average.size for name, average in self._averages.items()})
 
     def update(self):
         """Take the weights as they are now into the averages; call it after each step."""
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for name, average in self._averages.items():
-            weight = self._params[name].data().astype('float32', copy=False)
-            average += (1 - decay) * (weight - average)     # exact where nothing moves
+        rate = 1 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        for some in self._groups:
+            averages = [self._averages[name] for name in some]
+            weights = [self._params[name].data().astype('float32', copy=False) for name in some]
+            # average += -rate * average + rate * weight: exact where nothing moves
+            mx.nd.multi_sgd_update(*(array for pair in zip(averages, weights) for array in pair), out=averages,
+                                   lrs=[rate] * len(some), wds=[1.0] * len(some), rescale_grad=-1.0,
+                                   num_weights=len(some))
         self.updates += 1
 
     def arrays(self):
@@ -48,3 +55,15 @@ class AveragedWeights:
         for name, average in self._averages.items():
             average[:] = arrays[name]
         self.updates = int(count[0])
+
+
+def _groups(sizes):
+    """Lists of the names in ``sizes``, each of as many arrays as are updated in one call."""
+    groups, values = [], LARGE
+    for name in sorted(sizes, key=sizes.get):
+        if values + sizes[name] > LARGE or len(groups[-1]) == MOST:
+            groups.append([])
+            values = 0
+        groups[-1].append(name)
+        values += sizes[name]
+    return groups

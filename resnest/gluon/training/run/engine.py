@@ -1,6 +1,5 @@
 """The training loop of any task: epochs of equal steps on every rank, evaluation, checkpoints."""
 import contextlib
-import itertools
 import json
 import time
 from pathlib import Path
@@ -17,6 +16,7 @@ from .. import recipe
 from ..methods.averaging import AveragedWeights
 from ..reporting.monitor import Monitor, left_out
 from . import checkpoint
+from .ahead import Ahead
 from .beginning import resume, told_by
 from .interrupt import StopRequest, sole_run
 from .state import COUNTERS, collect
@@ -150,39 +150,41 @@ class _Run:
         self.task.begin(self.step.net, epoch)
         self.monitor.begin(epoch, config.num_epochs, steps, self.done)
         loader = self.task.batches(epoch, self.done * config.accumulate)
-        source = iter(zip(loader.batches, loader))
+        source = Ahead(loader, config.accumulate, lambda batches: self.step.prepare(batches, epoch))
         sums = {name: mx.nd.array([counters[name]]) for name in self.task.sums}
-        skipped, shown, waited_then = counters['skipped_records'], self.done, counters['waited']
-        start = asked = time.perf_counter()
-        trained = counters['training']
+        skipped, waited, trained = (counters[name] for name in ('skipped_records', 'waited', 'training'))
+        shown, waited_then, start = self.done, 0.0, time.perf_counter()
         while self.done < steps:
-            chunk = list(itertools.islice(source, config.accumulate))
-            counters['waited'] += time.perf_counter() - asked
-            loss, counted, stopping = self.step(chunk, epoch, epoch * self.steps + self.done,
-                                               self.stop.made)
+            chunk, left = source.take()
+            ending = self.done + 1 == steps
+            saving = config.save_steps and (self.done + 1) % config.save_steps == 0
+            asked = self.stop.made
+            self.step.start(chunk, epoch, epoch * self.steps + self.done, asked)
+            if not (ending or saving or asked):     # a record that ends the run comes after the checkpoint
+                source.fetch()
+            loss, counted, stopping = self.step.finish()
             if loss is not None:
                 for name, value in counted.items():
                     sums[name] = sums[name] + value.as_in_context(sums[name].context)
                 counters['loss'] += loss
-                counters['seen'] += sum(len(indices) for indices, _ in chunk)
+                counters['seen'] += sum(len(indices) for indices, *_ in chunk)
                 if self.averages:
                     self.averages.update()
             self.done += 1
-            ending = self.done == steps
-            saving = config.save_steps and self.done % config.save_steps == 0
             if self.done % config.log_interval == 0 or ending or saving or stopping:
+                if ending:
+                    mx.nd.waitall()     # its time is the epoch's
                 counters.update({name: float(value.asscalar()) for name, value in sums.items()},
-                                skipped_records=skipped + len(loader.skipped),
+                                skipped_records=skipped + left, waited=waited + source.waited,
                                 training=trained + time.perf_counter() - start)
                 images = (self.done - shown) * self.recipe['derived']['global_batch_size']
-                self.monitor.advance(self.done - shown, images, counters['waited'] - waited_then,
+                self.monitor.advance(self.done - shown, images, source.waited - waited_then,
                                      loss=f"{counters['loss'] / max(1, counters['seen']):.3f}")
-                shown, waited_then = self.done, counters['waited']
+                shown, waited_then = self.done, source.waited
             if stopping:
                 return None
             if saving:
                 self._save()
-            asked = time.perf_counter()
         total = dict(zip(self.names, self.job.total([counters[name] for name in self.names], 'training')))
         seen, seconds = max(1, total['seen']), total['training']
         return {'epoch': epoch + 1, 'loss': total['loss'] / seen,

@@ -23,7 +23,7 @@ class NonFiniteLoss(InputError):
 
 
 class Step:
-    """Trains a task's network in place; called once a step with the step's batches.
+    """Trains a task's network in place: :meth:`start` and :meth:`finish` once a step, with the step's batches.
 
     Parameters
     ----------
@@ -52,39 +52,65 @@ class Step:
         self._sums = [mx.nd.zeros_like(param.data()) for param in self._params] if config.accumulate > 1 else None
 
     def __call__(self, batches, epoch, number, stop=False):
-        """Do step ``number`` of the whole run, in ``epoch`` (both from 0); a collective of all ranks.
+        """Do a step with batches as the task's loader gives them: :meth:`start` and :meth:`finish` in one."""
+        self.start(self.prepare(batches, epoch), epoch, number, stop)
+        return self.finish()
+
+    def prepare(self, batches, epoch):
+        """``batches`` as :meth:`start` takes them, on the device: of each the indices, the inputs, the targets.
 
         ``batches`` is this rank's ``config.accumulate`` batches, ``(indices, batch)``, the latter as the task's loader
-        gave it. Returns the sum of the losses, the task's sums, a dict of NDArrays (both None where the step was left
-        out), and whether any rank was asked to stop. Raises NonFiniteLoss, on all of them, before anything but running
-        statistics has changed.
+        gave it. Nothing is waited for, and so the next step's can be copied while this one is computed.
+        """
+        return [(indices, *self._task.prepare(indices, batch, epoch, self._device)) for indices, batch in batches]
+
+    def start(self, batches, epoch, number, stop=False):
+        """Begin step ``number`` of the whole run, in ``epoch`` (both from 0); a collective of all ranks.
+
+        Everything up to the exchange of the gradients is handed to mxnet's engine, which lets each gradient travel as
+        soon as the backward pass has made it: nothing is waited for. ``batches`` are as :meth:`prepare` makes them, and
+        ``stop`` says whether this rank was asked to stop.
         """
         config = self._config
         # Dropout and DropBlock differ between ranks and steps, and are the same after a resume.
         mx.random.seed(int(generator(STEP, config.seed, number, self._job.rank).integers(2 ** 31)))
         backup = [param.data().copy() for param in self._statistics] if config.skip_nonfinite else None
         losses, sums = [], dict.fromkeys(self._task.sums, 0)
-        for place, (indices, batch) in enumerate(batches):
+        grads = [param.grad() for param in self._params]
+        for place, (_, inputs, targets) in enumerate(batches):
             with without_chatter() if self._first else contextlib.nullcontext():
-                loss, counted = self._backward(indices, batch, epoch)
+                outputs, loss = self._backward(inputs, targets)
             self._first = False
-            losses.append(loss)
-            sums = {name: sums[name] + counted[name] for name in sums}
             if self._sums:
-                for total, param in zip(self._sums, self._params):
-                    total[:] = param.grad() if place == 0 else total + param.grad()
+                _accumulate(self._sums, grads, place == 0, place == len(batches) - 1)
+            if place == len(batches) - 1:
+                self.trainer.allreduce_grads()
+            nothing = sum((output * 0).sum() for output in self._task.watched(outputs))
+            losses.append(loss.sum() + nothing)
+            counted = self._task.count(outputs, targets, loss)
+            sums = {name: sums[name] + counted[name] for name in sums}
+        bad = 1 - mx.nd.contrib.isfinite(sum(losses))
+        signs = mx.nd.concat(bad, mx.nd.full(bad.shape, stop, ctx=bad.context), dim=0)
+        self._started = batches, epoch, number, backup, losses, sums, self._job.add_up(signs, 'step')
+
+    def finish(self):
+        """End the step that :meth:`start` began, by the update of the weights; a collective of all ranks.
+
+        Returns the sum of the losses, the task's sums, a dict of NDArrays (both None where the step was left out), and
+        whether any rank was asked to stop. Raises NonFiniteLoss, on all of them, before anything but running statistics
+        has changed. It waits for the loss of all ranks, and for the gradients only where their norm is asked for.
+        """
+        batches, epoch, number, backup, losses, sums, signs = self._started
+        nonfinite, stopping = signs.asnumpy().tolist()
         loss = float(sum(each.asscalar() for each in losses))
-        nonfinite, stopping = self._job.total([not math.isfinite(loss), stop], 'step')
         self.trainer.set_learning_rate(self.learning_rate(number))
+        indices = np.concatenate([indices for indices, *_ in batches])
         if nonfinite:
-            self._leave_out('loss', loss, batches, epoch, backup)
+            self._leave_out('loss', loss, indices, epoch, backup)
             return None, None, bool(stopping)
-        if self._sums:
-            for total, param in zip(self._sums, self._params):
-                total.copyto(param.grad())
-        norm = self._update(sum(len(indices) for indices, _ in batches))
+        norm = self._update(len(indices))
         if not math.isfinite(norm):
-            self._leave_out('gradient', norm, batches, epoch, backup)
+            self._leave_out('gradient', norm, indices, epoch, backup)
             return None, None, bool(stopping)
         return loss, sums, bool(stopping)
 
@@ -92,8 +118,8 @@ class Step:
         """Of step ``number`` of the whole run, for the whole gradient."""
         return self._config.rank_lr * self._job.size * self._schedule(number)
 
-    def _backward(self, indices, batch, epoch):
-        inputs, targets = self._task.prepare(indices, batch, epoch, self._device)
+    def _backward(self, inputs, targets):
+        """``(outputs, losses)`` of a batch, whose gradients are on their way."""
         expect_gradients(self._params)
         with mx.autograd.record():
             outputs = _single_precision(self.net(*inputs))
@@ -101,15 +127,13 @@ class Step:
             scaled = loss * self.scale.value if self.scale else loss
         scaled.backward()
         complete_gradients(self._params)
-        nothing = sum((output * 0).sum() for output in self._task.watched(outputs))
-        return loss.sum() + nothing, self._task.count(outputs, targets, loss)
+        return outputs, loss
 
     def _update(self, images):
-        """Exchange the gradients, clip them, update the weights; returns a norm to clip that is not finite, or 0.
+        """Clip the exchanged gradients, update the weights; returns a norm to clip that is not finite, or 0.
 
         An overflow of float16 leaves the update out.
         """
-        self.trainer.allreduce_grads()
         images = images * (self.scale.value if self.scale else 1.0)
         if self.scale or self._config.clip_gradient:
             norm = _norm([param.grad() for param in self._params]) * pending_average(self.trainer) / images
@@ -124,12 +148,13 @@ class Step:
         self.trainer.update(images)
         return 0.0
 
-    def _leave_out(self, what, value, batches, epoch, backup):
+    def _leave_out(self, what, value, indices, epoch, backup):
         """Count a step without update, or end the run where there have been too many."""
         self.skipped += 1
         told = f'the {what} is {value} in epoch {epoch + 1}, learning rate {self.trainer.learning_rate:.4g}, on ' \
-               f'rank {self._job.rank}; samples {_listed(np.concatenate([indices for indices, _ in batches]))}'
+               f'rank {self._job.rank}; samples {_listed(indices)}'
         if self.skipped > self._config.skip_nonfinite:
+            mx.nd.waitall()     # for the gradients, which no rank leaves to the others alone
             if math.isfinite(value):
                 raise NonFiniteLoss("another rank's loss is not finite; its own message says where")
             raise NonFiniteLoss(f'{told}; look at them, lower --lr, raise --warmup-epochs, or use --skip-nonfinite')
@@ -137,6 +162,15 @@ class Step:
             print(f'warning: {told}; left out ({self.skipped} of {self._config.skip_nonfinite})', flush=True)
         for param, value in zip(self._statistics, backup):
             value.copyto(param.data())
+
+
+def _accumulate(sums, grads, first, last):
+    """Add a batch's gradients to the sums of a step's batches; after the last one the gradients are the sums."""
+    for total, grad in zip(sums, grads):
+        if first:
+            grad.copyto(total)
+        else:
+            (grad if last else total)[:] = total + grad
 
 
 def _single_precision(outputs):
