@@ -32,9 +32,9 @@ def linear(scale=0.01):
     return net
 
 
-def some(seed, count=6):
+def some(seed, count=6, size=8):
     rng = np.random.default_rng(seed)
-    return rng.integers(0, 100, count), (rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8),
+    return rng.integers(0, 100, count), (rng.integers(0, 256, (count, size, size, 3), dtype=np.uint8),
                                          rng.integers(0, 4, count))
 
 
@@ -104,29 +104,28 @@ def test_the_bits_are_those_of_a_plain_loop(tiny, accumulate):
     step, task = make_step(nets[0], config, total=3), Classification(nets[1], nets[1], config, mx.cpu())
     plain = task.assemble(nets[1])
     plain.hybridize(static_alloc=True)
-    params = nets[1].collect_params()
-    for param in params.values():
+    params = list(nets[1].collect_params().values())
+    for param in params:
         param.wd_mult = task.decay(param)
-    trainer = mx.gluon.Trainer(params, task.optimizer(config, 0.1), kvstore=None)
+    trainer = mx.gluon.Trainer(nets[1].collect_params(), task.optimizer(config, 0.1), kvstore=None)
+    trained = [param for param in params if param.grad_req != 'null']
     for number in range(3):
-        batches = [some(10 * number + place) for place in range(accumulate)]
-        found, sums, _ = step(batches, 0, number)
+        batches = [some(10 * number + place, size=32) for place in range(accumulate)]
+        found, *_ = step(batches, 0, number)
         trainer.set_learning_rate(step.learning_rate(number))
-        losses, total = [], [0] * len(params)
+        losses, total = [], [0] * len(trained)
         for indices, batch in batches:
             inputs, targets = task.prepare(indices, batch, 0, mx.cpu())
             with mx.autograd.record():
                 loss = task.loss(plain(*inputs), targets)
             loss.backward()
             losses.append(loss.sum().asscalar())
-            total = [each + param.grad() if param.grad_req != 'null' else 0
-                     for each, param in zip(total, params.values())]
-        for each, param in zip(total, params.values()):
-            if param.grad_req != 'null':
-                each.copyto(param.grad())
+            total = [each + param.grad() for each, param in zip(total, trained)]
+        for each, param in zip(total, trained):
+            each.copyto(param.grad())
         trainer.step(6 * accumulate)
         assert found == float(sum(losses))
-    for mine, other in zip(nets[0].collect_params().values(), params.values()):
+    for mine, other in zip(nets[0].collect_params().values(), params):
         np.testing.assert_array_equal(mine.data().asnumpy(), other.data().asnumpy())
 
 
@@ -135,14 +134,16 @@ def test_nothing_waits_before_the_exchange(settings, monkeypatch):
     """The next batches are copied before anything waits, too."""
     step = make_step(linear(), Config(batch_size=6, num_epochs=1, **settings))
     count, exchanged = step._config.accumulate, []
-    batches = step.prepare([some(place) for place in range(count)], 0)
+    raw = [some(place) for place in range(count)]
+    step(raw, 0, 0)     # the first one waits, while operators are set up
+    batches = step.prepare(raw, 0)
     with monkeypatch.context() as patch:
         for name in ('asnumpy', 'asscalar', 'wait_to_read'):
             patch.setattr(mx.nd.NDArray, name, lambda *_, name=name: pytest.fail(name))
         patch.setattr(mx.nd, 'waitall', lambda: pytest.fail('waitall'))
         patch.setattr(step.trainer, 'allreduce_grads', lambda: exchanged.append(True))
-        step.start(batches, 0, 0)
-        step.prepare([some(place) for place in range(count)], 0)
+        step.start(batches, 0, 1)
+        step.prepare(raw, 0)
     assert exchanged == [True]
     assert step.finish()[0] > 0
 
