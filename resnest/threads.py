@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resnest import launchers
 
-__all__ = ['set_threads', 'usable_cores']
+__all__ = ['cores_of_rank', 'set_threads', 'usable_cores']
 
 # The value that a parent process set by set_threads, as against one that the user chose.
 OURS = 'RESNEST_NUM_THREADS'
@@ -26,7 +26,7 @@ def set_threads(imported=None):
     chosen = os.environ.get('OMP_NUM_THREADS', '').strip()
     if chosen and chosen != os.environ.get(OURS):
         return int(chosen) if chosen.isdigit() else usable_cores()
-    threads = _share(usable_cores())
+    threads = cores_of_rank()
     if not ('mxnet' in sys.modules if imported is None else imported):
         os.environ['OMP_NUM_THREADS'] = os.environ[OURS] = str(threads)
         return threads
@@ -35,6 +35,11 @@ def set_threads(imported=None):
         warnings.warn(f'mxnet was imported before resnest, without its hook, and so runs {taken} threads instead of '
                       f'{threads}: import resnest.gluon first, or set OMP_NUM_THREADS={threads}', stacklevel=2)
     return taken
+
+
+def cores_of_rank():
+    """This process's share of the cores, whatever OpenMP is told."""
+    return _share(usable_cores())
 
 
 def _share(cores):

@@ -54,6 +54,7 @@ def test_epochs_with_mixup(epochs, off, wanted):
 
 # Another value of each field, within its limits.
 OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'sharding': 'local', 'dtype': 'float16',
+         'num_workers': 3, 'workers_kind': 'thread',
          'label_smoothing': 0.3, 'dropblock_prob': 0.3, 'ema_decay': 0.3, 'momentum': 0.3, 'crop_ratio': 0.3,
          'num_classes': 5, 'input_size': 96, 'lr': 0.3, 'warmup_epochs': 2.0, 'clip_gradient': 2.0, 'fusion_mb': 3.0,
          'cycle_ms': 2.0, 'model_options': {'radix': 1}, 'rec_train': 'a', 'rec_val': 'a', 'save_dir': 'a',
@@ -65,7 +66,8 @@ OTHER = {'model': 'resnest14', 'augment': 'none', 'mixup_mode': 'batch', 'shardi
          'num_steps': 9, 'milestone_steps': [3], 'warmup_steps': 3, 'warmup_factor': 0.3,
          'lr_decay': 0.3, 'poly_power': 0.3, 'wd': 0.3, 'time_limit': 3.0}
 FREE = {'rec_train', 'rec_val', 'data_dir', 'save_dir', 'resume', 'resume_params', 'save_frequency', 'save_steps',
-        'keep', 'eval_frequency', 'log_interval', 'num_workers', 'no_cuda', 'skip_bad', 'skip_nonfinite',
+        'keep', 'eval_frequency', 'log_interval', 'num_workers', 'workers_kind', 'no_cuda', 'skip_bad',
+        'skip_nonfinite',
         'deterministic', 'fusion_mb', 'cycle_ms', 'cuda', 'eval_only', 'time_limit', 'patience'}
 KNOWN = {'wd': 1e-4, 'model': 'resnest50', 'num_classes': 10, 'input_size': 224, 'crop_ratio': 0.875,
          'interpolation': 'bilinear', 'mean': [0.1, 0.2, 0.3], 'std': [0.1, 0.2, 0.3], 'resume': 'b'}

@@ -24,8 +24,8 @@ class Loader(SampleLoader):
         Sample indices of each batch.
     classes : int
         Labels must be below it.
-    workers : int
-        Threads; 0 does the work in the caller.
+    workers : int or (int or None, str or None)
+        As :class:`.loader.SampleLoader` has it.
     seed, epoch : int
     skip_bad, remedy
         What is done about records that cannot be read, see :class:`.loader.SampleLoader`.

@@ -1,9 +1,9 @@
-"""Batches of any task's samples: threads make them ahead of the one who asks.
+"""Batches of any task's samples: threads or processes make them ahead of the one who asks.
 
-Threads, not processes: Pillow reads, decodes and resamples outside Python's lock, so two threads keep two cores
-busy; batches need no copy between processes, no shared memory that can run out, no fork beside MXNet's and
-Horovod's threads, and nothing outlives a run that is killed.
+Threads are enough for a few cores: Pillow reads, decodes and resamples outside Python's lock, and batches need no copy.
+Processes (:mod:`.processes`) are for many cores.
 """
+import copy
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -12,6 +12,7 @@ from resnest.errors import InputError
 from resnest.gluon.streams import AUGMENTATION, generator
 
 from .images.decoding import BadImage
+from .processes import made_by_processes, settled
 
 __all__ = ['LEAVE_OUT', 'REMEDY', 'SampleLoader', 'TransformedRecords', 'WrongRecord']
 
@@ -53,8 +54,9 @@ class SampleLoader:
         Sample indices of each batch.
     collate : callable
         Makes a batch of a list of samples, of any kind and size.
-    workers : int
-        Threads; 0 does the work in the caller.
+    workers : int or (int or None, str or None)
+        Threads, 0 does the work in the caller; or a number and ``'thread'`` or ``'process'``, where None leaves the
+        choice to :func:`.processes.settled`. Processes get ``samples`` and ``collate`` pickled.
     skip_bad : bool or str
         Put the next readable record in the place of one that cannot be read, or ``'leave out'`` the latter; the message
         goes into ``skipped``.
@@ -69,7 +71,7 @@ class SampleLoader:
         self.samples = samples
         self.batches = batches
         self.collate = collate
-        self.workers = workers
+        self.workers, self.kind = settled(workers)
         self.skip_bad = skip_bad
         self.remedy = REMEDY if skip_bad else remedy
         self.skipped = []
@@ -136,6 +138,11 @@ class SampleLoader:
         """The batches in order; with workers, some are made before they are asked for."""
         if not self.workers:
             yield from map(self.batch, self.batches)
+            return
+        if self.kind == 'process':
+            made = copy.copy(self)
+            made.batches = made.skipped = ()
+            yield from made_by_processes(made.batch, self.batches, self.workers)
             return
         with ThreadPoolExecutor(self.workers) as pool:
             ahead = deque()

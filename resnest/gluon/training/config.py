@@ -91,7 +91,12 @@ class TrainConfig:
     cuda: bool = switch('refuse to run where there is no GPU; unless given, the CPU is used there', resume='free',
                         against='no_cuda', group='running')
     no_cuda: bool = switch('use the CPU even where there is a GPU', resume='free', against='cuda', group='running')
-    num_workers: int = option(2, 'threads that decode images', '-j', least=0, most=1024, resume='free', group='running')
+    num_workers: Optional[int] = option(None, 'threads or processes that decode images; default: one for each core of '
+                                        'the rank, from 2 to 16', '-j', least=0, most=1024, resume='free',
+                                        group='running')
+    workers_kind: Optional[str] = option(None, 'thread, or process for many cores; default: processes where there are '
+                                         'more than 4 workers, and as many cores', choices=('thread', 'process'),
+                                         resume='free', group='running')
     sync_bn: bool = switch('BatchNorm over the images of all ranks in training, for few images on each (a step takes '
                            'longer)', group='running')
     fp16_compression: bool = switch('Horovod sends gradients as float16', group='running')
@@ -193,6 +198,11 @@ class TrainConfig:
     def start(self):
         """Weights that the run starts from: a path, True for published ones, or nothing (None or False)."""
         return self.resume_params or self.pretrained
+
+    @property
+    def workers(self):
+        """How batches are made, ``(number, kind)``, for a loader."""
+        return self.num_workers, self.workers_kind
 
     @property
     def warmup(self):

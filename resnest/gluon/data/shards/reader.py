@@ -72,6 +72,14 @@ class RecordSet(AbstractContextManager):
     def __exit__(self, *_):
         self.close()
 
+    def __getstate__(self):
+        return {**self.__dict__, '_opened': bool(self._opened)}
+
+    def __setstate__(self, state):
+        """Another process opens the files again."""
+        self.__dict__.update(state)
+        self._opened = _opener(self.files, self._sizes) if state['_opened'] else None
+
     def __len__(self):
         return self._ends[-1]
 

@@ -128,7 +128,7 @@ class _OnRecords(Classification):
         else:
             indices = training_batches(len(self._train), config.batch_size, job.rank, job.size, config.seed, epoch,
                                        start)
-        return Loader(self._train, self._augment, indices, config.num_classes, config.num_workers, config.seed, epoch,
+        return Loader(self._train, self._augment, indices, config.num_classes, config.workers, config.seed, epoch,
                       config.skip_bad)
 
     def describe(self):
@@ -144,7 +144,7 @@ class _OnRecords(Classification):
 
     def validation(self):
         indices = evaluation_batches(len(self._val), self.config.batch_size, self._job.rank, self._job.size)
-        return Loader(self._val, self._crop, indices, self.config.num_classes, self.config.num_workers,
+        return Loader(self._val, self._crop, indices, self.config.num_classes, self.config.workers,
                       skip_bad=self.config.skip_bad and LEAVE_OUT)
 
 

@@ -86,7 +86,7 @@ class Detection(Task):
         config, job = self.config, self._job
         indices = training_batches(len(self._train), config.batch_size, job.rank, job.size, config.seed, epoch, start,
                                    self._train.groups)
-        return CocoLoader(self._train, self._transform, indices, config.num_workers, config.seed, epoch,
+        return CocoLoader(self._train, self._transform, indices, config.workers, config.seed, epoch,
                           config.skip_bad)
 
     def prepare(self, indices, batch, epoch, device):
@@ -117,7 +117,7 @@ class Detection(Task):
         net.hybridize(static_alloc=True)
 
     def evaluate(self, net):
-        self._seen = look_at(net, self._val, self._job, workers=self.config.num_workers)
+        self._seen = look_at(net, self._val, self._job, workers=self.config.workers)
         return {'seen': self._seen.count, 'nonfinite': 0}
 
     def validation_figures(self, counts):

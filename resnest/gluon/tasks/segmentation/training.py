@@ -67,7 +67,7 @@ class Segmentation(Task):
     def batches(self, epoch, start=0):
         config, job = self.config, self._job
         indices = training_batches(len(self._train), config.batch_size, job.rank, job.size, config.seed, epoch, start)
-        return MapLoader(self._train, self._crop, indices, config.num_workers, config.seed, epoch, config.skip_bad)
+        return MapLoader(self._train, self._crop, indices, config.workers, config.seed, epoch, config.skip_bad)
 
     def begin(self, net, epoch):
         set_drop_probability(net, dropblock_probability(epoch, self.config.num_epochs, self.config.dropblock_prob))
@@ -93,7 +93,7 @@ class Segmentation(Task):
     def validation(self):
         """This rank's loader of the whole validation pictures, one at a time."""
         indices = evaluation_batches(len(self._val), 1, self._job.rank, self._job.size)
-        return MapLoader(self._val, Whole(), indices, self.config.num_workers,
+        return MapLoader(self._val, Whole(), indices, self.config.workers,
                          skip_bad=self.config.skip_bad and LEAVE_OUT)
 
     def evaluate(self, net):

@@ -31,7 +31,7 @@ def epoch(records, workers, ranks=1, **settings):
 def test_the_same_pixels_on_any_number_of_workers_and_ranks(records):
     wanted = epoch(records, 0)
     assert len(wanted) == 2 * 3
-    for workers, ranks in ((3, 1), (0, 2), (2, 4)):
+    for workers, ranks in ((3, 1), (0, 2), (2, 4), ((2, 'process'), 1)):
         for one, other in zip(wanted, epoch(records, workers, ranks)):
             assert (one == other).all()
     for settings in ({'seed': 1}, {'epoch': 1}):

@@ -28,8 +28,8 @@ class CocoLoader(SampleLoader):
     batches : sequence of int arrays
         Sample indices of each batch; of :func:`resnest.gluon.data.training_batches` with ``records.groups``, pictures
         of a batch are wider than high, or none of them is.
-    workers : int
-        Threads; 0 does the work in the caller.
+    workers : int or (int or None, str or None)
+        As :class:`resnest.gluon.data.SampleLoader` has it.
     seed, epoch : int
     skip_bad : bool or str
         What is done about pictures that cannot be read, see :class:`resnest.gluon.data.SampleLoader`.

@@ -25,8 +25,8 @@ class MapLoader(SampleLoader):
         ``transform(picture, labels, rng)``, see :mod:`.transforms`; ``rng`` is None for one whose ``draws`` is False.
     batches : sequence of int arrays
         Sample indices of each batch.
-    workers : int
-        Threads; 0 does the work in the caller.
+    workers : int or (int or None, str or None)
+        As :class:`resnest.gluon.data.SampleLoader` has it.
     seed, epoch : int
     skip_bad, remedy
         What is done about records whose image or map is damaged, see :class:`resnest.gluon.data.SampleLoader`.
