@@ -85,9 +85,10 @@ def test_loading_depends_on_seed_and_epoch_alone(tmp_path):
         return [(picture, truth) for batch in CocoLoader(records, transform, [[2, 0], [1, 3]], workers, **which)
                 for picture, truth in zip(*batch)]
 
-    one, other = load(0, seed=1, epoch=2), load(2, seed=1, epoch=2)
-    assert all((a[0].shape == b[0].shape and (a[0] == b[0]).all() and (a[1].boxes == b[1].boxes).all())
-               for a, b in zip(one, other))
+    one = load(0, seed=1, epoch=2)
+    for workers in (2, (2, 'process')):
+        assert all((a[0].shape == b[0].shape and (a[0] == b[0]).all() and (a[1].boxes == b[1].boxes).all())
+                   for a, b in zip(one, load(workers, seed=1, epoch=2)))
     assert any(a[0].shape != b[0].shape or (a[0] != b[0]).any() for a, b in zip(one, load(0, seed=1, epoch=3)))
     (tmp_path / 'val2017/0001.png').write_bytes(b'')
     with pytest.raises(InputError, match='0001.png.*--skip-bad'):
