@@ -100,7 +100,7 @@ def _with_bar(net, records, job, progress, limit, **options):
     from tqdm import tqdm
     mine = len(range(job.rank, min(limit or len(records), len(records)), job.size))
     with tqdm(total=mine, unit='picture', disable=not progress or job.rank or not sys.stderr.isatty()) as bar:
-        return evaluate(net, records, job, limit, progress=bar.update, **options)
+        return evaluate(net, records, job, limit=limit, progress=bar.update, **options)
 
 
 def _result(found, records, **settings):
