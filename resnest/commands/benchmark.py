@@ -1,5 +1,6 @@
 """Images per second of ResNeSt next to gluoncv's and ONNX Runtime, or of preparing and reading images (data)."""
 import json
+import sys
 
 from resnest.arguments import Parser, number, path_text, plain_path, plain_text, whole
 from resnest.errors import InputError
@@ -26,8 +27,8 @@ def main(arguments=None):
     network.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
                          help='what takes part; all that are installed unless given')
     network.add_argument('--steps', type=whole(1), default=8, help='timed batches in each process')
-    network.add_argument('--seconds', type=number(above=0), default=20,
-                         help='no more batches in a process after that, but three')
+    network.add_argument('--seconds', type=number(above=0), default=10,
+                         help='no more batches in a process after that, but two')
     network.add_argument('--rec-dir', type=path_text, help='shards: time inference on decoded images as well')
     network.add_argument('--picture', type=plain_path,
                          help='file for the picture of accuracy against latency (.png, .svg)')
@@ -71,7 +72,8 @@ def main(arguments=None):
         if options.picture:
             drawable(contenders, options.picture)       # refused before the work
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing', disable=None) as bar:
-            results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep)
+            results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep,
+                              lambda line: bar.write(line, file=sys.stderr))
         print(format_table(results))
         if options.picture:
             draw(results, options.picture)

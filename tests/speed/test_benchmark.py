@@ -31,7 +31,11 @@ def timed(monkeypatch):
 def test_contenders_run_in_turn_and_ratios_are_of_one_round(timed):
     contenders = benchmark.plan(['resnest50'], ['float32', 'int8'], image_size=64, implementations=['ours', 'gluoncv'])
     done, kept = [], []
-    results = benchmark.compare(contenders, rounds=3, progress=lambda: done.append(1), keep=kept.extend)
+    told = []
+    results = benchmark.compare(contenders, rounds=3, progress=lambda: done.append(1), keep=kept.extend,
+                                say=told.append)
+    assert [sum(line.startswith(f'round {number} of 3: inference, ours') for line in told) for number in (1, 2, 3)] == \
+        [sum(each['implementation'] == 'ours' for each in contenders)] * 3
     assert kept == results
     assert [run for run in timed if not run[3]] == 3 * [
         ('ours', 'float32', 'memory', False), ('ours', 'int8', 'memory', False),

@@ -104,15 +104,16 @@ def _implementations(model, mode, precisions, taking):
         yield 'onnxruntime', 'float32', cores
 
 
-def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None):
+def compare(contenders, rounds=3, steps=8, seconds=10, progress=None, keep=None, say=None):
     """Time the contenders of :func:`plan`; returns a list of dicts, one for each contender.
 
     A model's contenders run in turn, ``rounds`` times, each time in a fresh process that takes two batches to warm up
-    and then ``steps`` timed ones (at least three; no more after ``seconds``). The figures are medians over the rounds,
-    and a ratio comes with its least and most over the rounds, each of which compares two neighbours.
+    (one where that alone takes a quarter of ``seconds``) and then ``steps`` timed ones (at least two; no more after
+    ``seconds``). The figures are medians over the rounds, and a ratio comes with its least and most over the rounds,
+    each of which compares two neighbours.
 
-    Raises InputError, which names the contender, where one fails. ``progress`` is called after each process, ``keep``
-    with the results so far after each model.
+    Raises InputError, which names the contender, where one fails. ``say`` is called with one line before each process,
+    ``progress`` after each that is timed, ``keep`` with the results so far after each model.
     """
     if rounds < 1 or steps < 1:
         raise InputError('rounds and steps must be at least 1')
@@ -122,9 +123,11 @@ def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None)
         runs = [[] for _ in mine]
         with tempfile.TemporaryDirectory(prefix='resnest-benchmark-') as folder:
             files = {}
-            for _ in range(rounds):
+            for number in range(rounds):
                 for settings, found in zip(mine, runs):
-                    prepared = _prepared(settings, files, folder)
+                    prepared = _prepared(settings, files, folder, say)
+                    if say:
+                        say(f"round {number + 1} of {rounds}: {settings['mode']}, {_named(settings)}")
                     found.append(_run({**settings, 'files': prepared, 'warmup': 2, 'steps': steps, 'seconds': seconds}))
                     if progress:
                         progress()
@@ -137,13 +140,19 @@ def compare(contenders, rounds=3, steps=8, seconds=20, progress=None, keep=None)
     return results
 
 
-def _prepared(settings, files, folder):
+def _named(settings):
+    return f"{settings['implementation']} {settings['model']} {settings['precision']}"
+
+
+def _prepared(settings, files, folder, say):
     """The exported files of a contender, made when they are first asked for; None where it needs none."""
     if settings['mode'] == 'training' or settings['boxes'] or settings['implementation'].startswith('gluoncv'):
         return None
     key = settings['implementation'], settings['precision']
     if key not in files:
         path = str(Path(folder, '-'.join(key)))
+        if say:
+            say(f'making {_named(settings)}')
         _run({**settings, 'prepare': True, 'files': path})
         files[key] = path
     return files[key]
@@ -155,8 +164,7 @@ def _run(settings):
                    if key not in ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS')}
     if settings['threads'] != 'default':
         environment['OMP_NUM_THREADS'] = str(settings['threads'])
-    printed = run_fresh(f"{settings['implementation']} {settings['model']} {settings['precision']} failed", CONTENDER,
-                        json.dumps(settings), env=environment)
+    printed = run_fresh(f'{_named(settings)} failed', CONTENDER, json.dumps(settings), env=environment)
     return json.loads(printed.splitlines()[-1]) if not settings.get('prepare') else None
 
 

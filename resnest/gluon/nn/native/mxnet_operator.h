@@ -7,6 +7,7 @@
 // initialize() must refuse to load where ready() is false.
 #pragma once
 #include <dlfcn.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -73,6 +74,15 @@ inline mxnet::NDArray plain(const mxnet::NDArray& array) {
   return array.IsMKLDNNData() ? array.Reorder2Default() : array;
 }
 
+// Asks for huge pages where memory is large. mxnet takes new memory from the system for each large output: for a map of
+// 150 classes at 480 x 480 the faults of its 4 kB pages took five times as long as the resizing.
+inline void in_huge_pages(void* memory, size_t bytes) {
+  constexpr uintptr_t PAGE = 1 << 21;
+  const uintptr_t first = (reinterpret_cast<uintptr_t>(memory) + PAGE - 1) / PAGE * PAGE;
+  const uintptr_t last = (reinterpret_cast<uintptr_t>(memory) + bytes) / PAGE * PAGE;
+  if (first + 4 * PAGE <= last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+}
+
 // An output's memory, in the plain layout from now on. (Where it is a view of an array in a layout of oneDNN, mxnet has
 // dropped that layout before, for its own operators too; or it is an input as well, and mxnet raises an error here.)
 template <typename T>
@@ -82,7 +92,9 @@ T* place(const mxnet::NDArray& out) {
     const_cast<mxnet::NDArray&>(out).InvalidateMKLDNNData();
     std::copy_n(before.data().dptr<T>(), before.shape().Size(), out.data().dptr<T>());
   }
-  return out.data().dptr<T>();
+  T* values = out.data().dptr<T>();
+  in_huge_pages(values, out.shape().Size() * sizeof(T));
+  return values;
 }
 
 // Whether an output lies in the memory of an input; views of one array do.

@@ -62,8 +62,8 @@ class SegmentationLoss(Block):
     def _cross_entropy(self, logits, labels):
         counting = labels != self._ignored
         labels = labels * counting
-        log_p = self._log_probability(logits.astype('float32'), labels)
-        shares = counting.astype('float32')
+        log_p = self._log_probability(logits.astype('float32', copy=False), labels)     # a copy takes 4 % of a step
+        shares = counting.astype('float32', copy=False)
         if self._threshold:
             shares = shares * self._hard(log_p, counting)
         if self._weights is not None:
@@ -76,7 +76,7 @@ class SegmentationLoss(Block):
     def _log_probability(self, logits, labels):
         """That of the labels, ``(N, H, W)``."""
         if self.native and logits.context.device_type == 'cpu' and available('map_cross_entropy'):
-            return -mx.nd.map_cross_entropy(logits, labels.astype('float32'))
+            return -mx.nd.map_cross_entropy(logits, labels.astype('float32', copy=False))
         # Along the last axis log_softmax and its gradient take a fifth of the time on a CPU.
         return logits.transpose((0, 2, 3, 1)).log_softmax(axis=-1).pick(labels, axis=-1)
 
