@@ -132,3 +132,13 @@ def test_words_that_name_no_data(given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError):
         open_maps(**given)
+
+
+def test_a_stray_value_makes_no_network_of_hundreds_of_classes(tmp_path):
+    write(tmp_path, 'images/{number}.png', 'maps/{number}.png')
+    _, values = little_sets.draw(1)
+    values[3, 4] = 254
+    little_sets.save(tmp_path / 'maps/1.png', values)
+    with pytest.raises(InputError, match=r'maps/1\.png: label 254, though all maps hold only 6 labels of the 255 up'):
+        open_maps(tmp_path)
+    assert len(open_maps(tmp_path, names=list('abcdef'))[0].legend) == 6       # its map is refused where it is read

@@ -60,14 +60,15 @@ class MapSet(AbstractContextManager):
         """Whether the images are those of the folder that a :meth:`sample` was taken of."""
         return is_sampled_from(sample, self._images)
 
-    def count_classes(self):
-        """The largest value of all maps that is a label, and one more: every map is read for it."""
+    def find_labels(self):
+        """``{label: path of the first map that has it}``: every map is read for it."""
         with ThreadPoolExecutor() as pool:
-            return 1 + max(pool.map(self._largest, range(len(self))))
+            found = list(pool.map(self._labels, range(len(self))))
+        return {label: self.where_map(index) for index in reversed(range(len(self))) for label in found[index]}
 
-    def _largest(self, index):
+    def _labels(self, index):
         values, _ = read_values(self._maps.read(index), self.where_map(index), self.decoding)
-        return int(values.max(where=~np.isin(values, ALWAYS_IGNORED), initial=0))
+        return [label for label in np.flatnonzero(np.bincount(values.ravel())).tolist() if label not in ALWAYS_IGNORED]
 
     def __exit__(self, *_):
         """Does nothing: a file is open only while it is read."""
@@ -145,11 +146,16 @@ def _legend(layout, root, names, sets):
     if names is not None:
         return numbered_legend(names if isinstance(names, (list, tuple)) else read_names(names))
     try:
-        count = max(records.count_classes() for records in sets)
+        labels = {label: path for records in sets for label, path in records.find_labels().items()}
     except BadImage as error:
         raise InputError(f'{error}; mend it, or give --classes a file with a name on each line, so that not all maps '
                          f'are read to count the classes') from None
+    count = 1 + max(labels, default=0)
     if count < 2:
         raise InputError(f'{one_line(root)}: its maps hold no label but 0 (255 is ignored), and so a single class; '
                          f'save the second one as 1')
+    if 2 * len(labels) < count:     # a stray value makes hundreds of classes that nothing has
+        raise InputError(f'{one_line(labels[count - 1], 1000)}: label {count - 1}, though all maps hold only '
+                         f'{len(labels)} labels of the {count} up to it; number them from 0 without gaps, save what '
+                         f'does not count as 255, or give --classes a file with all names')
     return numbered_legend(count)
