@@ -113,6 +113,12 @@ def test_recipes_that_cannot_be(words, wanted, scenes, tmp_path):
     assert not (tmp_path / 'run').exists()
 
 
+def test_what_the_evaluation_needs_is_asked_for_before_training(scenes, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pycocotools', None)
+    assert_refused(run_train(scenes, tmp_path / 'run', '--model', 'faster_rcnn_fpn_resnest50'), 'pycocotools')
+    assert not (tmp_path / 'run').exists()
+
+
 @pytest.mark.slow
 @needs_horovod
 def test_two_ranks_are_one(scenes, tmp_path):

@@ -25,7 +25,6 @@ __all__ = ['Detections', 'detect', 'each_detections', 'network_input', 'require_
 
 FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
 WINDOW = 8              # batches that pictures of one shape are sought in
-CHECKED = 100           # parameters at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +116,9 @@ def require_finite(net):
     params = structural_parameters(net)
     if missing := next((name for name, param in params.items() if not has_values(param)), None):
         raise InputError(f'{net.spec.name}: has no values yet ({missing}); give pretrained=, or call initialize()')
-    names = list(params)
-    for begin in range(0, len(names), CHECKED):
-        some = names[begin:begin + CHECKED]
-        values = [params[name].list_data()[0] for name in some]
-        if not mx.nd.multi_all_finite(*values, num_arrays=len(values)).asscalar():
-            broken = next(name for name, value in zip(some, values) if not np.isfinite(value.asnumpy()).all())
-            raise InputError(f'{net.spec.name}: {broken} is not finite; these weights are of no use')
+    for name, param in params.items():      # NumPy: mxnet's multi_all_finite takes twenty times as long on a CPU
+        if not np.isfinite(param.list_data()[0].asnumpy()).all():
+            raise InputError(f'{net.spec.name}: {name} is not finite; these weights are of no use')
 
 
 def _resized(picture, spec, sides):

@@ -15,6 +15,7 @@ from resnest.gluon.streams import REGIONS, generator
 from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
 from resnest.gluon.training.config import STAGES
 from resnest.gluon.training.methods.finetuning import freeze
+from resnest.runtime import import_extra
 
 from .data import CocoLoader, Training, open_coco
 from .data.categories import Categories
@@ -153,6 +154,7 @@ def _open(config, spec):
     if not config.data_dir and not config.annotations:
         raise SharedError('the data are missing: give --data-dir a data set, or --annotations, --images and '
                           '--val-annotations')
+    import_extra('pycocotools')     # the evaluation's: before hours of training, not after them
     options = {'masks': spec.mask_convolutions > 0, 'kinds': spec.kinds > 0}
     train_set = open_coco('train', config.data_dir, config.annotations, config.images, training=True, **options)
     val_set = open_coco('val', config.data_dir, config.val_annotations, config.val_images or config.images, **options)

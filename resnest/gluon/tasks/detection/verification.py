@@ -5,6 +5,7 @@ import sys
 from resnest.errors import InputError
 from resnest.gluon import distributed
 from resnest.gluon.device import choose_device
+from resnest.runtime import import_extra
 
 from .data import open_coco
 from .data.categories import categories_of
@@ -57,6 +58,7 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
     not finite.
     """
     with distributed.joined() as job:
+        import_extra('pycocotools')
         known = know(model, weights, model_options)
         say = say if say and job.rank == 0 else lambda line: None
         records = open_coco('val', data_dir, annotations, images, masks=bool(known.spec.mask_convolutions),
