@@ -8,6 +8,7 @@ from resnest.gluon.tasks.detection.geometry.anchors import grid
 from resnest.gluon.tasks.detection.geometry.panoptic import merge
 from resnest.gluon.tasks.detection.geometry.pasting import paste
 from resnest.gluon.tasks.detection.geometry.sizes import seen_size
+from resnest.gluon.tasks.detection.geometry import suppression
 from resnest.gluon.tasks.detection.geometry.suppression import detect, propose, suppress
 from resnest.gluon.tasks.detection.parts.pooling import level_of
 
@@ -118,6 +119,25 @@ def test_suppression(rng):
             kept.append(index)
     assert suppress(candidates, scores, 0.4, groups).tolist() == kept
     assert 3 < len(suppress(candidates, scores, 0.4)) < len(kept) < 200
+
+
+def test_suppression_of_many_kinds(rng, monkeypatch):
+    """Equal scores, boxes of one place, empty, huge and negative ones, a few pairs at a time too."""
+    for case in range(300):
+        count = int(rng.integers(40))
+        corner, sides = rng.uniform(-5, 50, (count, 2)), rng.uniform(-2, 40, (count, 2)) * 10 ** rng.uniform(-3, 3)
+        candidates = np.round(np.concatenate([corner, corner + sides], 1), 3 * (case % 2)).astype('float32')
+        candidates[:case % 3] = 1e30
+        scores, groups = np.round(rng.uniform(size=count), 2), rng.integers(0, 3, count)
+        threshold = rng.choice([0, 0.3, 0.7, 1])
+        monkeypatch.setattr(suppression, 'PAIRS', int(rng.choice([1, 7, 1 << 20])))
+        order = np.argsort(-scores, kind='stable')
+        near = (boxes.overlaps(candidates[order], candidates[order]) > threshold) & \
+            (groups[order][:, None] == groups[order])
+        kept = []
+        for place in range(count):
+            kept += [] if near[kept, place].any() else [place]
+        assert suppress(candidates, scores, threshold, groups).tolist() == order[kept].tolist()
 
 
 def test_detections_of_shared_and_of_own_boxes(rng):

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-__all__ = ['areas', 'are_whole', 'clip', 'decode', 'encode', 'overlaps', 'rescale']
+__all__ = ['areas', 'are_whole', 'clip', 'decode', 'encode', 'overlaps', 'paired_overlaps', 'rescale']
 
 GROWTH = math.log(1000 / 16)
 UNIT = (1.0, 1.0, 1.0, 1.0)
@@ -15,7 +15,7 @@ UNIT = (1.0, 1.0, 1.0, 1.0)
 
 def areas(boxes):
     """The areas ``(…)``; zero where a width or a height is not above zero."""
-    return np.maximum(boxes[..., 2] - boxes[..., 0], 0) * np.maximum(boxes[..., 3] - boxes[..., 1], 0)
+    return _areas(np.moveaxis(boxes, -1, 0))
 
 
 def are_whole(boxes):
@@ -26,15 +26,12 @@ def are_whole(boxes):
 
 def overlaps(boxes, others):
     """Intersection over union of each of ``(R, 4)`` with each of ``(S, 4)``: ``(R, S)``, zero for empty boxes."""
-    (left, top, right, bottom), far = boxes.T[:, :, None], others.T
-    common = np.minimum(right, far[2])
-    common -= np.maximum(left, far[0])
-    height = np.minimum(bottom, far[3])
-    height -= np.maximum(top, far[1])
-    common = np.maximum(common, 0, out=common) * np.maximum(height, 0, out=height)
-    union = areas(boxes)[:, None] + areas(others)
-    union -= common
-    return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
+    return _overlaps(boxes.T[:, :, None], others.T[:, None])
+
+
+def paired_overlaps(boxes, others):
+    """The same of each of ``(R, 4)`` with its own of ``(R, 4)``: ``(R,)``."""
+    return _overlaps(boxes.T, others.T)
 
 
 def encode(boxes, targets, weights=UNIT):
@@ -71,6 +68,22 @@ def rescale(boxes, size, target):
     (height, width), (to_height, to_width) = size, target
     factors = np.array([to_width / width, to_height / height] * 2, 'float32')
     return clip(boxes * factors, to_height, to_width)
+
+
+def _overlaps(one, other):
+    with np.errstate(over='ignore', invalid='ignore'):
+        common = np.minimum(one[2], other[2])
+        common -= np.maximum(one[0], other[0])
+        height = np.minimum(one[3], other[3])
+        height -= np.maximum(one[1], other[1])
+        common = np.maximum(common, 0, out=common) * np.maximum(height, 0, out=height)
+        union = _areas(one) + _areas(other)
+        union -= common
+        return np.divide(common, union, out=np.zeros_like(common), where=common > 0)
+
+
+def _areas(sides):
+    return np.maximum(sides[2] - sides[0], 0) * np.maximum(sides[3] - sides[1], 0)
 
 
 def _centres(boxes):

@@ -1,10 +1,13 @@
 """Greedy non-maximum suppression, and what is chosen with it: proposals and detections."""
 import numpy as np
 
-from .boxes import are_whole, clip, decode, overlaps
+from .boxes import are_whole, clip, decode, paired_overlaps
 from .conventions import CONVENTIONS
 
 __all__ = ['detect', 'propose', 'suppress']
+
+PAIRS = 1 << 20         # that are compared at once, or those of one box
+ROUNDING = 1e-5         # of float32, amply
 
 
 def suppress(boxes, scores, threshold, groups=None):
@@ -14,18 +17,43 @@ def suppress(boxes, scores, threshold, groups=None):
     ``boxes`` is ``(R, 4)``, ``scores`` ``(R,)``, ``groups`` ``(R,)`` of int: classes, or levels of the pyramid.
     """
     groups = np.zeros(len(boxes), int) if groups is None else groups
-    kept = []
-    for group in np.unique(groups):
-        members = np.flatnonzero(groups == group)
-        members = members[np.argsort(-scores[members], kind='stable')]
-        too_near = overlaps(boxes[members], boxes[members]) > threshold
-        stays = np.ones(len(members), bool)
-        for place, near in enumerate(too_near):
-            if stays[place]:
-                stays[place + 1:] &= ~near[place + 1:]
-        kept.append(members[stays])
-    kept = np.concatenate([np.zeros(0, int), *kept])
-    return kept[np.argsort(-scores[kept], kind='stable')]
+    order = np.argsort(-scores, kind='stable')
+    better, worse = _near(boxes[order], groups[order], threshold)
+    stays = np.ones(len(boxes), bool)
+    ends = np.searchsorted(better, np.arange(len(boxes) + 1))
+    for place in np.unique(better):
+        if stays[place]:
+            stays[worse[ends[place]:ends[place + 1]]] = False
+    return order[stays]
+
+
+def _near(boxes, groups, threshold):
+    """Places ``(better, worse)`` of all pairs in one group that overlap by more than ``threshold``, the lower place
+    being the better one, by ascending better place.
+
+    Two boxes whose left sides differ by more than ``1 - threshold`` of the left one's width are no such pair.
+    """
+    order = np.lexsort((boxes[:, 0], groups))
+    boxes, found = boxes[order], [np.zeros((2, 0), int)]
+    with np.errstate(over='ignore', invalid='ignore'):
+        left, right = boxes[:, 0].astype('float64'), boxes[:, 2].astype('float64')
+        farthest = left + (1 - threshold) * (right - left) + ROUNDING * (np.abs(left) + np.abs(right))
+    begins = np.searchsorted(groups[order], groups[order])
+    ends = np.searchsorted(groups[order], groups[order], 'right')
+    for begin in np.unique(begins):
+        own = slice(begin, ends[begin])
+        ends[own] = begin + np.searchsorted(left[own], farthest[own], 'right')
+    counts = np.maximum(ends - np.arange(len(boxes)) - 1, 0)
+    totals = np.cumsum(counts)
+    cuts = np.unique(np.searchsorted(totals, np.arange(0, totals[-1] if len(totals) else 0, PAIRS)))
+    for first, last in zip(cuts, [*cuts[1:], len(boxes)]):
+        some = counts[first:last]
+        one = np.repeat(np.arange(first, last), some)
+        other = one + 1 + np.arange(len(one)) - np.repeat(np.cumsum(some) - some, some)
+        near = paired_overlaps(boxes[one], boxes[other]) > threshold
+        found.append(order[np.stack([one[near], other[near]])])
+    pairs = np.sort(np.concatenate(found, 1), 0)
+    return pairs[:, np.argsort(pairs[0], kind='stable')]
 
 
 def propose(logits, deltas, anchors, size, before, most, threshold, convention=CONVENTIONS['detectron2']):
@@ -64,10 +92,12 @@ def detect(boxes, scores, size, least, threshold, most, clipped=True):
     without the background. Those with a score above ``least`` take part in the suppression, each class by itself.
     The boxes are ``clipped`` to the image's ``size`` before, or not at all.
     """
-    boxes = np.broadcast_to(clip(boxes, *size) if clipped else boxes, (*scores.shape, 4))
     with np.errstate(invalid='ignore'):
-        rows, classes = np.nonzero((scores > least) & np.isfinite(scores) & np.isfinite(boxes).all(-1))
-    boxes, scores = boxes[rows, classes], scores[rows, classes]
+        rows, classes = np.nonzero((scores > least) & np.isfinite(scores))
+    boxes, scores = boxes[rows, classes if boxes.shape[1] > 1 else 0], scores[rows, classes]
+    boxes = clip(boxes, *size) if clipped else boxes
+    whole = np.isfinite(boxes).all(-1)
+    boxes, scores, classes = boxes[whole], scores[whole], classes[whole]
     kept = suppress(boxes, scores, threshold, classes)[:most]
     return boxes[kept], scores[kept], classes[kept]
 
