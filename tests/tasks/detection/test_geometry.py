@@ -3,12 +3,11 @@ import numpy as np
 import pytest
 
 from resnest.gluon.streams import generator
-from resnest.gluon.tasks.detection.geometry import boxes, matching
+from resnest.gluon.tasks.detection.geometry import boxes, matching, suppression
 from resnest.gluon.tasks.detection.geometry.anchors import grid
 from resnest.gluon.tasks.detection.geometry.panoptic import merge
 from resnest.gluon.tasks.detection.geometry.pasting import paste
 from resnest.gluon.tasks.detection.geometry.sizes import seen_size
-from resnest.gluon.tasks.detection.geometry import suppression
 from resnest.gluon.tasks.detection.geometry.suppression import detect, propose, suppress
 from resnest.gluon.tasks.detection.parts.pooling import level_of
 
