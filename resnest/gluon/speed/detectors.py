@@ -77,8 +77,9 @@ def initialize(net, mx):
         param.set_data(mx.nd.array(value))
 
 
-def time_parts(made, net, x, rounds=3):
-    """Seconds of each of :data:`PARTS`, the median of some rounds, of the detector ``made`` from ``net`` on ``x``.
+def time_parts(made, net, x, rounds=1):
+    """Seconds of each of :data:`PARTS` of the detector ``made`` from ``net`` on ``x``: the median of some rounds, after
+    one to warm up.
 
     The backbone and the pyramid are timed as graphs of their own, and what the whole graph takes beyond them is the
     proposal head's. ``boxes`` is the suppression of those that the last head gives.
