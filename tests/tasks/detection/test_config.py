@@ -3,7 +3,10 @@ import json
 
 import pytest
 
+from resnest.gluon.distributed import Job
+from resnest.gluon.models.weights.description import Description, write_description
 from resnest.gluon.tasks.detection import DETECTION, DetectionConfig
+from resnest.gluon.tasks.detection.starting import settle_network
 from resnest.gluon.training import parse, recipe
 
 from ...conftest import ROOT
@@ -41,3 +44,12 @@ def test_the_rate_follows_the_batch():
     assert DetectionConfig(batch_size=4).share_lr == pytest.approx(0.005)
     assert DetectionConfig(batch_size=4, lr=0.3).share_lr == 0.3
     assert DetectionConfig(batch_size=4, optimizer='adam').share_lr == pytest.approx(0.001 * 4 / 1024)
+
+
+def test_a_baseline_that_starts_from_a_classifier_takes_rgb(tmp_path):
+    (tmp_path / 'best.params').write_bytes(b'')
+    write_description(tmp_path / 'best.params', Description('resnest14', 5, {'std': [0.3, 0.3, 0.3]}))
+    config = DetectionConfig(model='faster_rcnn_fpn_resnet50', resume_params=str(tmp_path / 'best.params'))
+    config, spec, _ = settle_network(config, Job(None))
+    assert (spec.base, spec.channel_order, spec.mean, spec.std) == (
+        'resnest14', 'RGB', (0.485, 0.456, 0.406), (0.3, 0.3, 0.3))

@@ -60,8 +60,7 @@ def made(name):
     freeze(net.backbone, ['stem', 'layer1'])
     x = mx.nd.zeros((2, 3, 160, 224))
     for place, (which, (height, width)) in enumerate(zip('AB', SIZES)):
-        pixels = picture(which)     # the baselines' was fed as BGR
-        x[place, :, :height, :width] = normalized(net, pixels[::-1] if net.spec.base == 'resnet50' else pixels)[0]
+        x[place, :, :height, :width] = normalized(net, picture(which))[0]
     return net, x
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import hashlib
 import re
 
+import mxnet as mx
 import numpy as np
 import pytest
 
@@ -10,6 +11,8 @@ from resnest.errors import InputError
 from resnest.gluon.models import override
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.tasks.detection import DETECTION, get_model
+from resnest.gluon.tasks.detection.finding import network_input
+from resnest.gluon.tasks.detection.learning.batching import Together
 from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, from_detectron2, to_detectron2
 from tests.conftest import ROOT, read_json
 
@@ -37,9 +40,9 @@ def test_rows_are_those_that_are_published():
         figures = [figures.get(key) for key in ('bbox', 'mask', 'pq')]
         assert f'{spec.archive}.pth' == published['file']
         assert [spec.box_ap, spec.mask_ap, spec.panoptic_quality] == figures
-        turn = -1 if published['format'] == 'BGR' else 1
-        np.testing.assert_allclose(np.array(spec.mean) * 255, published['mean'][::turn])
-        np.testing.assert_allclose(np.array(spec.std) * 255, published['std'][::turn])
+        assert spec.channel_order == published['format']
+        np.testing.assert_allclose(np.array(spec.mean) * 255, published['mean'])
+        np.testing.assert_allclose(np.array(spec.std) * 255, published['std'])
         assert spec.stride_first == published['stride_in_1x1']
 
 
@@ -90,14 +93,20 @@ def test_there_and_back(weights):
     assert all((back[name] == array).all() for name, array in arrays.items())
 
 
-def test_baselines_take_rgb():
+def test_baselines_take_bgr():
+    """Their arrays stay as they are; a picture is turned on its way into the network, in training too."""
     net = get_model('faster_rcnn_fpn_resnet50', box_dense=0)
+    net.initialize()
     params, name = structural_parameters(net), 'backbone.bottom_up.stem.conv1.weight'
     weight = np.arange(64 * 3 * 49, dtype='float32').reshape(64, 3, 7, 7)
-    arrays = {theirs: np.zeros(params[ours].shape) for ours, theirs in detectron2_names(net).items()}
+    arrays = {theirs: np.zeros(params[ours].shape, 'f4') for ours, theirs in detectron2_names(net).items()}
     found = from_detectron2({**arrays, name: weight}, net)
-    np.testing.assert_array_equal(found['backbone.conv1.weight'], weight[:, [2, 1, 0]])
+    np.testing.assert_array_equal(found['backbone.conv1.weight'], weight)
     np.testing.assert_array_equal(to_detectron2(found, net)[name], weight)
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3)).astype('uint8')
+    wanted = pixels[:, :, ::-1].transpose(2, 0, 1) - np.array([103.53, 116.28, 123.675]).reshape(3, 1, 1)
+    for x in (network_input(net, pixels, 64), Together(net, mx.cpu())([pixels])[0]):
+        np.testing.assert_allclose(x.asnumpy(), wanted[None], atol=1e-3)
 
 
 def test_what_does_not_fit_is_listed(weights):

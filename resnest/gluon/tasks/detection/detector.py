@@ -28,6 +28,8 @@ COARSEST = 32                       # images are padded to multiples of it
 class Detector(Block):
     """Faster, Mask, Cascade or Panoptic R-CNN; takes normalized images ``(N, 3, H, W)``.
 
+    Their channels come in ``spec.channel_order``, as ``spec.mean`` and ``spec.std`` do: BGR for the paper's baselines,
+    of which the published weights are kept as they are, RGB for all others (:func:`.finding.detect` takes RGB always).
     Returns, as gluoncv's, ``ids (N, D, 1)``, ``scores (N, D, 1)`` and ``boxes (N, D, 4)`` in pixels of the images, with
     a mask head ``masks (N, D, 28, 28)``, probabilities over the boxes, and with a semantic one ``kinds (N, kinds, H,
     W)``, logits. D is ``spec.detections``; the best come first, and rows without a detection hold -1. All of it is

@@ -167,7 +167,7 @@ def _images(net, pictures, shape):
     x = np.zeros((len(pictures), 3, *shape), 'float32')
     sizes = [pixels.shape[:2] for pixels, _ in pictures]
     for image, ((pixels, _), (height, width)) in enumerate(zip(pictures, sizes)):
-        x[image, :, :height, :width] = ((pixels - mean) / std).transpose(2, 0, 1)
+        x[image, :, :height, :width] = ((net.spec.ordered(pixels) - mean) / std).transpose(2, 0, 1)
     return mx.nd.array(x, ctx=net.device), sizes
 
 

@@ -2,6 +2,7 @@
 import dataclasses
 
 from resnest.errors import InputError
+from resnest.gluon.models import find_variant
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_weights
@@ -27,7 +28,7 @@ def settle_network(config, job):
     description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
         told = description.options
-        values = {'base': description.model, **split_options(told)[1],
+        values = {'base': description.model, **split_options(told)[1], **_as_rgb(model, description),
                   **{name: told[name] for name in OF_IMAGES if name in told}, **values}
     elif description:
         known = know_described(path, description, model, values)
@@ -36,6 +37,14 @@ def settle_network(config, job):
     spec = spec_of(model, values)
     values = {name: value for name, value in values.items() if name not in ('classes', 'kinds')}
     return dataclasses.replace(config, model=model, model_options=values or None), spec, values
+
+
+def _as_rgb(model, description):
+    """What a row whose images are BGR needs for a classifier's weights, which want RGB."""
+    if spec_of(model or DEFAULT_MODEL, {}).channel_order == 'RGB':
+        return {}
+    row = find_variant(description.model)
+    return {'channel_order': 'RGB', **{name: getattr(row, name) for name in OF_IMAGES}}
 
 
 def load_start(network, config, source, device):

@@ -28,8 +28,8 @@ MOST_STAGES = 10
 MOST_RATIOS = 100
 # What is published of a network holds for another one that differs from it in these alone.
 SAME_WEIGHTS = {'anchor_sizes', 'proposals_before', 'proposals', 'proposal_overlap', 'detections',
-                'overlap', 'least_score', 'short_side', 'long_side', 'interpolation', 'mean', 'std', 'ious',
-                'stride_first', 'confidence', 'covered', 'stuff_area', 'classes'}
+                'overlap', 'least_score', 'short_side', 'long_side', 'interpolation', 'channel_order', 'mean', 'std',
+                'ious', 'stride_first', 'confidence', 'covered', 'stuff_area', 'classes'}
 STILL_TRUE = {'archive': SAME_WEIGHTS, 'sha1': SAME_WEIGHTS, 'box_ap': set(), 'mask_ap': set(),
               'panoptic_quality': set()}
 
@@ -55,7 +55,8 @@ class DetectionSpec(Row):
     ``detections`` are left after the suppression at ``overlap``. In panoptic segmentations ``confidence``,
     ``covered`` and ``stuff_area`` (pixels) decide which segments are there (:func:`.panoptic.merge`).
     Images are resized so that their short side has ``short_side`` pixels and their long side at most ``long_side``;
-    ``mean`` and ``std`` normalize the pixels (RGB, on a scale of 0 to 1).
+    ``mean`` and ``std`` normalize the pixels (on a scale of 0 to 1), whose channels come in ``channel_order``, RGB or
+    BGR; so do ``mean`` and ``std``.
     ``box_ap``, ``mask_ap`` and ``panoptic_quality`` (per cent), ``archive`` (the file for Detectron2) and ``sha1`` (of
     the .params file) are the published ones, None where nothing is published; a row that is made from one of the table
     forgets what need not be true of it. Raises InputError for values of another type or out of range.
@@ -90,6 +91,7 @@ class DetectionSpec(Row):
     short_side: int = 800           # pixels
     long_side: int = 1333           # pixels
     interpolation: str = 'bilinear'
+    channel_order: str = 'RGB'
     mean: tuple[float, float, float] = tuple(value / 255 for value in (123.68, 116.779, 103.939))
     std: tuple[float, float, float] = tuple(value / 255 for value in (58.393, 57.12, 57.375))
     box_ap: Optional[float] = None
@@ -109,7 +111,8 @@ class DetectionSpec(Row):
         elif self.deformable_stages:
             raise InputError(f'deformable_stages: {self.base} has none, give another base')
         self.check_limits(LIMITS)
-        self.check_choices({'interpolation': ('bilinear', 'bicubic'), 'convention': tuple(CONVENTIONS)})
+        self.check_choices({'interpolation': ('bilinear', 'bicubic'), 'convention': tuple(CONVENTIONS),
+                            'channel_order': ('RGB', 'BGR')})
         self.check_statistics()
         for key, most, least, length in (('ious', 1, 0, (1, MOST_STAGES)), ('deformable_stages', 4, 1, (0, 4)),
                                          ('anchor_sizes', 1 << 14, 1, (LEVELS, LEVELS)),
@@ -122,6 +125,10 @@ class DetectionSpec(Row):
         if len(self.ious) > 1 and not self.agnostic:
             raise InputError('a cascade (several ious) refines one box for all classes: set agnostic')
         self.forget_published()
+
+    def ordered(self, pixels):
+        """RGB pixels ``(…, 3)``, an array of NumPy, in the order of channels that the network takes."""
+        return pixels[..., ::-1] if self.channel_order == 'BGR' else pixels
 
     @property
     def file(self):
@@ -137,8 +144,9 @@ class DetectionSpec(Row):
 CASCADE = {'ious': (0.5, 0.6, 0.7), 'agnostic': True}
 GLUONCV = {'convention': 'gluoncv', 'mean': (0.485, 0.456, 0.406), 'std': (0.229, 0.224, 0.225),
            'proposals_before': 6000, 'least_score': 0.01}
-# Weights that began as Caffe's: they were trained on BGR, which conversion turns.
-CAFFE = {'mean': tuple(value / 255 for value in (123.675, 116.28, 103.53)), 'std': (1 / 255,) * 3}
+# Weights that began as Caffe's, and take what Caffe's took.
+CAFFE = {'channel_order': 'BGR', 'mean': tuple(value / 255 for value in (103.53, 116.28, 123.675)),
+         'std': (1 / 255,) * 3}
 
 DETECTION.update({spec.name: spec for spec in (
     DetectionSpec('faster_rcnn_fpn_resnet50', 'resnet50', stride_first=True, **CAFFE,

@@ -1,7 +1,6 @@
 """Weights with Detectron2's names to Gluon's.
 
-Detectron2 names arrays as PyTorch does, and its ResNeSt has the layouts of ours. The first convolution of the baselines
-was trained on BGR; its channels are turned, so that every network here takes RGB.
+Detectron2 names arrays as PyTorch does, and has the layouts of ours: the arrays stay as they are.
 """
 import re
 
@@ -13,7 +12,7 @@ from resnest.reading import one_line
 
 from ..table import BASELINES
 
-__all__ = ['BACKBONE', 'detectron2_names', 'fitting', 'from_detectron2', 'to_detectron2', 'turned']
+__all__ = ['BACKBONE', 'detectron2_names', 'fitting', 'from_detectron2', 'to_detectron2']
 
 NORM = {'gamma': 'weight', 'beta': 'bias'}
 STEM = {'0': 'conv1_1', '1': 'conv1_1.norm', '3': 'conv1_2', '4': 'conv1_2.norm', '6': 'conv1_3'}
@@ -29,8 +28,7 @@ def from_detectron2(arrays, net, source='the weights', free=()):
     ``source``, with a list of what is missing, left over or of another shape; the names of ``net`` that are ``free``
     may be missing, or of another shape.
     """
-    found = fitting(arrays, net, detectron2_names(net), BESIDE, source, free)
-    return {name: np.ascontiguousarray(turned(array, name, net)) for name, array in found.items()}
+    return fitting(arrays, net, detectron2_names(net), BESIDE, source, free)
 
 
 def fitting(arrays, net, names, beside, source, free=()):
@@ -54,7 +52,7 @@ def fitting(arrays, net, names, beside, source, free=()):
 
 def to_detectron2(arrays, net):
     """The inverse of :func:`from_detectron2`."""
-    return {theirs: np.ascontiguousarray(turned(arrays[name], name, net), '<f4')
+    return {theirs: np.ascontiguousarray(arrays[name], '<f4')
             for name, theirs in detectron2_names(net).items()}
 
 
@@ -111,11 +109,6 @@ def _in_backbone(name, plain):
     elif layer.startswith('bn'):
         layer = f'conv{layer[2:]}.norm'
     return f'res{stage}.{block}.{layer}.{leaf}'
-
-
-def turned(array, name, net):
-    """The first convolution of a baseline with its channels the other way round, anything else as it is."""
-    return array[:, ::-1] if name == 'backbone.conv1.weight' and net.spec.base in BASELINES else array
 
 
 def _listed(names, most=8):

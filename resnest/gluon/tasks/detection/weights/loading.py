@@ -1,15 +1,13 @@
 """Weights of detectors and of backbones from files of any format into a network."""
 import re
 
-import numpy as np
-
 from resnest.errors import InputError
 from resnest.gluon.models.weights.names import pytorch_name
 from resnest.gluon.models.weights.parameters import load_arrays, read_weights
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line
 
-from .detectron2_files import BACKBONE, detectron2_names, fitting, from_detectron2, turned
+from .detectron2_files import BACKBONE, detectron2_names, fitting, from_detectron2
 from .gluoncv_files import from_gluoncv
 
 __all__ = ['count_outputs', 'load_backbone', 'load_file', 'to_ours']
@@ -87,6 +85,4 @@ def load_backbone(net, path, ctx=None):
                          f'{", ".join(one_line(name, 100) for name in list(arrays)[:4])}')
     offsets = set() if any(OFFSET in name for name in arrays) else {name for name in own if OFFSET in name}
     found = fitting(arrays, net, names, BESIDE, path, offsets)
-    if 'stem' in names['backbone.bn1.gamma']:       # Detectron2's, in its order of channels
-        found = {name: turned(array, name, net) for name, array in found.items()}
-    load_arrays(net.backbone, {bare[name]: np.ascontiguousarray(array) for name, array in found.items()}, path, ctx)
+    load_arrays(net.backbone, {bare[name]: array for name, array in found.items()}, path, ctx)
