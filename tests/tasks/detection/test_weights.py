@@ -11,12 +11,14 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon import get_model, list_models, purge
+from resnest.gluon.distributed import Job
 from resnest.gluon.models.weights.description import Description, read_description, write_description
 from resnest.gluon.models.weights.tensor_files import safetensors_bytes
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.tasks.detection import DETECTION, DetectionSpec, categories_of
+from resnest.gluon.tasks.detection import DETECTION, DetectionConfig, DetectionSpec, categories_of
 from resnest.gluon.tasks.detection.describing import described
 from resnest.gluon.tasks.detection.making import convert, load_weights
+from resnest.gluon.tasks.detection.starting import settle_network
 from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, to_detectron2
 from resnest.gluon.tasks.detection.weights.gluoncv_files import gluoncv_names
 
@@ -147,6 +149,43 @@ def test_another_number_of_classes(files):
     for name, value in values_of(net).items():
         assert np.isfinite(value).all()
         assert name in anew or (value == kept[name]).all()
+
+
+@pytest.mark.parametrize('name, base, blocks, other', [
+    ('faster_rcnn_fpn_resnest50', 'resnest14', (1, 1, 1, 1), 'resnest26'),
+    ('faster_rcnn_fpn_resnet101', 'resnet50', (3, 4, 6, 3), 'resnet101'),
+    ('faster_rcnn_fpn_syncbn_resnest269_coco', 'resnest26', (2, 2, 2, 2), 'resnest14')])
+def test_bare_weights_tell_their_depth(name, base, blocks, other, tmp_path, caplog):
+    little = dict(channels=16, box_units=8, box_convolutions=1)
+    options = {**little, 'base': base, 'classes': 3}
+    net = get_model(name, **options)
+    names = detectron2_names(net) if 'coco' not in name else {
+        ours: re.sub('^features.', 'features.resnest0_', their) for ours, their in gluoncv_names(net).items()}
+    path = tmp_path / 'a.safetensors'
+    path.write_bytes(safetensors_bytes({their: np.zeros(structural_parameters(net)[ours].shape, 'f4')
+                                        for ours, their in names.items()}))
+    convert(path, tmp_path / 'b.params', name, options=little)
+    assert read_description(tmp_path / 'b.params').options['base'] == base
+    made = get_model(name, pretrained=path, **little)
+    assert (made.spec.base, made.spec.classes, made.spec.blocks) == (base, 3, blocks)
+    assert f'a.safetensors: told by its arrays: base={base} instead of' in caplog.text
+    with pytest.raises(InputError, match=f'its stages have .*: give base={base}; '):
+        get_model(name, pretrained=path, **{**options, 'base': other})
+
+
+def test_bare_weights_tell_what_else_can_be_counted(tmp_path):
+    little = dict(base='resnest14', channels=16, box_units=8, box_convolutions=1)
+    told = dict(deformable_stages=(3, 4), agnostic=True, mask_convolutions=2, classes=3)
+    net = get_model('mask_rcnn_fpn_resnest50', **little, **told)
+    net.initialize()
+    values = values_of(net)
+    for ending, arrays in (('theirs', to_detectron2(values, net)), ('ours', values)):
+        path = tmp_path / f'{ending}.safetensors'
+        path.write_bytes(safetensors_bytes(arrays))
+        made = get_model('mask_rcnn_fpn_resnest50', pretrained=path, **little)
+        assert {name: getattr(made.spec, name) for name in told} == told
+        config = DetectionConfig(model='mask_rcnn_fpn_resnest50', resume_params=str(path), model_options=little)
+        assert settle_network(config, Job(None))[1] == made.spec
 
 
 def test_deformable_stages_take_plain_weights(files):

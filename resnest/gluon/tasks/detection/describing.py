@@ -1,4 +1,5 @@
 """What weights of detectors are of: their descriptions (models/weights/description.py), made and read."""
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ from resnest.reading import one_line
 
 from .data.categories import known_categories
 from .table import BASELINES, DETECTION, DetectionSpec
-from .weights.loading import count_outputs
+from .weights.counting import fields_told
 
 __all__ = ['DEFAULT_MODEL', 'Known', 'counted', 'described', 'know', 'know_described', 'spec_of', 'split_options']
 
+LOG = logging.getLogger(__name__)
 TASK = 'detection'
+OUTPUTS = ('classes', 'kinds')      # of which any number is usual
 DEFAULT_MODEL = 'faster_rcnn_fpn_resnest50'     # of a command that is not told otherwise
 # The same weights find more or fewer objects, in images of another size.
 FREE = ('proposals_before', 'proposals', 'proposal_overlap', 'detections', 'overlap', 'least_score', 'short_side',
@@ -68,16 +71,21 @@ def know(model=None, weights=None, options=None):
         return know_described(weights, description, model, options)
     model, values = model or DEFAULT_MODEL, dict(options or {})
     if weights:
-        values = {**counted(model, read_weights(weights), weights), **values}
+        values = counted(model, read_weights(weights), weights, values)
     what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
     return Known(what, model, values, spec_of(model, values), weights or True)
 
 
-def counted(model, arrays, source):
-    """How many classes, and kinds of pixels where the model's row has any, the arrays of a detector are for."""
-    row = spec_of(model, {})
-    return {name: count for name, count in count_outputs(arrays, source).items()
-            if name == 'classes' or count and row.kinds}
+def counted(model, arrays, source, options=None):
+    """The options by which a model's row has the network that the arrays of a bare file are of: those that are asked
+    for, and what the arrays tell besides (:func:`.counting.fields_told`); what they change of the row is logged."""
+    options = options or {}
+    row = spec_of(model, options)
+    told = {name: value for name, value in fields_told(arrays, row, source).items() if name not in options}
+    if changed := [f'{name}={one_line(value)} instead of {one_line(getattr(row, name))}' for name, value in told.items()
+                   if name not in OUTPUTS]:
+        LOG.warning('%s: told by its arrays: %s', one_line(source), ', '.join(changed))
+    return {**told, **options}
 
 
 def know_described(weights, description, model=None, options=None):

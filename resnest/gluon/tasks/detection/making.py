@@ -41,7 +41,8 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
         file: ``.params`` of ours or of gluoncv, or Detectron2's ``.pth``, ``.pkl`` or ``.safetensors``. With
         ``pretrained=True`` and other ``classes`` (or ``kinds``) than the published ones the last layers are new,
         whereas a file must fit. Weights that are described (by the ``best.json`` beside them) say themselves what
-        differs from the row. Otherwise the detector comes without values: call ``initialize`` or ``load_parameters``.
+        differs from the row, and bare ones what can be counted (:func:`.weights.counting.fields_told`), unless it is
+        given. Otherwise the detector comes without values: call ``initialize`` or ``load_parameters``.
     root, ctx
         As for :func:`resnest.gluon.models.get_model`.
     pretrained_base : bool or str
@@ -64,13 +65,21 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
             raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the '
                              'model, and the file as pretrained')
         name, pretrained = None, name
-    description = None
-    if isinstance(pretrained, (str, os.PathLike)) and read_any_description(os.path.expanduser(pretrained)):
+    description = arrays = None
+    if pretrained and isinstance(pretrained, (str, os.PathLike)):
         fields = {*DetectionSpec.options(), *VariantSpec.options()}
-        known = know(name, pretrained, {key: kwargs.pop(key) for key in [*kwargs] if key in fields})
-        name, kwargs, description = known.model, {**known.options, **kwargs}, known.description
+        asked = {key: kwargs.pop(key) for key in [*kwargs] if key in fields}
+        if read_any_description(os.path.expanduser(pretrained)):
+            known = know(name, pretrained, asked)
+            name, told, description = known.model, known.options, known.description
+        else:
+            arrays = read_weights(pretrained)
+            told = counted(name, arrays, pretrained, asked)
+        kwargs = {**told, **kwargs}
     net = make(name, kwargs)
-    if pretrained:
+    if arrays is not None:
+        load_file(net, pretrained, ctx, arrays=arrays)
+    elif pretrained:
         load_weights(net, pretrained, root, ctx)
     elif pretrained_base:
         net.initialize(ctx=ctx)
@@ -120,7 +129,8 @@ def convert(source, target, model=None, to=None, options=None):
     to : {'params', 'safetensors', 'pkl'}
         Format of the target: Gluon's, or one with Detectron2's names; by its ending unless given.
     options : dict
-        Fields in which the network differs from the model's row, which described weights tell themselves.
+        Fields in which the network differs from the model's row, which described weights tell themselves, and bare ones
+        as far as :func:`.weights.counting.fields_told` can count.
 
     Raises InputError for a file that cannot be read, with a list of what is missing, left over or of another shape, and
     where neither ``model`` nor the source tells the network; the number of classes may be any. Nothing is written then.
@@ -134,7 +144,7 @@ def convert(source, target, model=None, to=None, options=None):
     elif model is None:
         raise InputError(f'{one_line(source)}: does not tell which network it is of; give --model')
     else:
-        values = {**counted(model, arrays, source), **(options or {})}
+        values = counted(model, arrays, source, options)
     net = make(model, values)
     net.description = description
     ours = to_ours(arrays, net, source)

@@ -1,5 +1,6 @@
 """What a run of training starts from: which network, and which weights."""
 import dataclasses
+import json
 
 from resnest.errors import InputError
 from resnest.gluon.models import find_variant
@@ -8,9 +9,9 @@ from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_weights
 from resnest.gluon.training import earlier_recipe
 
-from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
+from .describing import DEFAULT_MODEL, counted, know_described, spec_of, split_options
 from .making import load_base, load_weights
-from .weights.loading import count_outputs
+from .weights.counting import count_outputs
 
 __all__ = ['load_start', 'settle_network']
 
@@ -33,10 +34,21 @@ def settle_network(config, job):
     elif description:
         known = know_described(path, description, model, values)
         model, values = known.model, dict(known.options)
+    elif path and not before and not config.pretrained_backbone:
+        values = _told(path, model or DEFAULT_MODEL, values, job)
     model = model or DEFAULT_MODEL
     spec = spec_of(model, values)
     values = {name: value for name, value in values.items() if name not in ('classes', 'kinds')}
     return dataclasses.replace(config, model=model, model_options=values or None), spec, values
+
+
+def _told(path, model, values, job):
+    """The options, with what a bare file tells besides where it is of a detector; it is read on the first rank."""
+    def read():
+        arrays = read_weights(path)
+        return json.dumps(counted(model, arrays, path, values) if _of_detector(arrays, path) else values).encode()
+
+    return json.loads(bytes(job.from_first(read, 'what the weights tell')))
 
 
 def _as_rgb(model, description):
@@ -49,7 +61,7 @@ def _as_rgb(model, description):
 
 def load_start(network, config, source, device):
     """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
-    if config.pretrained_backbone or source is not True and not _is_detector(source):
+    if config.pretrained_backbone or source is not True and not _of_detector(read_weights(source), source):
         load_base(network, source, ctx=device)
         return 'they are those of the backbone, the rest is new'
     if load_weights(network, source, ctx=device, other_classes=True):
@@ -57,8 +69,8 @@ def load_start(network, config, source, device):
     return None
 
 
-def _is_detector(path):
+def _of_detector(arrays, path):
     try:
-        return bool(count_outputs(read_weights(path), path))
+        return bool(count_outputs(arrays, path))
     except InputError:
         return False

@@ -11,6 +11,7 @@ from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line
 
 from ..table import BASELINES
+from .counting import base_hint
 
 __all__ = ['BACKBONE', 'detectron2_names', 'fitting', 'from_detectron2', 'to_detectron2']
 
@@ -46,7 +47,8 @@ def fitting(arrays, net, names, beside, source, free=()):
                 (('missing:', missing), ('left over:', left), ('of another shape:', differing),
                  ('not floating-point:', kinds)) if names]
     if problems:
-        raise InputError(f'{one_line(source)}: not of {net.spec.name}; ' + one_line('; '.join(problems), 1200))
+        hint = base_hint(arrays, net.spec)
+        raise InputError(f'{one_line(source)}: not of {net.spec.name}; {hint}' + one_line('; '.join(problems), 1200))
     return {name: np.ascontiguousarray(arrays[theirs], '<f4') for name, theirs in there.items()}
 
 

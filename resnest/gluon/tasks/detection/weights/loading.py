@@ -7,29 +7,16 @@ from resnest.gluon.models.weights.parameters import load_arrays, read_weights
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import one_line
 
+from .counting import count_outputs
 from .detectron2_files import BACKBONE, detectron2_names, fitting, from_detectron2
 from .gluoncv_files import from_gluoncv
 
-__all__ = ['count_outputs', 'load_backbone', 'load_file', 'to_ours']
+__all__ = ['load_backbone', 'load_file', 'to_ours']
 
 OFFSET = '.conv2_offset.'
-# The biases that tell for how many classes and kinds of pixels a file is: ours, Detectron2's, gluoncv's.
-OF_CLASSES = ('box_heads.0.logits.bias', 'roi_heads.box_predictor.cls_score.bias',
-              'roi_heads.box_predictor.0.cls_score.bias', 'class_predictor.bias')
-OF_KINDS = ('semantic_head.logits.bias', 'sem_seg_head.predictor.bias')
 NOTHING = re.compile('(?!)')
 # What a file of a backbone may hold besides it: a classifier, counters, statistics of pixels.
 BESIDE = re.compile(r'(fc|linear|stem\.fc|head)\..*|.*num_batches_tracked|pixel_(mean|std)')
-
-
-def count_outputs(arrays, source):
-    """``{'classes': …, 'kinds': …}`` of a detector's arrays, under any of the names; raises InputError for arrays of
-    something else."""
-    bias, kinds = (next((arrays[name] for name in names if name in arrays), None) for names in (OF_CLASSES, OF_KINDS))
-    if bias is None or bias.ndim != 1 or len(bias) < 2 or kinds is not None and kinds.ndim != 1:
-        raise InputError(f'{one_line(source)}: holds no detector; its first names are '
-                         f'{", ".join(one_line(name, 100) for name in list(arrays)[:4])}')
-    return {'classes': len(bias) - 1, 'kinds': 0 if kinds is None else len(kinds)}
 
 
 def to_ours(arrays, net, source, strict=True):
@@ -51,13 +38,15 @@ def to_ours(arrays, net, source, strict=True):
     return from_detectron2(arrays, net, source, free)
 
 
-def load_file(net, path, ctx=None, other_classes=False):
-    """Load the weights in a file of any format and of any of the three names into a detector.
+def load_file(net, path, ctx=None, other_classes=False, arrays=None):
+    """Load the weights in a file of any format and of any of the three names into a detector; ``arrays`` are those of
+    the file where it has been read.
 
     With ``other_classes`` the last layers start anew where the file is for others. Returns whether they do. Raises
     InputError for a file that cannot be read or does not fit; nothing is loaded then.
     """
-    return load_arrays(net, to_ours(read_weights(path), net, path, strict=False), path, ctx, other_classes)
+    arrays = read_weights(path) if arrays is None else arrays
+    return load_arrays(net, to_ours(arrays, net, path, strict=False), path, ctx, other_classes)
 
 
 def load_backbone(net, path, ctx=None):
