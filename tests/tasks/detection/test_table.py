@@ -10,7 +10,7 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.models import override
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.tasks.detection import DETECTION, get_model
+from resnest.gluon.tasks.detection import DETECTION, DetectionSpec, get_model
 from resnest.gluon.tasks.detection.finding import network_input
 from resnest.gluon.tasks.detection.learning.batching import Together
 from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, from_detectron2, to_detectron2
@@ -121,3 +121,12 @@ def test_what_does_not_fit_is_listed(weights):
 def test_rows_can_be_replaced():
     row = DETECTION['cascade_rcnn_fpn_resnest50']
     assert dataclasses.replace(row, detections=5).box_ap is None
+
+
+def test_the_document_lists_every_field_with_the_settings_of_detectron2():
+    document = (ROOT / 'docs' / 'detection.md').read_text()
+    rows = [line.split('|')[1] for line in document.splitlines() if line.startswith('| `')]
+    missing = {name for name in DetectionSpec.options() if not any(f'`{name}`' in row for row in rows)}
+    assert not missing
+    for setting in ('INSTANCES_CONFIDENCE_THRESH', 'STUFF_AREA_LIMIT', 'POST_NMS_TOPK_TEST', 'SCORE_THRESH_TEST'):
+        assert setting in document
