@@ -97,6 +97,21 @@ def test_pickles_of_arrays(tmp_path, protocol):
         np.testing.assert_array_equal(found[name], array)
 
 
+@pytest.mark.parametrize('wrap', [
+    lambda arrays: {**arrays, 'matching_heuristics': True, '__author__': 'me'},
+    lambda arrays: {'model': {**arrays, 'norm.num_batches_tracked': np.int64(3)}},
+    lambda arrays: {'model': {**arrays, 'norm.num_batches_tracked': 3}, 'iteration': 90_000},
+    lambda arrays: {'model': {f'module.{name}': array for name, array in arrays.items()}}],
+    ids=['flat', 'scalar', 'number', 'ranks'])
+def test_pickles_with_more_than_arrays(tmp_path, wrap):
+    from resnest.gluon.models.weights.tensor_files import read_tensors
+    wanted = {'conv.weight': np.ones((2, 3), 'f4'), 'norm.bias': np.arange(3, dtype='f4')}
+    (tmp_path / 'a.pkl').write_bytes(pickle.dumps(wrap(wanted), 4))
+    found = read_tensors(tmp_path / 'a.pkl')
+    assert found.keys() == wanted.keys()
+    assert all((found[name] == array).all() for name, array in wanted.items())
+
+
 class Evil:
     def __reduce__(self):
         return (print, ('owned',))
@@ -319,6 +334,9 @@ def test_what_is_no_backbone(files, tmp_path):
     (tmp_path / 'a.safetensors').write_bytes(safetensors_bytes({'some.weight': np.ones(3, 'f4')}))
     with pytest.raises(InputError, match='a.safetensors: holds no backbone; its first names are some.weight'):
         get_model(NAME, pretrained_base=tmp_path / 'a.safetensors')
+    (tmp_path / 'R-50.pkl').write_bytes(pickle.dumps({'conv1_w': np.ones(3), 'res2_0_branch2a_w': np.ones(3)}, 2))
+    with pytest.raises(InputError, match=r'R-50.pkl: has the names of Caffe2 \(res2_0_branch2a_w\)'):
+        get_model('faster_rcnn_fpn_resnet50', pretrained_base=tmp_path / 'R-50.pkl')
     with pytest.raises(InputError, match='of another shape: backbone.bottom_up.stem'):
         get_model(NAME, pretrained_base=files / 'a.pkl', **{**LITTLE, 'stem_width': 32})
     with pytest.raises(InputError, match='no ImageNet weights are published for resnet50 here'):

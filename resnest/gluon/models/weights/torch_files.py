@@ -19,6 +19,7 @@ __all__ = ['LEGACY', 'PICKLES', 'ZIP', 'read_array_pickle', 'read_legacy', 'read
 ZIP, LEGACY = b'PK\x03\x04', b'\x80\x02\x8a\x0a'
 PICKLES = tuple(bytes([0x80, protocol]) for protocol in (2, 3, 4, 5))
 WRAPPINGS = ('state_dict', 'model')
+PLAIN = (type(None), bool, int, float, str)     # what pickles of arrays hold besides; NumPy's scalars are read as None
 LEGACY_MAGIC = 0x1950a86a20f9469cfc6c
 
 
@@ -54,16 +55,15 @@ def read_legacy(opened, size):
 
 
 def read_array_pickle(opened, size):
-    """The arrays ``{name: array}`` of a pickle without tensors, open at its beginning; raises InputError."""
-    whole, _ = read_pickle(opened, size)
-    for key in WRAPPINGS:
-        if isinstance(whole, dict) and isinstance(whole.get(key), dict):
-            whole = whole[key]
-    if not isinstance(whole, dict) or not all(isinstance(name, str) for name in whole) or not whole or \
-            not all(isinstance(item, PickledArray) for item in whole.values()):
+    """The arrays ``{name: array}`` of a pickle without tensors, open at its beginning; plain values beside them are
+    passed over. Raises InputError."""
+    whole = _unwrapped(read_pickle(opened, size)[0])
+    if isinstance(whole, dict):
+        whole = {name: item for name, item in whole.items() if not isinstance(item, PLAIN)}
+    if not _is_named(whole, PickledArray):
         raise InputError('a pickle, but not one of torch.save, nor of arrays by their names')
     try:
-        return to_arrays(whole, size)
+        return to_arrays(_bare(whole), size)
     except ValueError as error:
         raise InputError(f'damaged: {error}') from None
 
@@ -102,15 +102,30 @@ def _elements(storage, data):
 
 def _state_dict(whole):
     """The tensors of what was pickled, without the wrapping."""
+    whole = _unwrapped(whole)
+    if not _is_named(whole, Tensor):
+        raise InputError('holds no state_dict; save net.state_dict() alone')
+    return _bare(whole)
+
+
+def _unwrapped(whole):
     for key in WRAPPINGS:
         if isinstance(whole, dict) and isinstance(whole.get(key), dict):
             whole = whole[key]
-    if not isinstance(whole, dict) or not whole or not all(isinstance(item, Tensor) for item in whole.values()) or \
-            not all(isinstance(name, str) for name in whole):
-        raise InputError('holds no state_dict; save net.state_dict() alone')
-    if all(name.startswith('module.') for name in whole):
-        whole = {name[len('module.'):]: value for name, value in whole.items()}
     return whole
+
+
+def _is_named(whole, kind):
+    """Whether it is a dict of such items by their names, at least one."""
+    return bool(isinstance(whole, dict) and whole) and all(
+        isinstance(name, str) and isinstance(item, kind) for name, item in whole.items())
+
+
+def _bare(named):
+    """The items without the prefix that a network in several processes gives to all names."""
+    if all(name.startswith('module.') for name in named):
+        return {name[len('module.'):]: item for name, item in named.items()}
+    return named
 
 
 def _arrays(tensors, storages, size):

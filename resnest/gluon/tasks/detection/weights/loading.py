@@ -61,6 +61,9 @@ def load_backbone(net, path, ctx=None):
     if any(name.startswith((BACKBONE, 'backbone.')) for name in arrays):
         arrays = {name: array for name, array in arrays.items() if name.startswith('backbone.')
                   and not name.startswith('backbone.fpn_')}
+    if theirs := next((name for name in arrays if 'branch2a' in name), None):
+        raise InputError(f'{one_line(path)}: has the names of Caffe2 ({one_line(theirs, 60)}), as the backbones that '
+                         'Detectron2 begins with have; load and save it there first')
     own = [name for name in structural_parameters(net) if name.startswith('backbone.')]
     known = detectron2_names(net)
     bare = {name: name.removeprefix('backbone.') for name in own}
