@@ -8,6 +8,7 @@ import pytest
 from mxnet.gluon import nn
 
 from resnest.gluon.mxnet_private import forget_trace, norm_settings, structural_parameters
+from resnest.gluon.tasks.detection import get_model
 from resnest.gluon.tasks.detection.learning.forward import Learner, Sampling, loss_names
 from resnest.gluon.tasks.detection.learning.targets import drawn_anchors, drawn_regions
 from resnest.gluon.tasks.detection.truth import Truth
@@ -158,3 +159,20 @@ def test_labels_and_regions_are_those(plain):
         np.testing.assert_allclose(regions.boxes, stored[f'train/given/sampled_boxes_{which}'], atol=1e-4)
         assert (regions.classes == stored[f'train/given/sampled_classes_{which}']).all()
         assert (regions.images == place).all()
+
+
+@pytest.mark.parametrize('name', ['mask_rcnn_fpn_resnest50', 'mask_cascade_rcnn_fpn_resnest50'])
+def test_pictures_without_a_region(name):
+    """All proposals are objects, of which a quarter of three may be drawn: none; and nothing is proposed at all."""
+    net = get_model(name, base='resnest14', classes=2, channels=16, box_units=8, box_convolutions=1,
+                    mask_convolutions=1)
+    net.initialize()
+    box, learner = np.array([[0, 0, 60, 60]], 'float32'), Learner(net, Sampling(regions=3))
+    for proposed, truth in ((box, Truth(box, np.zeros(1, 'int32'), [np.ones((64, 64), bool)])),
+                            (box[:0], Truth(box[:0], np.zeros(0, 'int32'), []))):
+        with mock.patch.object(net, 'propose', return_value=[(proposed, None)]), mx.autograd.record():
+            total = mx.nd.add_n(*learner(mx.nd.ones((1, 3, 64, 64)), [(64, 64)], [truth]))
+        total.backward()
+        assert np.isfinite(total.asscalar())
+        assert all(np.isfinite(param.grad().asnumpy()).all() for param in structural_parameters(net).values()
+                   if param.grad_req != 'null')

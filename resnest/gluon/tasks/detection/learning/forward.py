@@ -13,7 +13,7 @@ from ..geometry.boxes import clip, decode, encode
 from ..truth import IGNORED
 from .losses import anchor_losses, kinds_loss, mask_loss, region_losses
 from .rasterizing import mask_targets
-from .targets import drawn_anchors, drawn_regions, joined, relabelled
+from .targets import drawn_anchors, drawn_regions, joined, or_ground, relabelled
 
 __all__ = ['Learner', 'Sampling', 'loss_names']
 
@@ -85,9 +85,10 @@ class Learner(Block):
             ends = np.cumsum([len(each) for each in self.detector.anchors(levels)])
             by_level = [[each.slice_axis(1, begin, end) for begin, end in zip([0, *ends], ends)] for each in outputs]
             proposals = self.detector.propose(*by_level, levels, sizes, chosen.proposals_before, chosen.proposals)
-        return joined([drawn_regions(boxes, truth, image, spec.classes, chosen.regions, chosen.region_share,
-                                     spec.ious[0], generator)
-                       for image, ((boxes, _), truth, generator) in enumerate(zip(proposals, truths, generators))])
+        drawn = joined([drawn_regions(boxes, truth, image, spec.classes, chosen.regions, chosen.region_share,
+                                      spec.ious[0], generator)
+                        for image, ((boxes, _), truth, generator) in enumerate(zip(proposals, truths, generators))])
+        return or_ground(drawn, spec.classes)
 
     def _of_regions(self, levels, regions, sizes, truths):
         net, losses, deltas = self.detector, [], None

@@ -8,7 +8,7 @@ import numpy as np
 from ..geometry.boxes import are_whole, encode
 from ..geometry.matching import POSITIVE, match, sample
 
-__all__ = ['Regions', 'drawn_anchors', 'drawn_regions', 'joined', 'relabelled']
+__all__ = ['Regions', 'drawn_anchors', 'drawn_regions', 'joined', 'or_ground', 'relabelled']
 
 LOW, HIGH = 0.3, 0.7            # overlaps of anchors: below they are ground, from there on objects
 
@@ -69,6 +69,15 @@ def drawn_regions(proposals, truth, image, classes, count, fraction, overlap, ge
     regions = _matched(np.concatenate([proposals, own]), truth, image, classes, overlap)
     labels = np.where(regions.classes < classes, POSITIVE, 0)
     return regions[np.concatenate(sample(labels, count, fraction, generator))]
+
+
+def or_ground(regions, classes):
+    """The regions; where there is none, an empty one of the first picture's background in their place: all ranks
+    compute the same layers."""
+    if len(regions):
+        return regions
+    empty = np.zeros((1, 4), 'float32')
+    return Regions(empty, np.zeros(1, int), np.full(1, classes), np.zeros(1, int), empty.copy())
 
 
 def relabelled(boxes, images, truths, classes, overlap):
