@@ -215,3 +215,12 @@ def test_panoptic_segments():
                                                                                       (7, False, 6)]
     assert [(segments == each['id']).sum() for each in found] == [4, 6, 6]
     assert (segments[:, 4:] == 0).all()
+
+
+@pytest.mark.parametrize('options', [{'covered': 1.0}, {'least_area': 0}])
+def test_panoptic_segments_are_never_empty(options):
+    """An instance that is wholly behind another, and stuff that is wholly behind instances."""
+    ids, found = merge([np.ones((4, 4), bool)] * 2, np.array([0.9, 0.8]), np.array([0, 1]), np.ones((4, 4), int),
+                       **options)
+    assert [(each['id'], each['category'], each['area']) for each in found] == [(1, 0, 16)]
+    assert (ids == 1).all()

@@ -20,11 +20,13 @@ def merge(masks, scores, classes, labels, confidence=0.5, covered=0.5, least_are
         Stuff that has fewer pixels left is left out.
 
     Each segment is a dict of ``id``, ``is_thing``, ``category`` (the class, or the kind of stuff), ``score`` (of
-    instances) and ``area``.
+    instances) and ``area``; none is empty.
     """
     segments, found = np.zeros(labels.shape, 'int32'), []
 
     def add(pixels, **facts):
+        if not pixels.any():
+            return
         found.append({'id': len(found) + 1, **facts, 'area': int(pixels.sum())})
         segments[pixels] = len(found)
 
