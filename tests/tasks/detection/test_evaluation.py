@@ -110,6 +110,22 @@ def test_several_scales_and_mirror_images_are_merged(records, seen):
     assert (len(seen), sum(counted)) == (16, 4)
 
 
+@pytest.mark.parametrize('batch_size', [1, 3])
+def test_what_cannot_be_read_is_left_out(records, seen, batch_size):
+    """As if it were not there: the pictures after it are scored against their own truth."""
+    net, broken = SimpleNamespace(spec=SPEC, error=0), records.folder / records.name(1)
+    broken.write_bytes(broken.read_bytes()[:90])
+    with pytest.raises(InputError, match='0002.png.*; remove it from the data'):
+        evaluation.evaluate(net, records, current())
+    looked = evaluation.look_at(net, records, current(), batch_size=batch_size, skip_bad=True)
+    assert (looked.count, looked.unread) == (3, [1])
+    found = evaluation.measure(looked, current())
+    assert (found['seen'], found['panoptic']['pq']) == (3, 100)
+    for part in 'box', 'mask':
+        assert found[part]['ar_100'] == pytest.approx(found[part]['ap'])
+    assert found['box']['ap'] == pytest.approx(100)
+
+
 def test_pictures_without_an_annotation_are_refused(records):
     records._chosen = np.array([3])
     with pytest.raises(InputError, match='no annotations of the 1 pictures'):

@@ -21,10 +21,12 @@ TOGETHER = 32       # pictures that are held with what was found in them at each
 @dataclass
 class Seen:
     """What this rank has found in ``count`` pictures, its share of those at the ``places`` among the annotations of
-    ``records``; ``segments`` are :func:`.scores.segment_counts`, or None."""
+    ``records``; the places of those that it left out are in ``unread``. ``segments`` are
+    :func:`.scores.segment_counts`, or None."""
     records: CocoSet
     places: list
     count: int
+    unread: list
     found: Found
     segments: Optional[np.ndarray]
 
@@ -34,7 +36,8 @@ def evaluate(net, records, job, **options):
     return measure(look_at(net, records, job, **options), job)
 
 
-def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_size=1, workers=2, progress=None):
+def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_size=1, workers=2, progress=None,
+            skip_bad=False):
     """What a detector finds in this rank's share of the pictures, for :func:`measure`: nothing collective.
 
     Parameters
@@ -55,6 +58,8 @@ def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_s
         As :func:`.finding.each_detections` and a loader have them.
     progress : callable
         Called with the number of pictures that have been seen since the last call.
+    skip_bad : bool
+        Leave out pictures that cannot be read, as if they and their objects were not among the annotations.
 
     Returns a :class:`Seen`. Raises InputError for pictures without an annotation, and for outputs that are not finite.
     """
@@ -66,10 +71,17 @@ def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_s
         raise SharedError(f'{annotations.path}: no annotations of the {limit} pictures that are looked at')
     found, mine = Found(records.masks), picked[job.rank::job.size]
     counts = np.zeros((len(maps.categories), 4)) if maps else None
-    loader = PictureLoader(records, [mine[batch] for batch in evaluation_batches(len(mine), 1)], workers)
-    pictures = (picture for batch in loader for picture in batch)
-    for index, each in zip(mine, _each(net, pictures, short_sides, flip, batch_size)):
-        place = records.place(index)
+    loader = PictureLoader(records, [mine[batch] for batch in evaluation_batches(len(mine), 1)], workers, skip_bad)
+    read = []
+
+    def pictures():
+        for batch in loader:
+            for index, picture in batch:
+                read.append(index)
+                yield picture
+
+    for number, each in enumerate(_each(net, pictures(), short_sides, flip, batch_size)):
+        place = records.place(read[number])
         found.add(place, each)
         if maps:
             ids, segments = each.panoptic
@@ -78,7 +90,8 @@ def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_s
                 [number for number, *_ in maps.categories])
         if progress:
             progress(1)
-    return Seen(records, places, len(mine), found, counts)
+    unread = [records.place(index) for index in np.setdiff1d(mine, read)]
+    return Seen(records, places, len(read), unread, found, counts)
 
 
 def measure(seen, job):
@@ -86,15 +99,18 @@ def measure(seen, job):
     'seen': pictures}``, as :func:`.scores.average_precision` and :func:`.scores.panoptic_quality` have them, None for
     what is not measured. Collective."""
     whole, annotations, maps = gather(seen.found, job), seen.records.annotations, seen.records.panoptic
+    unread = np.concatenate([np.frombuffer(part, np.int64) for part in
+                             job.gather_bytes(np.array(seen.unread, np.int64).tobytes(), 'unread')])
+    places = np.setdiff1d(seen.places, unread).tolist()
 
     def measured():
-        return json.dumps({name: average_precision(annotations, whole, seen.places, masks) if wanted else None for
+        return json.dumps({name: average_precision(annotations, whole, places, masks) if wanted else None for
                            name, wanted, masks in (('box', True, False), ('mask', seen.records.masks, True))}).encode()
 
     figures = json.loads(bytes(job.from_first(measured, 'figures')))
     figures['panoptic'] = panoptic_quality(job.total(seen.segments.ravel(), 'segments').reshape(-1, 4), [
         thing for *_, thing in maps.categories]) if maps else None
-    return {**figures, 'seen': len(seen.places)}
+    return {**figures, 'seen': len(places)}
 
 
 def _each(net, pictures, short_sides, flip, batch_size):

@@ -118,10 +118,12 @@ class Detection(Task):
         net.hybridize(static_alloc=True)
 
     def evaluate(self, net):
-        self._seen = look_at(net, self._val, self._job, workers=self.config.workers)
-        return {'seen': self._seen.count, 'nonfinite': 0}
+        self._seen = look_at(net, self._val, self._job, workers=self.config.workers, skip_bad=self.config.skip_bad)
+        return {'seen': self._seen.count, 'nonfinite': 0, 'skipped': len(self._seen.unread)}
 
     def validation_figures(self, counts):
+        if not counts['seen']:
+            raise SharedError('no validation picture can be read; nothing tells which weights are the best ones')
         found = measure(self._seen, self._job)
         figures = {name: (found[part] or {}).get(key) for name, (_, (part, key)) in MEASURED.items()
                    if name in self.measured}

@@ -1,6 +1,6 @@
 """Batches of pictures with what is in them."""
 from resnest.gluon.data import SampleLoader, TransformedRecords
-from resnest.gluon.data.loader import REMEDY
+from resnest.gluon.data.loader import LEAVE_OUT, REMEDY
 
 __all__ = ['CocoLoader', 'PictureLoader', 'Unchanged']
 
@@ -43,10 +43,11 @@ class CocoLoader(SampleLoader):
 
 
 class PictureLoader(SampleLoader):
-    """Iterates over lists of the pictures alone, uint8 ``(H, W, 3)``, for evaluation; see :class:`CocoLoader`."""
+    """Iterates over lists of ``(index, picture)``, the pictures alone, uint8 ``(H, W, 3)``, for evaluation; see
+    :class:`CocoLoader`. With ``skip_bad`` pictures that cannot be read are left out."""
 
-    def __init__(self, records, batches, workers=2):
-        super().__init__(_Pictures(records), batches, list, workers, remedy=REMEDY)
+    def __init__(self, records, batches, workers=2, skip_bad=False):
+        super().__init__(_Pictures(records), batches, list, workers, skip_bad and LEAVE_OUT, REMEDY)
 
 
 class _Pictures:
@@ -60,7 +61,7 @@ class _Pictures:
         return repr(self._records)
 
     def make(self, record, index):
-        return self._records.pixels(record)
+        return index, self._records.pixels(record)
 
 
 class _Samples(TransformedRecords):
