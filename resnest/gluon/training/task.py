@@ -96,11 +96,12 @@ class Task:
         """Figures of an epoch of training: a dict, from the sums over all ranks and the number of samples."""
         return {}
 
-    def renew(self, net, epoch):
+    def renew(self, net, epoch, check):
         """Compute anew what the twin's weights need to be evaluated, such as statistics; nothing unless a task does so.
 
         ``net`` is the assembled twin, and ``epoch`` counts those that are over. All ranks call it, before each
-        evaluation.
+        evaluation. What takes long calls ``check()`` now and then, on all ranks at the same places, which leaves it
+        where a stop was asked for.
         """
 
     def evaluate(self, net):

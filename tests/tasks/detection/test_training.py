@@ -6,10 +6,14 @@ import sys
 import numpy as np
 import pytest
 
+from resnest.errors import EXIT_AGAIN
 from resnest.gluon import get_model
 from resnest.gluon.models.weights.description import read_description
 from resnest.gluon.tasks.detection import DetectionConfig
+from resnest.gluon.tasks.detection.learning import renewing
 from resnest.gluon.training.recipe import resolved
+from resnest.gluon.training.run import engine
+from resnest.gluon.training.run.interrupt import StopRequest
 
 from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, read_json
 from ...training.runs import assert_same_end, log
@@ -117,6 +121,28 @@ def test_what_the_evaluation_needs_is_asked_for_before_training(scenes, tmp_path
     monkeypatch.setitem(sys.modules, 'pycocotools', None)
     assert_refused(run_train(scenes, tmp_path / 'run', '--model', 'faster_rcnn_fpn_resnest50'), 'pycocotools')
     assert not (tmp_path / 'run').exists()
+
+
+def test_a_stop_is_heard_between_the_passes_of_precise_bn(scenes, tmp_path, monkeypatch):
+    """Asked for in the first of two passes, as by a signal."""
+    passes, made, add = [], [], renewing._add
+
+    class Request(StopRequest):
+        def __init__(self, *args):
+            super().__init__(*args)
+            made.append(self)
+
+    def interrupted(sums, norm, inputs):
+        if norm not in sums:
+            made[-1]._asked = True
+        passes.append(norm)
+        add(sums, norm, inputs)
+
+    monkeypatch.setattr(engine, 'StopRequest', Request)
+    monkeypatch.setattr(renewing, '_add', interrupted)
+    result = run_train(scenes, tmp_path, '--num-epochs', 1, '--precise-bn', 2)
+    assert result.returncode == EXIT_AGAIN
+    assert len(passes) == len(set(passes)) > 0
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ class Detection(Task):
     def training_figures(self, sums, seen):
         return {f'loss_{name}': value / seen for name, value in sums.items()}
 
-    def renew(self, net, epoch):
+    def renew(self, net, epoch, check):
         """Compute the statistics of batch norms anew, where the recipe says from how many batches."""
         count = self.config.precise_bn
         if not count:
@@ -112,8 +112,12 @@ class Detection(Task):
         freeze(self.twin.backbone, self.config.freeze or ())
         learner, loader = self._learner(self.twin), self.batches(epoch)
         net.hybridize(False)
-        passes = (lambda each=each: learner(*self.prepare(*each, epoch, self.device)[0])
-                  for each in itertools.islice(zip(loader.batches, loader), count))
+
+        def run(each):
+            check()
+            learner(*self.prepare(*each, epoch, self.device)[0])
+
+        passes = (lambda each=each: run(each) for each in itertools.islice(zip(loader.batches, loader), count))
         renew_statistics(self.twin, passes, self._job)
         net.hybridize(static_alloc=True)
 

@@ -34,10 +34,11 @@ class Validation:
         for name, param in structural_parameters(task.twin).items():
             param.set_data(values[name].astype(param.dtype, copy=False))
         self._job.average_statistics(task.twin)
-        task.renew(self._net, epoch)
         found = None
-        with contextlib.suppress(Stopped), self._net.register_forward_pre_hook(lambda *_: stop.check()):
-            found = task.evaluate(self._net)
+        with contextlib.suppress(Stopped):
+            task.renew(self._net, epoch, self._check)
+            with self._net.register_forward_pre_hook(lambda *_: stop.check()):
+                found = task.evaluate(self._net)
         if self._job.total([found is None or stop.made], 'stop')[0]:
             return None
         counts = self._job.totals(found, 'validation')
@@ -48,6 +49,11 @@ class Validation:
         skipped = int(counts.pop('skipped', 0))
         return {**plain(task.validation_figures(counts)), 'seen': int(counts['seen']),
                 **({'val_skipped': skipped} if skipped else {})}
+
+    def _check(self):
+        """Raise Stopped on all ranks where one of them was asked to stop. A collective."""
+        if self._job.total([self._stop.made], 'stop')[0]:
+            raise Stopped
 
 
 def plain(figures):
