@@ -44,7 +44,7 @@ class Features(HybridBlock):
         self.dilation = net.dilation
         self.deformable_stages = net.deformable_stages
         strides = output_strides(net.dilation)
-        channels = 2 * net.spec.stem_width, *(width * Bottleneck.expansion for width in (64, 128, 256, 512))
+        channels = 2 * net.spec.stem_width, *(width * Bottleneck.expansion for width in net.spec.planes)
         self.strides = tuple(strides[index] for index in indices)
         self.channels = tuple(channels[index] for index in indices)
         self.smallest = smallest_side(self.strides[-1])

@@ -82,7 +82,7 @@ class ResNet(HybridBlock):
             self.relu = nn.Activation('relu')
             self.maxpool = nn.MaxPool2D(3, 2, padding=1)
             paths = iter(path_probabilities(drop_path, sum(spec.blocks)))
-            stages = zip((64, 128, 256, 512), spec.blocks, *DILATIONS[dilation], (0, 0, dropblock_prob, dropblock_prob))
+            stages = zip(spec.planes, spec.blocks, *DILATIONS[dilation], (0, 0, dropblock_prob, dropblock_prob))
             for number, (planes, blocks, strides, stage_dilation, prob) in enumerate(stages, 1):
                 options = {name: getattr(spec, name) for name in OF_BLOCKS}
                 block_args = dict(**options, last_gamma=last_gamma, dropblock_prob=prob, norm_layer=norm_layer,
@@ -110,7 +110,7 @@ class ResNet(HybridBlock):
         self.fc = None
         if classes:
             with self.name_scope():     # the prefix: names stay the same after reset_classifier
-                self.fc = nn.Dense(classes, in_units=512 * Bottleneck.expansion, prefix='dense0_')
+                self.fc = nn.Dense(classes, in_units=self.spec.planes[-1] * Bottleneck.expansion, prefix='dense0_')
 
     @property
     def omitted(self):

@@ -50,6 +50,7 @@ class NetworkOptions(TypedDict, total=False):
     stem: Literal['deep', 'plain']
     stem_width: int
     shortcut: Literal['pooled', 'strided']
+    planes: Sequence[int]
     avd: bool
     avd_first: bool
     final_drop: float

@@ -20,6 +20,7 @@ __all__ = ['TIMM', 'VARIANTS', 'VariantSpec', 'find_variant', 'no_such_model', '
 LIMITS = {'radix': (0, 64), 'rounding': (1, 4096), 'cardinality': (1, 1024), 'bottleneck_width': (1, 4096),
           'stem_width': (1, 4096), 'crop_size': (1, 1 << 14)}
 MOST_BLOCKS = 1000
+MOST_PLANES = 1 << 14
 CHOICES = {'attention': ATTENTIONS, 'shortcut': SHORTCUTS, 'stem': ('deep', 'plain'),
            'interpolation': ('bilinear', 'bicubic')}
 
@@ -46,6 +47,8 @@ class VariantSpec(Row):
     ``rounding``, which selective kernels alone heed, and ``radix``, which split attention alone does. A ``stem`` is
     deep, three 3×3 convolutions, or plain, a 7×7 one; it ends with twice ``stem_width`` channels. ``avd`` stands for
     average downsampling.
+    ``planes`` are the widths of the four stages, whose outputs have four times as many channels; smaller ones make a
+    network that trains in minutes on a CPU.
     ``crop_size``, ``interpolation`` and ``crop_ratio`` are those of the published accuracy; at another size
     ``resnest.gluon.data.preprocessing`` chooses the interpolation. ``mean`` and ``std`` normalize the pixels (RGB, on a
     scale of 0 to 1). ``parameters`` counts the learnable ones at 1000 classes.
@@ -64,6 +67,7 @@ class VariantSpec(Row):
     stem: str = 'deep'
     stem_width: int = 32
     shortcut: str = 'pooled'
+    planes: tuple[int, int, int, int] = (64, 128, 256, 512)
     avd: bool = True
     avd_first: bool = False
     final_drop: float = 0.0
@@ -86,6 +90,9 @@ class VariantSpec(Row):
         if len(self.blocks) != 4 or min(self.blocks) < 1 or max(self.blocks) > MOST_BLOCKS:
             raise InputError(f'blocks must be four numbers of at least 1 and at most {MOST_BLOCKS}, got '
                              f'{one_line(self.blocks)}')
+        if len(self.planes) != 4 or not all(1 <= width <= MOST_PLANES for width in self.planes):
+            raise InputError(f'planes must be four widths of at least 1 and at most {MOST_PLANES}, got '
+                             f'{one_line(self.planes)}')
         self.check_limits(LIMITS)
         if not 0 <= self.final_drop < 1:
             raise InputError(f'final_drop must be in [0, 1), got {self.final_drop}')

@@ -285,14 +285,47 @@ def test_weights_of_another_task(trained, blocks, tmp_path):
                    "'red' where these have 'green'")
 
 
+# As resnest train-segmentation, but that the second rank is killed at its third step.
+KILLED = """
+import os, signal, sys
+from resnest.commands.segmentation import train
+from resnest.gluon.tasks.segmentation.training import Segmentation
+
+steps, prepare = [], Segmentation.prepare
+
+
+def prepare_or_die(task, *batch):
+    steps.append(batch)
+    if task._job.rank == 1 and len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return prepare(task, *batch)
+
+
+Segmentation.prepare = prepare_or_die
+train.main(sys.argv[1:])
+"""
+
+
 @pytest.mark.slow
 @needs_horovod
-def test_two_ranks_train_together_and_verify_exactly(blocks, tmp_path):
-    words = map(str, ('--data-dir', blocks, '--save-dir', tmp_path / 'run', *RECIPE, '--batch-size', 2, '--sync-bn'))
+def test_two_ranks_train_together_are_killed_and_go_on_and_verify_exactly(blocks, tmp_path):
     program = [sys.executable, '-m', 'resnest']
-    result = command(*horovodrun(2), *program, 'train-segmentation', *words, cwd=ROOT)
+
+    def train(folder, *start):
+        words = ('--data-dir', blocks, '--save-dir', folder, *RECIPE, '--batch-size', 2, '--sync-bn', '--save-steps', 1,
+                 '--keep', 9, '--resume', 'auto')
+        return command(*horovodrun(2), *start, *words, cwd=ROOT)
+
+    result = train(tmp_path / 'run', *program, 'train-segmentation')
     assert result.returncode == 0, result.stdout + result.stderr
     assert read_json(tmp_path / 'run/summary.json')['seen'] == 3
+    killed = train(tmp_path / 'killed', sys.executable, '-c', KILLED)
+    assert 'status code 137' in killed.stdout + killed.stderr
+    assert not (tmp_path / 'killed/summary.json').exists()
+    result = train(tmp_path / 'killed', *program, 'train-segmentation')
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'going on from' in result.stdout
+    assert_same_end(tmp_path / 'killed', tmp_path / 'run')
     found = []
     for ranks in (1, 2):
         path = tmp_path / f'{ranks}.json'
