@@ -11,7 +11,9 @@ scenes of ``val`` are made of digits that no scene of ``train`` has.
 - ``annotations/person_keypoints_{split}.json``: the same with four keypoints a digit, the top, right, bottom and left
   ends of its strokes (2: visible, 1: under another digit), in one category,
 - ``maps/{split}/000000.png``: 0 for the ground, 1 to 10 for the digits,
-- ``classes.txt``: what these are called, one a line.
+- ``classes.txt``: what these are called, one a line,
+- ``digits/{split}/{0 … 9}/000000-0.png``: each digit as it is seen, with its surroundings: folders of classes,
+  from which a backbone learns.
 """
 import json
 from pathlib import Path
@@ -28,10 +30,12 @@ __all__ = ['CLASSES', 'KEYPOINTS', 'Scene', 'draw_scene', 'run_lengths', 'write_
 CLASSES = [str(digit) for digit in range(10)]
 KEYPOINTS = ['top', 'right', 'bottom', 'left']
 SIDES = (256, 336)          # px of a scene's height and width, both included
-DIGITS = (3, 6)             # in a scene, both included; fewer where there is no room
-SIZES = (88, 136)           # px of a digit's longer side
-INKS = (150, 255)           # red, green and blue of a digit, lighter than the ground
+DIGITS = (2, 5)             # in a scene, both included; fewer where there is no room
+SIZES = (104, 152)          # px of a digit's longer side
+INKS = (200, 255)           # red, green and blue of a digit, lighter than the ground
+EDGE = 0.3                  # darkness of a scan, from 0 to 1, that is half ink: strokes are bold
 TURN = 10                   # degrees, to either side
+MARGIN = 1.15               # side of a digit's own picture, relative to the longer one of its box
 LEAST_VISIBLE = 0.8         # of each digit's strokes
 SPLITS = ('train', 'val')
 
@@ -68,6 +72,20 @@ class Scene:
     def mask(self, number):
         """The visible part of a digit, bool ``(H, W)``."""
         return self.instances == number + 1
+
+    def box(self, number):
+        """``[x, y, width, height]`` of the visible part of a digit."""
+        rows, columns = (np.flatnonzero(self.mask(number).any(axis=axis)) for axis in (1, 0))
+        return [int(value) for value in (columns[0], rows[0], np.ptp(columns) + 1, np.ptp(rows) + 1)]
+
+    def surroundings(self, number):
+        """The square picture around a digit, uint8 ``(side, side, 3)``, which ends at the edges of the scene."""
+        *corner, width, height = self.box(number)
+        room = self.image.shape[1::-1]
+        side = min(int(MARGIN * max(width, height)), *room)
+        left, top = (min(max(0, start + (length - side) // 2), most - side)
+                     for start, length, most in zip(corner, (width, height), room))
+        return self.image[top:top + side, left:left + side]
 
     @property
     def classes(self):
@@ -116,8 +134,8 @@ def draw_scene(digits, labels, rng):
 def _ground(height, width, rng):
     """Coloured noise of three sizes, float ``(height, width, 3)``, from 0 to 255."""
     ground = np.empty((height, width, 3))
-    ground[:] = rng.uniform(50, 100, 3)
-    for cell, strength in ((96, 30), (24, 15), (4, 10)):
+    ground[:] = rng.uniform(20, 70, 3)
+    for cell, strength in ((96, 25), (24, 12), (4, 8)):
         noise = rng.uniform(-strength, strength, (height // cell + 2, width // cell + 2, 3))
         for channel in range(3):
             coarse = Image.fromarray(noise[..., channel].astype(np.float32))
@@ -129,11 +147,11 @@ def _ink(digit, size, angle):
     """A digit with its longer side of ``size`` pixels, turned, cut to its strokes: from 0 to 1, ``(h, w)``."""
     image = Image.fromarray((digit / 16).astype(np.float32)).resize((2 * size, 2 * size), Image.BICUBIC)
     ink = np.asarray(image.rotate(angle, Image.BICUBIC, expand=True))
-    ink = ink[np.ix_((ink > 0.5).any(axis=1), (ink > 0.5).any(axis=0))]
+    ink = ink[np.ix_((ink > EDGE).any(axis=1), (ink > EDGE).any(axis=0))]
     scale = size / max(ink.shape)
     smaller = Image.fromarray(ink).resize([max(2, round(side * scale)) for side in ink.shape[::-1]], Image.BOX)
-    # Steeper at the edge of a stroke than the scan's 8 × 8 pixels, so that a mask is what one sees.
-    return (2 * (np.asarray(smaller, dtype=np.float64) - 0.5) + 0.5).clip(0, 1)
+    # Steep at the edge of a stroke, whose 8 × 8 pixels are not, so that a mask is what one sees; inside as the scan is.
+    return np.interp(np.asarray(smaller, dtype=np.float64), (EDGE / 4, EDGE, 1), (0, 0.5, 1))
 
 
 def run_lengths(mask):
@@ -175,9 +193,12 @@ def write_scenes(target, digits, labels, counts, seed=0):
 
 def _write_pictures(target, split, number, scene):
     name = f'{number:06d}.png'
-    for folder, array in ((target / split, scene.image), (target / 'maps' / split, scene.classes)):
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(folder / name)
+    pictures = {target / split / name: scene.image, target / 'maps' / split / name: scene.classes}
+    for place, label in enumerate(scene.labels):
+        pictures[target / 'digits' / split / str(label) / f'{number:06d}-{place}.png'] = scene.surroundings(place)
+    for path, array in pictures.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(array).save(path)
     height, width = scene.instances.shape
     return {'id': number, 'file_name': name, 'height': height, 'width': width}
 
@@ -186,10 +207,8 @@ def _annotations(scene, image, first):
     found = []
     for number, (label, keypoints) in enumerate(zip(scene.labels, scene.keypoints.tolist())):
         mask = scene.mask(number)
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box = [columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1]
         found.append({'id': first + number + 1, 'image_id': image, 'category_id': label + 1, 'iscrowd': 0,
-                      'bbox': [int(value) for value in box], 'area': int(mask.sum()),
+                      'bbox': scene.box(number), 'area': int(mask.sum()),
                       'segmentation': run_lengths(mask), 'num_keypoints': len(keypoints),
                       'keypoints': [value for point in keypoints for value in point]})
     return found
