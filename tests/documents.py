@@ -3,8 +3,9 @@
 The rules, for whoever writes there: a block fenced as ```bash or ```python is run; other blocks are only looked at.
 Commands for what no test has are checked with their script's parser, and Python is compiled: that goes for blocks with
 a line ``<!-- parsed only: why -->`` above their fence, and for those of ``horovodrun`` with more than two ranks.
-``<!-- slow -->`` above a fence, and commands that train or time, make a test slow. The Python blocks of a page are
-one program. A command finds what :meth:`World.furnish` puts there.
+``<!-- slow -->`` above a fence, and commands that train or time, make a test slow. One below ``<!-- shortened: why -->``
+runs on few scenes, for one epoch of each training. The Python blocks of a page are one program. A command finds what
+:meth:`World.furnish` puts there.
 """
 import argparse
 import importlib
@@ -49,6 +50,14 @@ class Block(NamedTuple):
     @property
     def parsed_only(self):
         return self.mark.startswith('parsed only') or any(int(n) > 2 for n in re.findall(r'-np (\d+)', self.text))
+
+    @property
+    def runnable(self):
+        """The text, with few scenes and epochs where it is to be shortened."""
+        if not self.mark.startswith('shortened'):
+            return self.text
+        text = re.sub(r'(prepare-digit-scenes .*) --train \d+', r'\1 --train 24 --val 12', self.text)
+        return re.sub(r'--num-epochs \d+', '--num-epochs 1', text)
 
     @property
     def slow(self):
