@@ -3,9 +3,9 @@
 The rules, for whoever writes there: a block fenced as ```bash or ```python is run; other blocks are only looked at.
 Commands for what no test has are checked with their script's parser, and Python is compiled: that goes for blocks with
 a line ``<!-- parsed only: why -->`` above their fence, and for those of ``horovodrun`` with more than two ranks.
-``<!-- slow -->`` above a fence, and commands that train or time, make a test slow. One below ``<!-- shortened: why -->``
-runs on few scenes, for one epoch of each training. The Python blocks of a page are one program. A command finds what
-:meth:`World.furnish` puts there.
+``<!-- slow -->`` above a fence, and commands that train or time, make a test slow. A block below
+``<!-- shortened: why -->`` runs on few scenes, for one epoch of each training. The Python blocks of a page are one
+program. A command finds what :meth:`World.furnish` puts there.
 """
 import argparse
 import importlib

@@ -198,7 +198,7 @@ def _write_pictures(target, split, number, scene):
         pictures[target / 'digits' / split / str(label) / f'{number:06d}-{place}.png'] = scene.surroundings(place)
     for path, array in pictures.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(array).save(path)
+        Image.fromarray(array).save(path, compress_level=1)        # noise: more takes time, not bytes
     height, width = scene.instances.shape
     return {'id': number, 'file_name': name, 'height': height, 'width': width}
 

@@ -89,8 +89,8 @@ def test_one_scale_sees_the_whole_picture():
 
     image = np.random.default_rng(0).integers(0, 256, (1, 30, 48, 3), dtype=np.uint8)
     assert SingleScale(watched, SPEC, mx.cpu())(image).shape == (1, 3, 30, 48)
-    assert seen == [(1, 15, 24, 3)]
-    small = image[:, :24, :20]
+    assert seen == [(1, 16, 24, 3)]      # crops of 16 pixels, and strides of 8
+    small = image[:, :24, :16]
     assert (SingleScale(net, SPEC, mx.cpu())(small) == net(mx.nd.array(small, dtype='uint8'))).min() == 1
 
 

@@ -25,9 +25,10 @@ LARGEST = 80.0      # logit whose exponential, and some sums of it, float32 stil
 class SingleScale:
     """Takes uint8 ``(1, H, W, 3)``, returns the logits ``(1, classes, H, W)``, an NDArray.
 
-    The network sees the whole picture with ``spec.base_size`` pixels on its longer side, which is the middle of what it
-    saw in training; its logits are resized to the picture. Of a picture so narrow that no network takes it, the shorter
-    side is stretched.
+    The network sees the whole picture with about ``spec.base_size`` pixels on its longer side, which is the middle of
+    what it saw in training; its logits are resized to the picture. Both sides differ from ``spec.crop_size`` by whole
+    output strides: with aligned corners the last stage's positions are 8 pixels apart where a side has 161, and 8.4
+    where it has 160. In pictures of another remainder than the crops' the map would lie beside what it shows.
 
     Parameters
     ----------
@@ -42,10 +43,15 @@ class SingleScale:
 
     def __call__(self, images):
         height, width = images.shape[1:3]
-        pixels = _with_longer_side(images[0], self._spec.base_size, self._spec,
-                                    smallest_side(self._spec.output_stride))
+        scaled = with_longer_side((width, height), self._spec.base_size)
+        pixels = _resampled(images[0], tuple(self._like_crops(side) for side in scaled), self._spec)
         logits = self._net(mx.nd.array(pixels[None], ctx=self._device, dtype='uint8'))
         return logits if logits.shape[2:] == (height, width) else resize_to(mx.nd, logits, height, width)
+
+    def _like_crops(self, side):
+        """The nearest length that a network takes and that differs from a crop's by whole strides."""
+        crop, stride = self._spec.crop_size, self._spec.output_stride
+        return crop + stride * max(round((side - crop) / stride), math.ceil((smallest_side(stride) - crop) / stride))
 
 
 class MultiScale:
@@ -69,7 +75,8 @@ class MultiScale:
         height, width = images.shape[1:3]
         total = 0
         for scale in self._scales:
-            pixels = _with_longer_side(images[0], math.ceil(self._spec.base_size * scale), self._spec)
+            scaled = with_longer_side((width, height), math.ceil(self._spec.base_size * scale))
+            pixels = _resampled(images[0], scaled, self._spec)
             total = total + resize_to(mx.nd, self._at_one_scale(pixels), height, width)
         return total
 
@@ -101,8 +108,7 @@ def _starts(length, side):
     return [step * number for number in range(1 + max(0, math.ceil((length - side) / step)))]
 
 
-def _with_longer_side(pixels, longest, spec, least=1):
-    """uint8 ``(h, w, 3)`` resampled to a longer side of ``longest`` pixels, and a shorter one of at least ``least``."""
-    size = pixels.shape[1::-1]
-    scaled = tuple(max(side, least) for side in with_longer_side(size, longest))
-    return pixels if scaled == size else np.asarray(Image.fromarray(pixels).resize(scaled, FILTERS[spec.interpolation]))
+def _resampled(pixels, size, spec):
+    """uint8 ``(h, w, 3)`` at another width and height."""
+    return pixels if pixels.shape[1::-1] == size else np.asarray(
+        Image.fromarray(pixels).resize(size, FILTERS[spec.interpolation]))
