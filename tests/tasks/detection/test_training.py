@@ -21,6 +21,25 @@ from .little_runs import RECIPE, little_scenes, run_train
 
 LOSSES = ['rpn_class', 'rpn_box', 'class', 'box', 'mask']
 SAVING = '--save-steps', 1, '--keep', 9, '--precise-bn', 1, '--clip-gradient', 3
+# One rank of two is killed before its third step.
+KILLED = """
+import os, signal, sys
+from resnest.commands.detection import train
+from resnest.gluon.tasks.detection.training import Detection
+
+steps, prepare = [], Detection.prepare
+
+
+def prepare_or_die(task, *batch):
+    steps.append(batch)
+    if task._job.rank == 1 and len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return prepare(task, *batch)
+
+
+Detection.prepare = prepare_or_die
+train.main(sys.argv[1:])
+"""
 
 
 @pytest.fixture(scope='module')
@@ -157,3 +176,24 @@ def test_two_ranks_are_one(scenes, tmp_path):
         assert result.returncode == 0, result.stdout + result.stderr
         found += log(tmp_path / str(ranks))
     assert found[1] == pytest.approx(found[0], rel=1e-4)
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_two_ranks_that_were_killed_go_on_to_the_same_bytes(scenes, tmp_path):
+    program = sys.executable, '-m', 'resnest', 'train-detection'
+
+    def train(folder, *start):
+        words = map(str, ('--data-dir', scenes, '--save-dir', folder, *RECIPE, '--batch-size', 2, '--sync-bn',
+                          '--save-steps', 1, '--keep', 9, '--resume', 'auto'))
+        return command(*horovodrun(2), *start, *words, cwd=ROOT)
+
+    result = train(tmp_path / 'run', *program)
+    assert result.returncode == 0, result.stdout + result.stderr
+    killed = train(tmp_path / 'killed', sys.executable, '-c', KILLED)
+    assert 'status code 137' in killed.stdout + killed.stderr
+    assert not (tmp_path / 'killed/summary.json').exists()
+    result = train(tmp_path / 'killed', *program)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'going on from' in result.stdout
+    assert_same_end(tmp_path / 'killed', tmp_path / 'run')
