@@ -93,19 +93,28 @@ def losses(learner, x, polygons=False, backward=False):
     return named
 
 
+def norm_of(values):
+    """The norm as it was computed there: in float32, by the eight lanes of a register, one value after another. Of 12
+    million values it is 0.1 % less than in float64."""
+    squares = np.pad(values ** 2, (0, -len(values) % 8)).reshape(-1, 8)
+    return np.sqrt(np.cumsum(squares, axis=0, dtype='float32')[-1].sum())
+
+
 def check_all(net, x, wanted):
     learner = Learner(net, Sampling(anchors=ALL, proposals=100), kinds_weight=0.5)
     learner.hybridize(static_alloc=True)
     statistics(net, running=True)
     assert losses(learner, x, backward=True) == pytest.approx(wanted['bn_eval'], rel=1e-4)
     params = structural_parameters(net)
+    # Boxes that a cascade refined differ in the last bits: a layer's norm is off by 0.11 %, no value by 0.01 % of it.
+    within = 1.5e-3 if len(net.box_heads) > 1 else 1e-3
     for ours, theirs in detectron2_names(net).items():
         if theirs in wanted['gradients']:
             norm, total, *first = wanted['gradients'][theirs]
-            found = params[ours].grad().asnumpy().astype(float).ravel()
-            assert np.linalg.norm(found) == pytest.approx(norm, rel=1.5e-3), theirs      # theirs is of float32 sums
-            assert np.abs(found).sum() == pytest.approx(total, rel=1e-3), theirs
-            np.testing.assert_allclose(found[:6], first, atol=1e-3 * norm)
+            found = params[ours].grad().asnumpy().ravel()
+            assert norm_of(found) == pytest.approx(norm, rel=within), theirs
+            assert np.abs(found).sum(dtype=float) == pytest.approx(total, rel=1e-3), theirs
+            np.testing.assert_allclose(found[:6], first, rtol=0, atol=1e-4 * norm)
     for name, value in losses(Learner(net, Sampling(proposals=100)), x).items():
         assert 'rpn' not in name or value == pytest.approx(wanted['rpn256'][name], rel=1e-4)
     given = [(train_boxes(which), None) for which in 'AB']
