@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from resnest.errors import InputError
 from resnest.gluon import models
+from resnest.gluon.models.cost import aligned
 from resnest.gluon.models.features import Features
 from resnest.gluon.models.resnet import ResNet
 from resnest.gluon.models.signatures import Classifier, Folder, NetworkOptions, Weights
@@ -23,7 +24,7 @@ from resnest.reading import not_among, one_line
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ['TASKS', 'convert', 'get_model', 'list_models', 'purge', 'task_of']
+__all__ = ['TASKS', 'convert', 'get_model', 'list_models', 'published_figures', 'purge', 'task_of']
 
 TASKS = ('classification', 'segmentation', 'detection')
 
@@ -71,6 +72,23 @@ def list_models(pattern: str = '*', pretrained: bool = False, task: str = 'class
         raise InputError(f'the pattern must be a text, got {one_line(repr(pattern), 60)}')
     return [name for name, spec in _table(task).items()
             if fnmatch.fnmatchcase(name, pattern) and (spec.file or not pretrained)]
+
+
+def published_figures(pattern='*', task='segmentation'):
+    """A table, as text, of a task's networks, their backbones and what figures are published of them.
+
+    Raises InputError where no name fits the shell pattern.
+    """
+    rows = [_table(task)[name] for name in list_models(pattern, task=task)]
+    if not rows:
+        raise InputError(f"no model fits '{one_line(pattern)}'; resnest models --task {task} lists all")
+    figures = [name for name in rows[0].still_true
+               if any(type(getattr(row, name)) is float for row in _table(task).values())]
+    lines = [('model', 'base', *figures)]
+    for row in rows:
+        values = (getattr(row, name) for name in figures)
+        lines.append((row.name, row.base, *('-' if value is None else f'{value:.2f}' for value in values)))
+    return aligned(lines)
 
 
 def purge(root=store.ROOT):

@@ -6,7 +6,7 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['complexity', 'table']
+__all__ = ['aligned', 'complexity', 'table']
 
 
 def complexity(net, size=224):
@@ -67,6 +67,11 @@ def table(pattern='*'):
         own = macs if spec.crop_size == 224 else complexity(name, spec.crop_size)[1]
         rows.append((name, f'{parameters / 1e6:.2f}', f'{macs / 1e9:.2f}', str(spec.crop_size), f'{own / 1e9:.2f}',
                      '-' if spec.top1 is None else f'{spec.top1:.2f}'))
+    return aligned(rows)
+
+
+def aligned(rows):
+    """Rows of texts as the lines of a table; numbers, all but the first column, stand at the right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
     return '\n'.join('  '.join(cell.ljust(width) if index == 0 else cell.rjust(width)
                                for index, (cell, width) in enumerate(zip(row, widths))) for row in rows)

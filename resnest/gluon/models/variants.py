@@ -195,6 +195,10 @@ def find_variant(name):
     return VARIANTS[name]
 
 
-def no_such_model(name, known):
-    """The InputError about a name that is none of the known ones."""
-    return InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, known, 'resnest models lists all')}")
+def no_such_model(name, known, task=None):
+    """The InputError about a name that is none of the known ones, the networks of a task other than classification
+    where one is told."""
+    listed = f'resnest models --task {task} lists all' if task else 'resnest models lists all'
+    if task and our_name(name) in VARIANTS:
+        return InputError(f"'{one_line(name)}' is a classifier, not a network of {task}; {listed} of those")
+    return InputError(f"there is no model '{one_line(name)}'{did_you_mean(name, known, listed)}")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from resnest.errors import InputError
+from resnest.gluon.models import get_model as classifier
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.tasks.detection import Detections, detect, get_model
 from resnest.gluon.tasks.detection.data.categories import coco
@@ -160,3 +161,9 @@ def test_looking_at_all_values_is_cheap():
 
     assert min(seconds(lambda: require_finite(net)) for _ in range(3)) < \
         10 * min(seconds(lambda: np.square(values).sum(dtype='float64')) for _ in range(3))
+
+
+@pytest.mark.parametrize('what', ['mask_rcnn', mx.gluon.nn.Dense(2), classifier('resnest14')])
+def test_what_is_no_detector(what):
+    with pytest.raises(InputError, match='net must be a detector, such as get_model'):
+        detect(what, PIXELS)

@@ -7,14 +7,16 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from resnest.commands import models
 from resnest.errors import InputError
+from resnest.gluon import list_models
 from resnest.gluon.models import override
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.tasks.detection import DETECTION, DetectionSpec, get_model
+from resnest.gluon.tasks.detection import DETECTION, DetectionSpec, describing, get_model, making
 from resnest.gluon.tasks.detection.finding import network_input
 from resnest.gluon.tasks.detection.learning.batching import Together
 from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_names, from_detectron2, to_detectron2
-from tests.conftest import ROOT, read_json
+from tests.conftest import ROOT, assert_refused, read_json, run_here
 
 PUBLISHED = read_json(ROOT / 'tests' / 'expected' / 'detectors.json')
 
@@ -130,3 +132,21 @@ def test_the_document_lists_every_field_with_the_settings_of_detectron2():
     assert not missing
     for setting in ('INSTANCES_CONFIDENCE_THRESH', 'STUFF_AREA_LIMIT', 'POST_NMS_TOPK_TEST', 'SCORE_THRESH_TEST'):
         assert setting in document
+
+
+def test_the_command_lists_a_task_with_its_published_figures():
+    result = run_here(models.main, 'models', '*200_3x', '--task', 'detection')
+    assert result.returncode == 0, result.stderr
+    head, *lines = (line.split() for line in result.stdout.splitlines())
+    assert head == ['model', 'base', 'box_ap', 'mask_ap', 'panoptic_quality']
+    assert ['mask_cascade_rcnn_fpn_resnest200_3x', 'resnest200', '50.54', '44.21', '-'] in lines
+    assert [name for name, *_ in lines] == list_models('*200_3x', task='detection')
+    assert_refused(run_here(models.main, 'models', 'none', '--task', 'segmentation'), '--task segmentation lists all')
+
+
+@pytest.mark.parametrize('make', [making.get_model, describing.know])
+def test_a_classifier_is_no_detector(make):
+    for name, wanted in (('resnest14', "'resnest14' is a classifier, not a network of detection"),
+                         ('mask', "there is no model 'mask'")):
+        with pytest.raises(InputError, match=wanted):
+            make(name)

@@ -115,6 +115,19 @@ def test_a_classifier_to_start_from(scenes, tmp_path):
     np.testing.assert_array_equal(found.data().asnumpy(), classifier.conv1[0].weight.data().asnumpy())
 
 
+@pytest.mark.parametrize('detector', [True, False])
+def test_a_start_that_is_not_finite_is_told_before_training(detector, trained, scenes, tmp_path):
+    path = tmp_path / 'nan.params'
+    net = get_model(str(trained / 'best.params'))
+    net = net if detector else net.backbone
+    weight = (net.backbone if detector else net).layer3[0].conv1.weight
+    weight.set_data(weight.data() * np.nan)
+    net.save_parameters(str(path))
+    assert_refused(run_train(scenes, tmp_path / 'run', '--resume-params', path), path,
+                   'backbone.layer3.0.conv1.weight is not finite')
+    assert not (tmp_path / 'run').exists()
+
+
 def test_the_rate_falls_after_two_thirds_and_eight_ninths_of_the_run():
     derived = resolved(DetectionConfig(num_epochs=9), 8, 100)
     assert derived['milestone_steps'] == [600, 800]

@@ -111,7 +111,7 @@ def know_described(weights, description, model=None, options=None):
 def spec_of(model, values):
     """The row of a model with the fields among ``values``; raises InputError for what no network has."""
     if not isinstance(model, str) or model not in DETECTION:
-        raise no_such_model(model, DETECTION)
+        raise no_such_model(model, DETECTION, TASK)
     own, backbone = split_options(values)
     spec = override(DETECTION[model], own)
     if spec.base not in BASELINES:

@@ -12,6 +12,7 @@ from resnest.errors import InputError
 from resnest.gluon.checking import check_count
 from resnest.gluon.data import each_picture, read_picture
 from resnest.gluon.mxnet_private import has_values, structural_parameters
+from resnest.reading import one_line
 
 from .data.categories import categories_of
 from .detector import COARSEST
@@ -20,6 +21,7 @@ from .geometry.panoptic import merge
 from .geometry.pasting import paste, piece
 from .geometry.resampling import largest
 from .geometry.sizes import seen_size
+from .table import DetectionSpec
 
 __all__ = ['Detections', 'detect', 'each_detections', 'network_input', 'require_finite']
 
@@ -95,6 +97,9 @@ def detect(net, pictures, batch_size=1, short_side=None, long_side=None):
 def each_detections(net, pictures, batch_size=1, short_side=None, long_side=None):
     """As :func:`detect`, but yield one after the other, in the order of the pictures; of these no more is held than a
     few batches."""
+    if not isinstance(getattr(net, 'spec', None), DetectionSpec):
+        raise InputError("net must be a detector, such as get_model('mask_rcnn_fpn_resnest50') makes, got "
+                         f'{one_line(repr(net), 60)}')
     check_count('batch_size', batch_size)
     require_finite(net)
     sides = (net.spec.short_side if short_side is None else short_side,

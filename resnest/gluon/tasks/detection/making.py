@@ -165,7 +165,7 @@ def make(name, kwargs):
     """The detector of a row, with other values of its fields, and without values of its parameters; as
     :func:`get_model`."""
     if not isinstance(name, str) or name not in DETECTION:
-        raise no_such_model(name, DETECTION)
+        raise no_such_model(name, DETECTION, 'detection')
     own = DetectionSpec.options()
     spec = override(DETECTION[name], {key: value for key, value in kwargs.items() if key in own})
     both = {key: kwargs[key] for key in BOTH if key in kwargs}

@@ -111,7 +111,7 @@ def _count_classes(path):
 def spec_of(model, values):
     """The row of a model with the fields among ``values``; raises InputError for what no network has."""
     if not isinstance(model, str) or model not in SEGMENTATION:
-        raise no_such_model(model, SEGMENTATION)
+        raise no_such_model(model, SEGMENTATION, TASK)
     own, backbone = split_options(values)
     spec = override(SEGMENTATION[model], own)
     override(find_variant(spec.base), backbone)

@@ -69,7 +69,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     else:
         description = None
     if not isinstance(name, str) or name not in SEGMENTATION:
-        raise no_such_model(name, SEGMENTATION)
+        raise no_such_model(name, SEGMENTATION, 'segmentation')
     own = SegmentationSpec.options()
     backbone = [option for option in VariantSpec.options() if option not in own]
     known = [*own, *backbone, *BACKBONE, *BOTH, *HEADS]

@@ -1,6 +1,8 @@
 """Weights of detectors and of backbones from files of any format into a network."""
 import re
 
+import numpy as np
+
 from resnest.errors import InputError
 from resnest.gluon.models.weights.names import pytorch_name
 from resnest.gluon.models.weights.parameters import load_arrays, read_weights
@@ -43,10 +45,12 @@ def load_file(net, path, ctx=None, other_classes=False, arrays=None):
     the file where it has been read.
 
     With ``other_classes`` the last layers start anew where the file is for others. Returns whether they do. Raises
-    InputError for a file that cannot be read or does not fit; nothing is loaded then.
+    InputError for a file that cannot be read, does not fit or is not finite; nothing is loaded then.
     """
     arrays = read_weights(path) if arrays is None else arrays
-    return load_arrays(net, to_ours(arrays, net, path, strict=False), path, ctx, other_classes)
+    found = to_ours(arrays, net, path, strict=False)
+    _require_finite(found, path)
+    return load_arrays(net, found, path, ctx, other_classes)
 
 
 def load_backbone(net, path, ctx=None):
@@ -77,4 +81,11 @@ def load_backbone(net, path, ctx=None):
                          f'{", ".join(one_line(name, 100) for name in list(arrays)[:4])}')
     offsets = set() if any(OFFSET in name for name in arrays) else {name for name in own if OFFSET in name}
     found = fitting(arrays, net, names, BESIDE, path, offsets)
+    _require_finite(found, path)
     load_arrays(net.backbone, {bare[name]: array for name, array in found.items()}, path, ctx)
+
+
+def _require_finite(arrays, path):
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise InputError(f'{one_line(path)}: {name} is not finite; these weights are of no use, give others')
