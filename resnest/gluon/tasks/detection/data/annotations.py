@@ -121,14 +121,18 @@ class _Reader:
         box = item.get('bbox')
         if not isinstance(box, list) or len(box) != 4 or not all(type(value) in (int, float) for value in box):
             raise InputError(f'{where}: bbox must be four numbers, left, top, width, height, got {one_line(box, 60)}')
+        area, crowd = item.get('area'), item.get('iscrowd')
+        if area is not None and (type(area) not in (int, float) or area < 0):
+            raise InputError(f'{where}: area must be a number of at least 0, got {one_line(repr(area), 60)}')
+        if crowd not in (None, 0, 1):
+            raise InputError(f'{where}: iscrowd must be 0 or 1, got {one_line(repr(crowd), 60)}')
         try:
             self.boxes.extend(box)
-            area = item.get('area')
-            self.areas.append(area if type(area) in (int, float) else box[2] * box[3])
+            self.areas.append(box[2] * box[3] if area is None else area)
         except OverflowError:
             raise InputError(f'{where}: a number that is too large') from None
         self.ids.append(number)
-        self.crowd.append(bool(item.get('iscrowd')))
+        self.crowd.append(bool(crowd))
         self.forms.append(self._shape(item.get('segmentation'), where) if self.with_shapes else NO_SHAPE)
         self.part_ends.append(len(self.parts))
 
@@ -150,6 +154,8 @@ class _Reader:
                 self.runs.append(len(self.forms))
                 self.run_sizes.extend(size)
                 return RUNS
+            if value is not None:
+                raise InputError(f'must be polygons or run lengths, got {one_line(repr(value), 60)}')
         except (TypeError, ValueError, OverflowError) as error:
             reason = str(error) if isinstance(error, InputError) else 'polygons must be lists of numbers x, y, x, y, …'
             raise InputError(f'{where}: segmentation: {reason}') from None
