@@ -94,6 +94,7 @@ def test_what_cannot_be_verified_is_one_line(data, net, weights):
     assert_refused(run_here(verify.main, 'verify_detection.py', '--resume', weights), 'give --data-dir')
     assert_refused(run(data / 'nothing', weights), 'nothing: no such folder')
     assert_refused(run(data, save(net, data / 'other.params', ['dog', 'cow', 'kite'])), "'cow'", "'cat'")
+    assert_refused(run(data, save(net, data / 'digits.params', ['dog', '1', 'kite'])), "'1'", "'cat'")
     one = drawn_net('mask_rcnn_fpn_resnest50', **{**NETWORK, 'classes': 1})
     assert_refused(run(data, save(one, data / 'one.params', ['dog'])), 'know 1 classes')
     broken = drawn_net('mask_rcnn_fpn_resnest50', **NETWORK)

@@ -66,7 +66,7 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
         job.agree('number of pictures', len(records))
         device = choose_device(no_cuda, job.local_rank)
         net = get_model(known.model, known.pretrained, ctx=device, **known.options)
-        _require_same_classes(known.what, categories_of(net), records)
+        _require_same_classes(known, categories_of(net), records)
         net = make_engine(net, precision, device, lambda: _calibration(net, data_dir, records, calibration_images), say)
         found = _with_bar(net, records, job, progress, limit=limit, short_sides=short_sides, flip=flip,
                           batch_size=batch_size, workers=workers)
@@ -78,13 +78,15 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
         return None if job.rank else found
 
 
-def _require_same_classes(what, categories, records):
-    """Raise InputError where a detector's classes are not those of the data, told by their names, or their number."""
+def _require_same_classes(known, categories, records):
+    """Raise InputError where a detector's classes are not those of the data, told by their names, or their number
+    where bare weights know nothing else."""
+    what, named = known.what, known.description and known.description.names
     if len(categories.names) != len(records.names):
         raise InputError(f'{what} know {len(categories.names)} classes, {records.annotations.path} has '
                          f'{len(records.names)}; give other weights, or data with the same categories')
     for one, other in zip(categories.names, records.names):
-        if one != other and not one.isdigit():
+        if one != other and (named or not one.isdigit()):
             raise InputError(f"{what} know other classes than the data: '{one}' where {records.annotations.path} has "
                              f"'{other}'; give data with the same categories, by rising id")
 
