@@ -14,7 +14,8 @@ def main(arguments=None):
                         "model's row, for weights that do not tell it themselves: base=resnest14")
     parser.add_argument('--resume', type=path_text, help='file of weights (.params, or as Detectron2 has them: .pth, '
                         '.pkl, .safetensors); the published ones unless given')
-    parser.add_argument('--least-score', type=number(0, most=1), default=0.5, help='of the objects that are shown')
+    parser.add_argument('--least-score', type=number(0, most=1), default=0.5, help='of the objects that are '
+                        "shown; below the model's own, mostly 0.05, with --model-options least_score=0.01")
     parser.add_argument('--figure', type=plain_path, metavar='OUT.png', help='file (.png, .jpg, .pdf) for the first 8 '
                         'pictures side by side, with what is in them')
     parser.add_argument('--pictures', type=plain_path, metavar='DIR', help='folder for a PNG of each picture, with '
