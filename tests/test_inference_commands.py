@@ -141,7 +141,7 @@ def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
 @pytest.mark.parametrize('words, wanted', [
     (('--picture', 'x.xyz'), '--picture x.xyz: the ending must be one of .png .pdf'),
     (('--picture', 'x'), '--picture x: the ending must be one of'),
-    (('--model', 'resnest14', '--picture', 'x.png'), 'x.png: nothing to draw'),
+    (('--model', 'skresnet50', '--picture', 'x.png'), 'x.png: nothing to draw'),
     (('--mode', 'training', '--picture', 'x.png'), 'x.png: nothing to draw'),
     (('data', '--picture', 'x.png'), '--picture shows networks: leave it out with data'),
 ])
