@@ -34,7 +34,8 @@ def test_the_network_says_how_its_images_were(given, wanted):
 
 
 @pytest.mark.parametrize('key, wanted', [
-    ('radx', "; did you mean 'radix'?"), ('in_channels', '; there are blocks, attention, radix, '), ('a\nb', '; there are')])
+    ('radx', "; did you mean 'radix'?"), ('in_channels', '; there are blocks, attention, radix, '),
+    ('a\nb', '; there are')])
 def test_what_no_row_has_is_refused(key, wanted):
     config = ClassificationConfig(model_options={key: 4})
     for description in (None, Description('resnest14', 3)):
