@@ -1,8 +1,12 @@
-"""From a command line to the ranks of a job."""
+"""From a command line to the ranks of a job, and to what they train."""
 import contextlib
 import os
+import shlex
 import signal
 import threading
+from pathlib import Path
+
+import mxnet as mx
 
 from resnest.arguments import Parser
 from resnest.errors import StartAgain
@@ -10,8 +14,10 @@ from resnest.gluon import distributed
 
 from . import recipe
 from .options import add_options, from_options
+from .run.beginning import load_first
+from .run.engine import fit
 
-__all__ = ['in_job', 'parse']
+__all__ = ['in_job', 'parse', 'train_task']
 
 
 def parse(kind, description, arguments=None):
@@ -34,6 +40,26 @@ def in_job(config, work):
     os.environ.update(recipe.environment(config))
     with _signals_that_end(), distributed.joined('--resume auto goes on from the newest checkpoint') as job:
         return work(job)
+
+
+def train_task(task, config, job, device, counts, load, command):
+    """Train the networks of a task from the seed, or from what ``load(source)`` puts into the first of them.
+
+    ``counts`` is ``{what: number}`` of what must be alike on all ranks, and ``load`` is as :func:`.load_first` has it.
+    Where the run has made its best weights, the first rank tells that ``resnest command`` uses them. Returns the exit
+    code of :func:`.fit`, and raises as it does.
+    """
+    for what, count in counts.items():
+        job.agree(f'number of {what}', count)
+    mx.random.seed(config.seed)
+    for network in (task.network, task.twin):
+        network.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
+    load_first(config, job, load)
+    code = fit(task, config, job, device)
+    best = Path(config.save_dir, 'best.params')
+    if code == 0 and job.rank == 0 and not config.eval_only and best.exists():
+        print(f'to use it: resnest {command} --resume {shlex.quote(str(best))} IMAGE', flush=True)
+    return code
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from .fields import LARGEST, fields_of, option_of
 from .options import make
 
 __all__ = ['check_batch', 'check_device', 'check_warmup', 'differences', 'environment', 'resolved', 'restored',
-           'to_yaml', 'versions']
+           'show', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 
@@ -97,6 +97,12 @@ def versions():
     """Of what a run's result may depend on."""
     return {'python': platform.python_version(), 'resnest': __version__,
             **{name: installed(name) for name in ('mxnet', 'numpy', 'pillow', 'horovod')}}
+
+
+def show(config, job, steps=None):
+    """Print the whole recipe as YAML on the first rank; ``steps`` of an epoch settle what depends on them."""
+    if job.rank == 0:
+        print(to_yaml(resolved(config, job.size, steps)), end='')
 
 
 def check_batch(config):

@@ -1,7 +1,5 @@
 """Training of a classifier: what the trainer of any task is given, and ``train``, which gives it."""
 import dataclasses
-import shlex
-from pathlib import Path
 
 import mxnet as mx
 from mxnet.gluon import nn
@@ -24,7 +22,7 @@ from resnest.gluon.models import SMALLEST_IMAGE, ResNet, load_pretrained
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import Description, changed_options, is_held_out, to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
-from resnest.gluon.training import Figure, Figures, Task, earlier_recipe, fit, in_job, load_first, recipe
+from resnest.gluon.training import Figure, Figures, Task, earlier_recipe, in_job, recipe, train_task
 from resnest.gluon.training.methods.schedule import dropblock_probability
 from resnest.reading import one_line
 
@@ -166,13 +164,9 @@ def _train(config, job, print_config):
     description = None if before else first_description(config.resume_params, job)
     config, spec = settle_images(going_on(config, before) if before else config, description)
 
-    def show(steps=None):
-        if job.rank == 0:
-            print(recipe.to_yaml(recipe.resolved(config, job.size, steps)), end='')
-
     if not config.rec_train and not config.data_dir:
         if print_config:
-            return show()
+            return recipe.show(config, job)
         raise SharedError('the data are missing: give --rec-train a folder of shards from resnest prepare or '
                           'prepare-digits, or --data-dir one of images, with a folder for each class')
     if config.input_size < SMALLEST_IMAGE:      # before a folder of many images is looked through
@@ -191,13 +185,7 @@ def _train(config, job, print_config):
     task = _OnRecords(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few records: say so before anything is made
     if print_config:
-        return show(steps)
-    for what, count in (('validation records', len(val_set)), ('classes', classes),
-                        *([] if local else [('training records', len(train_set))])):
-        job.agree(f'number of {what}', count)
-    mx.random.seed(config.seed)
-    for each in (network, twin):
-        each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
+        return recipe.show(config, job, steps)
 
     def load(path):
         if load_pretrained(network, spec, path, ctx=device, other_classes=True):
@@ -206,9 +194,6 @@ def _train(config, job, print_config):
                                  'a new classifier knows none; use resnest verify, or train first')
             return f'its classifier is for other classes, the one for {classes} is new'
 
-    load_first(config, job, load)
-    code = fit(task, config, job, device)
-    best = Path(config.save_dir, 'best.params')
-    if code == 0 and job.rank == 0 and not config.eval_only and best.exists():
-        print(f'to use it: resnest classify --resume {shlex.quote(str(best))} IMAGE', flush=True)
-    return code
+    counts = {'validation records': len(val_set), 'classes': classes,
+              **({} if local else {'training records': len(train_set)})}
+    return train_task(task, config, job, device, counts, load, 'classify')

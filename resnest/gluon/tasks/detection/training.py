@@ -1,7 +1,5 @@
 """Training of a detector: what the trainer of any task is given, and ``train``, which gives it."""
 import itertools
-import shlex
-from pathlib import Path
 
 import mxnet as mx
 from mxnet.gluon import nn
@@ -12,7 +10,7 @@ from resnest.gluon.device import choose_device
 from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import SyncBatchNorm
 from resnest.gluon.streams import REGIONS, generator
-from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
+from resnest.gluon.training import Figure, Figures, Task, in_job, recipe, train_task
 from resnest.gluon.training.config import STAGES
 from resnest.gluon.training.methods.finetuning import freeze
 from resnest.runtime import import_extra
@@ -174,12 +172,8 @@ def _open(config, spec):
 def _train(config, job, print_config):
     config, spec, options = settle_network(config, job)
 
-    def show(steps=None):
-        if job.rank == 0:
-            print(recipe.to_yaml(recipe.resolved(config, job.size, steps)), end='')
-
     if print_config and not config.data_dir and not config.annotations:
-        return show()
+        return recipe.show(config, job)
     train_set, val_set = _open(config, spec)
     options['classes'] = len(train_set.names)
     if train_set.panoptic:
@@ -190,16 +184,8 @@ def _train(config, job, print_config):
     task = Detection(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few pictures: say so before anything is made
     if print_config:
-        return show(steps)
-    for what, count in (('pictures to validate by', len(val_set)), ('classes', options['classes']),
-                        ('training pictures', len(train_set))):
-        job.agree(f'number of {what}', count)
-    mx.random.seed(config.seed)
-    for each in (network, twin):
-        each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    load_first(config, job, lambda source: load_start(network, config, source, device))
-    code = fit(task, config, job, device)
-    best = Path(config.save_dir, 'best.params')
-    if code == 0 and job.rank == 0 and not config.eval_only and best.exists():
-        print(f'to use it: resnest detect --resume {shlex.quote(str(best))} IMAGE', flush=True)
-    return code
+        return recipe.show(config, job, steps)
+    counts = {'pictures to validate by': len(val_set), 'classes': options['classes'],
+              'training pictures': len(train_set)}
+    return train_task(task, config, job, device, counts,
+                      lambda source: load_start(network, config, source, device), 'detect')

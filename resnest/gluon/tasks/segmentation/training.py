@@ -1,8 +1,6 @@
 """Training of a segmentation network: what the trainer of any task is given, and ``train``, which gives it."""
 import dataclasses
-import shlex
 import sys
-from pathlib import Path
 
 import mxnet as mx
 import numpy as np
@@ -14,7 +12,7 @@ from resnest.gluon.data.loader import LEAVE_OUT
 from resnest.gluon.device import choose_device
 from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import SyncBatchNorm, set_drop_probability
-from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
+from resnest.gluon.training import Figure, Figures, Task, in_job, recipe, train_task
 from resnest.gluon.training.methods.schedule import dropblock_probability
 
 from .data import MapLoader, RandomCrop, Whole, default_fraction, open_maps
@@ -149,12 +147,8 @@ def _open(config, job):
 def _train(config, job, print_config):
     config, options = settle_network(config, job)
 
-    def show(steps=None):
-        if job.rank == 0:
-            print(recipe.to_yaml(recipe.resolved(config, job.size, steps)), end='')
-
     if print_config and not config.data_dir and not config.images:
-        return show()
+        return recipe.show(config, job)
     config, train_set, val_set = _open(config, job)
     in_training = {'dropblock_prob': config.dropblock_prob, 'drop_path': config.drop_path,
                    'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}
@@ -165,16 +159,7 @@ def _train(config, job, print_config):
     task = Segmentation(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few images: say so before anything is made
     if print_config:
-        return show(steps)
-    for what, count in (('validation images', len(val_set)), ('classes', config.num_classes),
-                        ('training images', len(train_set))):
-        job.agree(f'number of {what}', count)
-    mx.random.seed(config.seed)
-    for each in (network, twin):
-        each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    load_first(config, job, lambda source: load_start(network, config, source, device))
-    code = fit(task, config, job, device)
-    best = Path(config.save_dir, 'best.params')
-    if code == 0 and job.rank == 0 and not config.eval_only and best.exists():
-        print(f'to use it: resnest segment --resume {shlex.quote(str(best))} IMAGE', flush=True)
-    return code
+        return recipe.show(config, job, steps)
+    counts = {'validation images': len(val_set), 'classes': config.num_classes, 'training images': len(train_set)}
+    return train_task(task, config, job, device, counts,
+                      lambda source: load_start(network, config, source, device), 'segment')
