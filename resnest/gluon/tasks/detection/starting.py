@@ -9,7 +9,7 @@ from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_weights
 from resnest.gluon.training import earlier_recipe
 
-from .describing import DEFAULT_MODEL, counted, know_described, spec_of, split_options
+from .describing import DEFAULT_MODEL, TABLE, counted, know_described
 from .making import load_base, load_weights
 from .weights.counting import count_outputs
 
@@ -29,7 +29,7 @@ def settle_network(config, job):
     description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
         told = description.options
-        values = {'base': description.model, **split_options(told)[1], **_as_rgb(model, description),
+        values = {'base': description.model, **TABLE.split(told)[1], **_as_rgb(model, description),
                   **{name: told[name] for name in OF_IMAGES if name in told}, **values}
     elif description:
         known = know_described(path, description, model, values)
@@ -37,7 +37,7 @@ def settle_network(config, job):
     elif path and not before and not config.pretrained_backbone:
         values = _told(path, model or DEFAULT_MODEL, values, job)
     model = model or DEFAULT_MODEL
-    spec = spec_of(model, values)
+    spec = TABLE.spec_of(model, values)
     values = {name: value for name, value in values.items() if name not in ('classes', 'kinds')}
     return dataclasses.replace(config, model=model, model_options=values or None), spec, values
 
@@ -53,7 +53,7 @@ def _told(path, model, values, job):
 
 def _as_rgb(model, description):
     """What a row whose images are BGR needs for a classifier's weights, which want RGB."""
-    if spec_of(model or DEFAULT_MODEL, {}).channel_order == 'RGB':
+    if TABLE.spec_of(model or DEFAULT_MODEL, {}).channel_order == 'RGB':
         return {}
     row = find_variant(description.model)
     return {'channel_order': 'RGB', **{name: getattr(row, name) for name in OF_IMAGES}}

@@ -90,7 +90,7 @@ def legend_of(known):
     """The :class:`.Legend` of weights: as they are described, that of the published data set, or numbers."""
     classes, described = known.spec.classes, known.description
     if described and described.names:
-        colours = known.palette
+        colours = described.own.get('palette')
         return Legend(described.names, colours=colours and np.array(colours))
     published = known_legend(known.spec.data_set) if known.spec.data_set else ()
     return published if len(published) == classes else numbered_legend(classes)

@@ -16,7 +16,7 @@ OF_PICTURES = ('crop_size', 'base_size')        # an exported file takes any
 
 
 def open_source(model=None, weights=None, options=None):
-    """``(known, exported)`` of what is asked for: the :class:`.describing.Known`, and the network of an exported file.
+    """``(known, exported)`` of what is asked for: the :class:`.known.Known`, and the network of an exported file.
 
     ``weights`` are a ``.params`` file, or None for the published ones, and ``exported`` is None then; or an exported
     ``.onnx`` file, or the prefix of an exported optimized network, which take no ``options`` but ``crop_size`` and

@@ -15,7 +15,7 @@ from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.training import earlier_recipe
 from resnest.gluon.training.fields import option_of
 
-from .describing import DEFAULT_MODEL, know_described, spec_of, split_options
+from .describing import DEFAULT_MODEL, TABLE, know_described
 from .network import AUXILIARY
 
 __all__ = ['check_sizes', 'load_start', 'require_memory', 'settle_network']
@@ -41,13 +41,13 @@ def settle_network(config, job):
     description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
         told = description.options
-        values = {'base': description.model, **split_options(told)[1],
+        values = {'base': description.model, **TABLE.split(told)[1],
                   **{name: told[name] for name in OF_IMAGES if name in told}, **values}
     elif description:
         known = know_described(path, description, model, values)
         model, values = known.model, known.options
     model = model or DEFAULT_MODEL
-    spec = spec_of(model, values)
+    spec = TABLE.spec_of(model, values)
     options = {name: value for name, value in values.items() if name not in (*SIZES, 'classes')}
     return dataclasses.replace(config, model=model, model_options=options or None, crop_size=spec.crop_size,
                                base_size=spec.base_size), values
