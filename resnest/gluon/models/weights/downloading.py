@@ -16,7 +16,7 @@ from resnest.reading import one_line
 
 from .params_file import LARGEST
 
-__all__ = ['download', 'locked']
+__all__ = ['download_until', 'locked']
 
 TIMEOUT = (10, 30)      # seconds to connect, and between two pieces of data
 ATTEMPTS = 5            # connections, as long as each brings something
@@ -36,6 +36,23 @@ def locked(path):
 
     with lock_file(path, math.inf, lambda opened: not _size(opened), say) as opened:
         yield opened
+
+
+def download_until(take, url, opened, label):
+    """Download ``url`` into the open file, and once more where ``take()``, which reads that, returns what is wrong.
+
+    ``label`` is as :func:`download` has it. The file is empty in the end. Raises InputError as that, and with what is
+    wrong the second time.
+    """
+    for _ in range(2):
+        download(url, opened, label)
+        opened.flush()
+        problem = take()
+        opened.truncate(0)
+        if not problem:
+            return
+        LOG.warning('%s: %s', url, problem)
+    raise InputError(f'{problem}, twice')
 
 
 def download(url, opened, label):

@@ -19,7 +19,7 @@ from resnest.reading import one_line, open_plain
 
 from ..variants import VARIANTS
 from .archives import copy_member
-from .downloading import download, locked
+from .downloading import download_until, locked
 from .parameters import load_parameters
 from .params_file import LARGEST
 
@@ -144,14 +144,8 @@ def _obtain(spec, path, url, archive):
             LOG.warning('%s: %s', source, problem)
     if not online:
         raise InputError('there is no such file, or a damaged one')
-    for _ in range(2):
-        download(url, archive, path.name)
-        problem = _unpack(archive, False, path, spec.sha1)     # on some shares a lock keeps others out
-        archive.truncate(0)
-        if not problem:
-            return
-        LOG.warning('%s: %s', url, problem)
-    raise InputError(f'{problem}, twice')
+    # The open archive itself: on some shares a lock keeps others out.
+    download_until(lambda: _unpack(archive, False, path, spec.sha1), url, archive, path.name)
 
 
 class _Damaged(Exception):

@@ -9,7 +9,7 @@ from resnest.errors import InputError
 from resnest.files import require_replaceable
 from resnest.gluon.models.weights import store
 from resnest.gluon.models.weights.description import read_description
-from resnest.gluon.models.weights.downloading import download, locked
+from resnest.gluon.models.weights.downloading import download_until, locked
 from resnest.reading import file_digest, one_line
 
 __all__ = ['URL', 'converted_file']
@@ -61,15 +61,8 @@ def _obtain(name, path, url, archive, convert):
             LOG.warning('%s: %s', source, problem)
     if not online:
         raise InputError('there is no such file, or a damaged one')
-    for _ in range(2):
-        download(url, archive, path.with_suffix(ENDING).name)
-        archive.flush()
-        problem = _convert(name, Path(archive.name), path, convert)
-        archive.truncate(0)
-        if not problem:
-            return
-        LOG.warning('%s: %s', url, problem)
-    raise InputError(f'{problem}, twice')
+    download_until(lambda: _convert(name, Path(archive.name), path, convert), url, archive,
+                   path.with_suffix(ENDING).name)
 
 
 def _convert(name, source, path, convert):
