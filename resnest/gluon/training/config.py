@@ -24,6 +24,8 @@ class TrainConfig:
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    # No fields, and a task may have its own: the learning rate of SGD for each sample of a batch, epochs of warm-up.
+    usual_sgd_lr, usual_warmup = 0.1 / 256, 5.0
     # Not a field: what each option is of use with, for :func:`.fields.idle`; a task adds its own.
     of_use_with = {
         'milestones': STEP, 'milestone_steps': STEP, 'lr_decay': STEP,
@@ -207,7 +209,7 @@ class TrainConfig:
     @property
     def warmup(self):
         """Epochs of warm-up."""
-        return min(5.0, self.num_epochs) if self.warmup_epochs is None else self.warmup_epochs
+        return min(self.usual_warmup, self.num_epochs) if self.warmup_epochs is None else self.warmup_epochs
 
     @property
     def share_lr(self):
@@ -216,7 +218,7 @@ class TrainConfig:
         That of Adam is what Liu et al. (2022, https://arxiv.org/abs/2201.03545, table 5) have for AdamW: 4e-3 for
         batches of 4096.
         """
-        usual = 0.1 / 256 if self.optimizer == 'sgd' else 0.001 / 1024
+        usual = self.usual_sgd_lr if self.optimizer == 'sgd' else 0.001 / 1024
         return usual * self.batch_size if self.lr is None else self.lr
 
     @property

@@ -8,7 +8,6 @@ from resnest.gluon.training.fields import option, switch
 
 __all__ = ['DetectionConfig']
 
-LR, LR_BATCH = 0.02, 16             # the paper's learning rate, and the batch that it is for
 WARMUP, WARMUP_SHARE = 1000, 10     # steps, or a tenth of a short run
 FALLS = (2 / 3, 8 / 9)              # of the run: where the learning rate falls
 COARSEST = 32                       # pixels: the pyramid's last but one stride
@@ -21,6 +20,7 @@ class DetectionConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    usual_sgd_lr, usual_warmup = 0.02 / 16, 0.0     # the paper's rate is for batches of 16
     model: Optional[str] = option(None, 'network: mask_rcnn_fpn_resnest50 or another that resnest models --task '
                                   'detection lists; that of the weights of --resume-params, else '
                                   'faster_rcnn_fpn_resnest50, unless given', resume='own', group='network')
@@ -121,11 +121,3 @@ class DetectionConfig(TrainConfig):
     @property
     def start(self):
         return super().start or self.pretrained_backbone
-
-    @property
-    def warmup(self):
-        return 0.0 if self.warmup_epochs is None else self.warmup_epochs
-
-    @property
-    def share_lr(self):
-        return LR / LR_BATCH * self.batch_size if self.lr is None and self.optimizer == 'sgd' else super().share_lr

@@ -8,8 +8,6 @@ from resnest.gluon.training.fields import needs, option, switch
 
 __all__ = ['SegmentationConfig']
 
-LR, LR_BATCH = 0.1, 16      # the paper's learning rate, and the batch that it is for
-
 
 @dataclass
 class SegmentationConfig(TrainConfig):
@@ -17,6 +15,7 @@ class SegmentationConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    usual_sgd_lr, usual_warmup = 0.1 / 16, 0.0      # the paper's rate is for batches of 16
     of_use_with = {**TrainConfig.of_use_with,
                    'hard_share': needs('--hard-threshold', lambda recipe: recipe.hard_threshold is not None)}
     model: Optional[str] = option(None, 'network: deeplab_resnest50_ade, 101, 200 or 269; that of the weights of '
@@ -99,12 +98,3 @@ class SegmentationConfig(TrainConfig):
     @property
     def start(self):
         return super().start or self.pretrained_backbone
-
-    @property
-    def warmup(self):
-        return 0.0 if self.warmup_epochs is None else self.warmup_epochs
-
-    @property
-    def share_lr(self):
-        """Learning rate of one batch of one rank; that of the heads is ``head_lr_factor`` times as much."""
-        return LR / LR_BATCH * self.batch_size if self.lr is None and self.optimizer == 'sgd' else super().share_lr
