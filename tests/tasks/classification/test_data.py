@@ -21,8 +21,9 @@ from resnest.gluon.data import (
 from resnest.gluon.data.preparing.imagenet import find_source
 from resnest.gluon.data.preparing.preparation import Options, prepare
 from resnest.gluon.inference.calibration_images import calibration_records
-from resnest.gluon.tasks.classification import ClassificationConfig, train, training
+from resnest.gluon.tasks.classification import ClassificationConfig, train
 from resnest.gluon.tasks.classification.names import class_names
+from resnest.gluon.training import launch
 
 from ...conftest import encoded, read_json, script_here
 
@@ -81,9 +82,9 @@ def test_class_folders_train_as_shards_of_the_same_order_do(photos, tmp_path, mo
     write_shards(tmp_path, {split: [records[i] for i in range(len(records))]
                             for split, records in zip(('train', 'val'), sets)}, ['cat', 'dog'], decoding='upright')
     tasks = []
-    monkeypatch.setattr(training, 'fit', lambda task, *_: tasks.append(task))
+    monkeypatch.setattr(launch, 'fit', lambda task, *_: tasks.append(task))
     for settings in ({'data_dir': photos, 'val_fraction': 0.2}, {'rec_train': tmp_path, 'num_workers': 0}):
-        training.train(ClassificationConfig(save_dir=tmp_path / 'run', **SMALL, **settings))
+        train(ClassificationConfig(save_dir=tmp_path / 'run', **SMALL, **settings))
     for loaders in ([task.batches(0) for task in tasks], [task.batches(3, start=2) for task in tasks],
                     [task.validation() for task in tasks]):
         found, wanted = (list(loader) for loader in loaders)

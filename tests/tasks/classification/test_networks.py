@@ -4,7 +4,8 @@ from mxnet.gluon import nn
 
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.nn import SyncBatchNorm
-from resnest.gluon.tasks.classification import ClassificationConfig, train, training
+from resnest.gluon.tasks.classification import ClassificationConfig, train
+from resnest.gluon.training import launch
 
 
 def norms(net):
@@ -16,7 +17,7 @@ def norms(net):
 @pytest.mark.parametrize('sync', [False, True])
 def test_only_the_network_in_training_is_synchronized(squares, monkeypatch, sync):
     tasks = []
-    monkeypatch.setattr(training, 'fit', lambda task, *_: tasks.append(task))
+    monkeypatch.setattr(launch, 'fit', lambda task, *_: tasks.append(task))
     train(ClassificationConfig(model='resnest14', model_options={'blocks': [1, 1, 1, 1]}, input_size=32, batch_size=4,
                                rec_train=str(squares), rec_val=str(squares), sync_bn=sync, no_cuda=True))
     network, twin = tasks[0].network, tasks[0].twin
