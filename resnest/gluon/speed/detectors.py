@@ -39,9 +39,9 @@ def our_detector(settings):
     net = get_model(settings['model'])
     import mxnet as mx
     initialize(net, mx)
-    x = mx.nd.random.normal(shape=image_shape(settings)) if settings['precision'] == 'int8' else None
+    calibration = [mx.nd.random.normal(shape=image_shape(settings))] if settings['precision'] == 'int8' else None
     # Random weights agree with nothing: every layer in int8.
-    return optimize_detector(net, x and [x], settings['precision'], agreement=0), net, mx
+    return optimize_detector(net, calibration, settings['precision'], agreement=0), net, mx
 
 
 def gluoncv_detector(settings):

@@ -31,6 +31,19 @@ class MapAndLogits(mx.gluon.HybridBlock):
         return found, self.net.fc(self.net.flat(self.net.avgpool(found)))
 
 
+class MapAndPooled(mx.gluon.HybridBlock):
+    """An output that another operator reads as well, as the coarsest level of a pyramid."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.lateral = mx.gluon.nn.Conv2D(8, 3, padding=1, in_channels=3)
+        self.lateral.initialize(mx.init.Xavier())
+
+    def hybrid_forward(self, F, x):
+        found = self.lateral(x)
+        return found, F.Pooling(found, kernel=(1, 1), stride=(2, 2), pool_type='max')
+
+
 def images(*shape):
     return mx.nd.array(np.random.default_rng(0).normal(size=shape))
 
@@ -45,7 +58,7 @@ def one_stage(net):
 
 @pytest.mark.parametrize('make, precision, logits', [
     (three_stages, 'bfloat16', False), (three_stages, 'int8', False), (one_stage, 'int8', False),
-    (MapAndLogits, 'float32', True), (MapAndLogits, 'int8', True)])
+    (MapAndLogits, 'float32', True), (MapAndLogits, 'int8', True), (MapAndPooled, 'int8', False)])
 def test_each_output_is_the_networks(tiny, tmp_path, make, logits, precision):
     net, x = make(randomize(tiny())), images(3, 3, 64, 64)
     fast = optimize(net, x, precision, [x], agreement=0)

@@ -88,7 +88,7 @@ class Trial:
             quantize_granularity='channel-wise', logger=None)
         symbol, args, aux = calib_graph(symbol, reference.args, aux, collector, calib_mode='customize',
                                         quantized_dtype='auto', logger=None)
-        self.symbol = symbol.get_backend_symbol(BACKEND)
+        self.symbol = _real_once(symbol).get_backend_symbol(BACKEND)
         if reference.native:
             self.symbol = to_symbol(fuse_attention(from_symbol(self.symbol), reference.args, reference.ranges))
         known = {**reference.args, **args}
@@ -126,6 +126,21 @@ def _signed_sums(layers, ranges):
     """
     return {node.name for node in layers if node.flag('with_sum') and node.flag('with_postsum_act')
             and ranges[output_name(node.inputs[-1][0].name)][0] < 0}
+
+
+def _real_once(symbol):
+    """``symbol`` without a dequantization of what was dequantized.
+
+    mxnet puts it behind an output of the network that is read as well, and crashes when it runs.
+    """
+    outputs, op = from_symbol(symbol), '_contrib_dequantize'
+
+    def first(node, number):
+        return node.inputs[0] if node.op == op and node.inputs[0][0].op == op else (node, number)
+
+    for node in walk(outputs):
+        node.inputs = [first(*entry) for entry in node.inputs]
+    return to_symbol([first(*entry) for entry in outputs])
 
 
 def _readings(nodes, layers):
