@@ -111,7 +111,7 @@ def test_without_attention_resnest_keeps_its_downsampling_and_radix_zero_does_no
 @pytest.mark.parametrize('options, wanted', [
     ({'attention': 'sE'}, "attention must be split or se or scse or sk or none, got sE"),
     ({'attention': None}, 'attention of a network is a text, got None'),
-    ({'stem': 'wide'}, 'stem must be deep or plain, got wide'),
+    ({'stem': 'wide'}, 'stem must be deep or plain or single, got wide'),
     ({'shortcut': 'max'}, 'shortcut must be pooled or strided, got max'),
     ({'rounding': 0}, 'rounding must be at least 1'),
     ({'attention': 'sk', 'halves': True, 'bottleneck_width': 1}, 'resnet50_v1b: 1 input and 1 output channels cannot'),

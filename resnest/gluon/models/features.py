@@ -6,7 +6,6 @@ from mxnet.gluon import HybridBlock
 
 from resnest.errors import InputError
 from resnest.gluon.mxnet_private import child_names
-from resnest.gluon.nn import Bottleneck
 from resnest.reading import one_line
 
 from .resnet import check_images, output_strides, shown_options, smallest_side
@@ -44,7 +43,7 @@ class Features(HybridBlock):
         self.dilation = net.dilation
         self.deformable_stages = net.deformable_stages
         strides = output_strides(net.dilation)
-        channels = 2 * net.spec.stem_width, *(width * Bottleneck.expansion for width in net.spec.planes)
+        channels = 2 * net.spec.stem_width, *net.spec.widths
         self.strides = tuple(strides[index] for index in indices)
         self.channels = tuple(channels[index] for index in indices)
         self.smallest = smallest_side(self.strides[-1])

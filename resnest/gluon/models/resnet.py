@@ -19,7 +19,7 @@ __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_stri
 SMALLEST_IMAGE = 17     # px, for any network; below, a stage would halve a map of one position
 MOST_CLASSES = 10_000_000
 DEFORMABLE_GROUPS = 2
-OF_BLOCKS = ('attention', 'radix', 'halves', 'rounding', 'cardinality', 'bottleneck_width', 'shortcut', 'avd_first')
+OF_BLOCKS = ('attention', 'radix', 'halves', 'rounding', 'shortcut', 'avd_first')
 UNUSUAL = (np.float64, np.uint8, np.int8, np.int32, np.int64)       # types of images, unless the weights have them
 
 # dilation → (strides, dilations) of the four stages; the output strides are 32, 16 and 8.
@@ -80,24 +80,28 @@ class ResNet(HybridBlock):
             self.conv1 = STEMS[spec.stem](in_channels, channels, norm_layer, norm_kwargs)
             self.bn1 = normalization(channels, norm_layer, norm_kwargs)
             self.relu = nn.Activation('relu')
-            self.maxpool = nn.MaxPool2D(3, 2, padding=1)
+            pooled = spec.stem != 'single'
+            self.maxpool = nn.MaxPool2D(3, 2, padding=1) if pooled else nn.HybridLambda(_identity)
             paths = iter(path_probabilities(drop_path, sum(spec.blocks)))
-            stages = zip(spec.planes, spec.blocks, *DILATIONS[dilation], (0, 0, dropblock_prob, dropblock_prob))
-            for number, (planes, blocks, strides, stage_dilation, prob) in enumerate(stages, 1):
-                options = {name: getattr(spec, name) for name in OF_BLOCKS}
+            stages = zip(spec.stages, spec.blocks, *DILATIONS[dilation], (0, 0, dropblock_prob, dropblock_prob))
+            for number, (own, blocks, strides, stage_dilation, prob) in enumerate(stages, 1):
+                options = {**own, **{name: getattr(spec, name) for name in OF_BLOCKS}}
+                if number == 1 and not pooled:
+                    strides = 2
                 block_args = dict(**options, last_gamma=last_gamma, dropblock_prob=prob, norm_layer=norm_layer,
                                   norm_kwargs=norm_kwargs,
                                   deformable_groups=DEFORMABLE_GROUPS if number in deformable_stages else 0)
                 stage = nn.HybridSequential()
                 # The first block still sees the dilation of the stage before it.
                 try:
-                    stage.add(Bottleneck(planes, channels, strides, max(1, stage_dilation // 2), project=True,
-                                         avd=spec.avd and number > 1, drop_path=next(paths), **block_args))
+                    stage.add(Bottleneck(in_channels=channels, strides=strides, dilation=max(1, stage_dilation // 2),
+                                         project=True, avd=spec.avd and (number > 1 or not pooled),
+                                         drop_path=next(paths), **block_args))
                 except ValueError as error:
                     raise InputError(f'{spec.name}: {error}') from None
-                channels = planes * Bottleneck.expansion
+                channels = own['channels']
                 for _ in range(blocks - 1):
-                    stage.add(Bottleneck(planes, channels, dilation=stage_dilation, drop_path=next(paths),
+                    stage.add(Bottleneck(in_channels=channels, dilation=stage_dilation, drop_path=next(paths),
                                          **block_args))
                 setattr(self, f'layer{number}', stage)
             self.avgpool = nn.GlobalAvgPool2D()
@@ -110,7 +114,7 @@ class ResNet(HybridBlock):
         self.fc = None
         if classes:
             with self.name_scope():     # the prefix: names stay the same after reset_classifier
-                self.fc = nn.Dense(classes, in_units=self.spec.planes[-1] * Bottleneck.expansion, prefix='dense0_')
+                self.fc = nn.Dense(classes, in_units=self.spec.widths[-1], prefix='dense0_')
 
     @property
     def omitted(self):
@@ -170,6 +174,10 @@ def shown_options(net):
     options.update({name: getattr(net, name) for name in usual
                     if getattr(net, name) != usual[name]})
     return ', '.join([net.spec.name, *(f'{name}={value}' for name, value in options.items())])
+
+
+def _identity(F, x):
+    return x
 
 
 def output_strides(dilation):

@@ -47,10 +47,12 @@ class NetworkOptions(TypedDict, total=False):
     rounding: int
     cardinality: int
     bottleneck_width: int
-    stem: Literal['deep', 'plain']
+    stem: Literal['deep', 'plain', 'single']
     stem_width: int
     shortcut: Literal['pooled', 'strided']
     planes: Sequence[int]
+    expansions: Sequence[int]
+    group_widths: Sequence[int]
     avd: bool
     avd_first: bool
     final_drop: float

@@ -21,7 +21,8 @@ LIMITS = {'radix': (0, 64), 'rounding': (1, 4096), 'cardinality': (1, 1024), 'bo
           'stem_width': (1, 4096), 'crop_size': (1, 1 << 14)}
 MOST_BLOCKS = 1000
 MOST_PLANES = 1 << 14
-CHOICES = {'attention': ATTENTIONS, 'shortcut': SHORTCUTS, 'stem': ('deep', 'plain'),
+MOST_EXPANSION = 64
+CHOICES = {'attention': ATTENTIONS, 'shortcut': SHORTCUTS, 'stem': ('deep', 'plain', 'single'),
            'interpolation': ('bilinear', 'bicubic')}
 
 # What is published of a network holds for another one that differs from it in these alone.
@@ -45,10 +46,11 @@ class VariantSpec(Row):
 
     ``attention`` and ``shortcut`` are those of :class:`resnest.gluon.nn.Bottleneck`, as are ``halves`` and
     ``rounding``, which selective kernels alone heed, and ``radix``, which split attention alone does. A ``stem`` is
-    deep, three 3×3 convolutions, or plain, a 7×7 one; it ends with twice ``stem_width`` channels. ``avd`` stands for
-    average downsampling.
-    ``planes`` are the widths of the four stages, whose outputs have four times as many channels; smaller ones make a
-    network that trains in minutes on a CPU.
+    deep, three 3×3 convolutions, or plain, a 7×7 one, before a pooling, or single, a 3×3 one, and the first stage has
+    the stride of the pooling; it ends with twice ``stem_width`` channels. ``avd`` stands for average downsampling.
+    ``planes`` are the widths of the four stages, whose outputs have ``expansions`` times as many channels; smaller ones
+    make a network that trains in minutes on a CPU. Where ``group_widths`` are not 0, the 3×3 convolutions of a stage
+    have as many channels as ``planes`` says, in groups of that width, whatever cardinality and bottleneck width are.
     ``crop_size``, ``interpolation`` and ``crop_ratio`` are those of the published accuracy; at another size
     ``resnest.gluon.data.preprocessing`` chooses the interpolation. ``mean`` and ``std`` normalize the pixels (RGB, on a
     scale of 0 to 1). ``parameters`` counts the learnable ones at 1000 classes.
@@ -68,6 +70,8 @@ class VariantSpec(Row):
     stem_width: int = 32
     shortcut: str = 'pooled'
     planes: tuple[int, int, int, int] = (64, 128, 256, 512)
+    expansions: tuple[int, int, int, int] = (4, 4, 4, 4)
+    group_widths: tuple[int, int, int, int] = (0, 0, 0, 0)
     avd: bool = True
     avd_first: bool = False
     final_drop: float = 0.0
@@ -93,6 +97,13 @@ class VariantSpec(Row):
         if len(self.planes) != 4 or not all(1 <= width <= MOST_PLANES for width in self.planes):
             raise InputError(f'planes must be four widths of at least 1 and at most {MOST_PLANES}, got '
                              f'{one_line(self.planes)}')
+        if len(self.expansions) != 4 or not all(1 <= times <= MOST_EXPANSION for times in self.expansions):
+            raise InputError(f'expansions must be four numbers of at least 1 and at most {MOST_EXPANSION}, got '
+                             f'{one_line(self.expansions)}')
+        if len(self.group_widths) != 4 or not all(group == 0 or group > 0 == planes % group
+                                                  for group, planes in zip(self.group_widths, self.planes)):
+            raise InputError(f'group_widths must be four divisors of the planes {self.planes}, or 0, got '
+                             f'{one_line(self.group_widths)}')
         self.check_limits(LIMITS)
         if not 0 <= self.final_drop < 1:
             raise InputError(f'final_drop must be in [0, 1), got {self.final_drop}')
@@ -101,6 +112,18 @@ class VariantSpec(Row):
         self.check_choices(CHOICES)
         self.check_statistics()
         self.forget_published()
+
+    @property
+    def widths(self):
+        """The channels that the four stages return."""
+        return tuple(planes * times for planes, times in zip(self.planes, self.expansions))
+
+    @property
+    def stages(self):
+        """What each stage's blocks of their own are given, as the arguments of :class:`resnest.gluon.nn.Bottleneck`."""
+        return [dict(planes=group or planes, channels=width, cardinality=planes // group if group else self.cardinality,
+                     bottleneck_width=64 if group else self.bottleneck_width)
+                for planes, width, group in zip(self.planes, self.widths, self.group_widths)]
 
     @property
     def depth(self):

@@ -17,7 +17,7 @@ GATES = {'se': SqueezeExcitation, 'scse': ConcurrentSqueezeExcitation}      # af
 
 
 class Bottleneck(HybridBlock):
-    """Bottleneck block; takes ``(N, in_channels, H, W)``, returns ``(N, 4 * planes, H / strides, W / strides)``.
+    """Bottleneck block; takes ``(N, in_channels, H, W)``, returns ``(N, channels, H / strides, W / strides)``.
 
     Parameters
     ----------
@@ -56,17 +56,19 @@ class Bottleneck(HybridBlock):
     deformable_groups : int
         Of the 3×3 convolution, if it is to be a modulated deformable one (:class:`.DeformableConv2D`), whose offsets a
         second 3×3 convolution beside it computes, zero at first; 0 for an ordinary one.
+    channels : int
+        Output channels; four times the planes unless given.
     """
     expansion = 4
 
     def __init__(self, planes, in_channels, strides=1, dilation=1, project=False, shortcut='pooled', attention='split',
                  radix=2, halves=False, rounding=32, cardinality=1, bottleneck_width=64, avd=False, avd_first=False,
                  last_gamma=False, dropblock_prob=0.0, drop_path=0.0, norm_layer=nn.BatchNorm, norm_kwargs=None,
-                 deformable_groups=0, **kwargs):
+                 deformable_groups=0, channels=None, **kwargs):
         super().__init__(**kwargs)
         norm_kwargs = norm_kwargs or {}
         width = int(planes * bottleneck_width / 64) * cardinality
-        channels = planes * self.expansion
+        channels = channels or planes * self.expansion
         if attention == 'split' and radix == 0:
             attention, avd = 'none', False
         conv_strides = 1 if avd else strides

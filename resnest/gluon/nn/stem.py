@@ -1,5 +1,6 @@
-"""What comes before the stages: a 7×7 convolution (He et al., 2016, https://arxiv.org/abs/1512.03385) or three of 3×3
-(ResNet-D; He et al., 2019, https://arxiv.org/abs/1812.01187, section 4)."""
+"""What comes before the stages: a 7×7 convolution (He et al., 2016, https://arxiv.org/abs/1512.03385), three of 3×3
+(ResNet-D; He et al., 2019, https://arxiv.org/abs/1812.01187, section 4), or one of 3×3 and no pooling (AnyNet;
+Radosavovic et al., 2020, https://arxiv.org/abs/2003.13678, section 3.2)."""
 from mxnet.gluon import nn
 
 from resnest.errors import InputError
@@ -24,6 +25,11 @@ def _plain_stem(in_channels, channels, *_):
     return nn.Conv2D(channels, 7, 2, padding=3, use_bias=False, in_channels=in_channels)
 
 
+def _single_stem(in_channels, channels, *_):
+    """A 3×3 convolution with stride 2."""
+    return nn.Conv2D(channels, 3, 2, padding=1, use_bias=False, in_channels=in_channels)
+
+
 def normalization(channels, norm_layer, norm_kwargs):
     try:
         return norm_layer(in_channels=channels, **norm_kwargs)
@@ -31,4 +37,4 @@ def normalization(channels, norm_layer, norm_kwargs):
         raise InputError(f'norm_layer does not take norm_kwargs: {one_line(error)}') from None
 
 
-STEMS = {'deep': _deep_stem, 'plain': _plain_stem}
+STEMS = {'deep': _deep_stem, 'plain': _plain_stem, 'single': _single_stem}
