@@ -9,7 +9,8 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['AUGMENTATION', 'BLEND', 'CUTMIX', 'MIXUP', 'ORDER', 'PREPARING', 'REGIONS', 'SCENES', 'STEP', 'generator']
+__all__ = ['AUGMENTATION', 'BLEND', 'BOOTSTRAP', 'CUTMIX', 'DESIGNS', 'MIXUP', 'ORDER', 'PREPARING', 'REGIONS', 'SCENES', 'STEP',
+           'generator']
 
 ORDER = 1           # of the samples of an epoch: epoch; with --sharding local, rank
 AUGMENTATION = 2    # of a sample: epoch, index of the sample
@@ -20,6 +21,8 @@ CUTMIX = 6          # box of a sample: epoch, index of the sample
 BLEND = 7           # whether a batch gets mixup or CutMix: epoch, index of its first sample
 REGIONS = 8         # which anchors and regions of a picture a detector learns from: epoch, index of the picture
 SCENES = 16         # what a scene of digits shows: number of the split, number of the scene
+DESIGNS = 17        # networks of a design space: number of the space, number of the batch
+BOOTSTRAP = 18      # which networks a resampling of a space has: number of the space
 
 
 def generator(stream, seed, *numbers):

@@ -106,12 +106,13 @@ def chosen(rows, only):
     return [row for row in rows if row.name in only]
 
 
-def train_rows(rows, only, out, command, say=print):
+def train_rows(rows, only, out, command, say=print, write=None):
     """Train the rows ``only`` that are not finished, each as a process, and set all rows beside each other.
 
     Writes into ``out`` a recipe, a log and a folder for each row, and after each row ``ablation.json``, ``ablation.md``
-    and ``ablation.png``. ``command`` is a list that starts ``resnest train``; ``say`` takes what is to be shown. A row
-    that fails is told, and the others go on. Returns the exit code: 0, 1 where rows failed, 75 after SIGTERM.
+    and ``ablation.png``, or what ``write(rows, out, say)`` does. ``command`` is a list that starts ``resnest train``;
+    ``say`` takes what is to be shown. A row that fails is told, and the others go on. Returns the exit code: 0, 1 where
+    rows failed, 75 after SIGTERM.
     """
     with sole_run(out, '--out'), _Training() as training:
         for row in rows:
@@ -123,7 +124,7 @@ def train_rows(rows, only, out, command, say=print):
                     return EXIT_AGAIN
                 _read_result(row, out)
             say(f"{row.name}: {row.failure or f'{row.top1:.2f} %'}")
-            _write(rows, out, say)
+            (write or _write)(rows, out, say)
     return int(any(row.failure for row in only))
 
 
