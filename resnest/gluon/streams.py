@@ -9,8 +9,8 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['AUGMENTATION', 'BLEND', 'BOOTSTRAP', 'CUTMIX', 'DESIGNS', 'MIXUP', 'ORDER', 'PREPARING', 'REGIONS', 'SCENES', 'STEP',
-           'generator']
+__all__ = ['AUGMENTATION', 'BLEND', 'BOOTSTRAP', 'CUTMIX', 'DESIGNS', 'MIXUP', 'ORDER', 'PREPARING', 'REGIONS',
+           'SCENES', 'STEP', 'generator']
 
 ORDER = 1           # of the samples of an epoch: epoch; with --sharding local, rank
 AUGMENTATION = 2    # of a sample: epoch, index of the sample

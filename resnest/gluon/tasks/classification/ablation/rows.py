@@ -25,7 +25,7 @@ from resnest.reading import did_you_mean, one_line, read_json
 from ..config import ClassificationConfig
 from .chart import draw_rows
 
-__all__ = ['Row', 'chosen', 'format_rows', 'read_spec', 'train_rows']
+__all__ = ['Row', 'chosen', 'format_rows', 'read_result', 'read_spec', 'train_rows']
 
 LONGEST_NAME = 100      # characters; a folder is called so
 
@@ -106,29 +106,30 @@ def chosen(rows, only):
     return [row for row in rows if row.name in only]
 
 
-def train_rows(rows, only, out, command, say=print, write=None):
+def train_rows(rows, only, out, command, say=print, write=None, lock=None):
     """Train the rows ``only`` that are not finished, each as a process, and set all rows beside each other.
 
     Writes into ``out`` a recipe, a log and a folder for each row, and after each row ``ablation.json``, ``ablation.md``
-    and ``ablation.png``, or what ``write(rows, out, say)`` does. ``command`` is a list that starts ``resnest train``;
+    and ``ablation.png``, or what ``write(rows, out, say)`` does. ``lock`` is the folder that one
+    process at a time may have, ``out`` unless given. ``command`` is a list that starts ``resnest train``;
     ``say`` takes what is to be shown. A row that fails is told, and the others go on. Returns the exit code: 0, 1 where
     rows failed, 75 after SIGTERM.
     """
-    with sole_run(out, '--out'), _Training() as training:
+    with sole_run(lock or out, '--out'), _Training() as training:
         for row in rows:
-            _read_result(row, out)
+            read_result(row, out)
         for number, row in enumerate(only, 1):
             if row.top1 is None and row.failure is None:
                 say(f'row {number} of {len(only)}: {row.name}')
                 if not training.run(row, out, command, say):
                     return EXIT_AGAIN
-                _read_result(row, out)
+                read_result(row, out)
             say(f"{row.name}: {row.failure or f'{row.top1:.2f} %'}")
             (write or _write)(rows, out, say)
     return int(any(row.failure for row in only))
 
 
-def _read_result(row, out):
+def read_result(row, out):
     """Fill in what a finished run has written; one of another recipe is a failure."""
     path = Path(out, row.folder, 'summary.json')
     if not path.is_file():

@@ -1,1 +1,1 @@
-"""Design spaces: many networks that are drawn from one, trained for a few epochs, and the distribution of their errors."""
+"""Design spaces: networks drawn from each, trained for a few epochs, and the distributions of their errors."""

@@ -7,7 +7,7 @@ import numpy as np
 
 __all__ = ['MODEL', 'Networks']
 
-MODEL = 'resnet50_v1b'      # the row of the table whose blocks they have: stride in the 3×3 convolution and the shortcut
+MODEL = 'resnet50_v1b'      # the row of the table that they are made from: its strides are those of AnyNetX
 REDUCTION, LEAST_INNER = 4, 32      # of split attention
 
 
@@ -53,7 +53,7 @@ class Networks:
     def multiply_adds(self, size=224, classes=1000):
         """The multiply-adds of each network for an image of ``size`` px, ``(n,)``.
 
-        They are what :func:`resnest.gluon.models.cost.complexity` counts: convolutions, the dense layer, normalizations.
+        They are those that :func:`resnest.gluon.models.cost.complexity` counts, normalizations included.
         """
         side = (size + 1) // 2
         total = np.full(len(self), side ** 2 * self.stem * (3 * 9 + 1), 'int64')

@@ -1,4 +1,4 @@
-"""``distributions.png``: the errors of the spaces side by side; ``parameters.png``: the error against each parameter."""
+"""``distributions.png``: the errors of spaces side by side; ``parameters.png``: the error against each parameter."""
 import numpy as np
 
 from resnest.gluon.figures import figure_file

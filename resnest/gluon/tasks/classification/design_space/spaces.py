@@ -51,14 +51,18 @@ class Limits:
                          if (1 << power) <= self.group and (1 << power) % (self.radix or 1) == 0])
 
 
-def sample(space, count, seed, budget, limits=Limits(), size=224, classes=1000):
+PAPERS = Limits()
+
+
+def sample(space, count, seed, budget, limits=PAPERS, size=224, classes=1000):
     """Draw ``count`` networks of a space whose multiply-adds lie in ``budget``, ``(least, most)``, as Networks.
 
     They are the first ones among all that ``seed`` draws: a greater count adds networks, and another budget chooses
     others of the same. Raises InputError where too few of very many have so many multiply-adds.
     """
     if not len(limits.groups):
-        raise InputError(f'no group width up to {limits.group} can be divided by radix {limits.radix}; allow wider ones')
+        raise InputError(f'--radix {limits.radix}: divides no group width up to {limits.group}; allow wider groups, or '
+                         'choose another radix')
     parts, found = [], 0
     for number in range(MOST_BATCHES):
         networks = draw(space, BATCH, generator(DESIGNS, seed, [*SPACES].index(space.name), number), limits)
@@ -72,7 +76,7 @@ def sample(space, count, seed, budget, limits=Limits(), size=224, classes=1000):
                      f'{budget[1]:,} multiply-adds, not {count}; choose another budget, or other limits')
 
 
-def draw(space, count, random, limits=Limits()):
+def draw(space, count, random, limits=PAPERS):
     """Draw networks of a space, whatever they cost: those of ``count`` that exist.
 
     Depths and widths are log-uniform, widths among those that ratio and group width divide; ratios and group widths are

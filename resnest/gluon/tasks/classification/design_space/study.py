@@ -12,12 +12,12 @@ from resnest.files import replace_file
 from resnest.gluon.streams import BOOTSTRAP, generator
 from resnest.reading import one_line
 
-from ..ablation.rows import Row, train_rows
+from ..ablation.rows import Row, read_result, train_rows
 from .networks import MODEL, Networks
 from .pictures import draw_distributions, draw_parameters
 from .spaces import SPACES
 
-__all__ = ['band', 'best_range', 'distribution', 'summary', 'rows_of', 'train_spaces']
+__all__ = ['Study', 'band', 'best_range', 'distribution', 'rows_of']
 
 RESAMPLINGS = 1000
 SHARE = 95          # per cent of the resamplings that lie in a band
@@ -32,13 +32,12 @@ def rows_of(name, networks, values):
     for field in ('model', 'model_options', 'resume_params'):
         if values.get(field) is not None:
             raise InputError(f'--{field.replace("_", "-")}: the space has the networks; leave it out')
-    digits = len(str(len(networks) - 1))
-    return [Row(f'{name} {index:0{max(3, digits)}}', {**values, 'model': MODEL, 'model_options': networks.options(index)})
+    return [Row(f'{name} {index:04}', {**values, 'model': MODEL, 'model_options': networks.options(index)})
             for index in range(len(networks))]
 
 
 def distribution(errors):
-    """``(values, shares)``: the errors in ascending order, and the share of the networks whose error is at most that."""
+    """``(values, shares)``: the errors in ascending order, and the share of networks whose error is at most that."""
     values = np.sort(np.asarray(errors, float))
     return values, np.arange(1, len(values) + 1) / len(values)
 
@@ -62,17 +61,33 @@ def best_range(errors, parameter, random):
     return tuple(np.percentile(best, ((100 - SHARE) / 2, 50, (100 + SHARE) / 2)))
 
 
-def train_spaces(spaces, values, out, command, say, settings):
-    """Train the networks of spaces, ``{name: Networks}``, those that are not finished, and set the spaces side by side.
+class Study:
+    """Networks of spaces, ``{name: Networks}``, the recipe's options ``values`` for all, and what is found of them.
 
-    ``values`` are the recipe's for all, ``settings`` (``seed``, ``size`` and ``classes`` among them) what the sampling
-    was asked for, which goes into the files. Writes into ``out`` what :func:`..ablation.rows.train_rows` does for each
-    network, and after each ``design_space.json``, ``distributions.png`` and ``parameters.png``. Returns its exit code.
+    ``settings`` (``seed``, ``size`` and ``classes`` among them) are what the sampling was asked for, which goes into
+    the files. ``rows`` are those of an ablation, the first network of each space first.
     """
-    rows = {name: rows_of(name, networks, values) for name, networks in spaces.items()}
 
-    def write(_, out, say):
-        found = summary(spaces, rows, settings)
+    def __init__(self, spaces, values, settings):
+        self.spaces, self.settings = spaces, settings
+        self._of = {name: rows_of(name, networks, values) for name, networks in spaces.items()}
+        self.rows = [row for each in zip_longest(*self._of.values()) for row in each if row]
+
+    def train(self, out, command, say=print, rank=0, size=1):
+        """Train the networks that are not finished, and set the spaces side by side after each (:meth:`write`).
+
+        It writes into ``out`` what :func:`..ablation.rows.train_rows` does for each network, and returns what that
+        does. Of ``size`` processes that work in one folder each takes a share of the networks.
+        """
+        return train_rows(self.rows, self.rows[rank::size], out, command, say, lambda _, out, say: self.write(out, say),
+                          Path(out, f'.rank-{rank}') if size > 1 else None)
+
+    def write(self, out, say=print):
+        """Write ``design_space.json``, ``distributions.png`` and ``parameters.png`` of what is trained by now."""
+        for row in self.rows:
+            if row.top1 is None and row.failure is None:
+                read_result(row, out)
+        found = self.summary()
         replace_file(Path(out, 'design_space.json'), json.dumps(found, indent=1) + '\n')
         try:
             draw_distributions(found['spaces'], Path(out, 'distributions.png'))
@@ -80,23 +95,31 @@ def train_spaces(spaces, values, out, command, say, settings):
         except MissingPackage as error:
             say(f'note: no pictures: {one_line(error)}')
 
-    everything = [row for each in zip_longest(*rows.values()) for row in each if row]
-    return train_rows(everything, everything, out, command, say, write)
+    def summary(self):
+        """What is known of each space, for JSON: its networks, the distribution of their errors, the best ones."""
+        found = {}
+        for name, networks in self.spaces.items():
+            costs = networks.multiply_adds(self.settings['size'], self.settings['classes'])
+            listed = [{'name': row.name, **{each: getattr(networks, each)[index].tolist() for each in
+                                            Networks.PARAMETERS}, 'multiply_adds': int(costs[index]),
+                       'error': None if row.top1 is None else 100 - row.top1, 'failure': row.failure}
+                      for index, row in enumerate(self._of[name])]
+            trained = [each for each in listed if each['error'] is not None]
+            found[name] = {'space': asdict(SPACES[name]), 'networks': listed}
+            if trained:
+                found[name].update(_figures(trained, self.settings['seed'], [*SPACES].index(name)))
+        return {'settings': self.settings, 'spaces': found}
 
-
-def summary(spaces, rows, settings):
-    """What is known of each space, ready for JSON: its networks, the distribution of their errors, and the best ones."""
-    found = {}
-    for name, networks in spaces.items():
-        costs = networks.multiply_adds(settings['size'], settings['classes'])
-        listed = [{'name': row.name, **{each: getattr(networks, each)[index].tolist() for each in Networks.PARAMETERS},
-                   'multiply_adds': int(costs[index]), 'error': None if row.top1 is None else 100 - row.top1,
-                   'failure': row.failure} for index, row in enumerate(rows[name])]
-        trained = [each for each in listed if each['error'] is not None]
-        found[name] = {'space': asdict(SPACES[name]), 'networks': listed}
-        if trained:
-            found[name].update(_figures(trained, settings['seed'], [*SPACES].index(name)))
-    return {'settings': settings, 'spaces': found}
+    def table(self):
+        """A Markdown table: the networks of each space that are trained, their least and their mean error."""
+        lines = ['| space | networks | trained | failed | least error (%) | mean error (%) |',
+                 '| --- | ---: | ---: | ---: | ---: | ---: |']
+        for name, rows in self._of.items():
+            errors = [100 - row.top1 for row in rows if row.top1 is not None]
+            figures = [f'{min(errors):.2f}', f'{np.mean(errors):.2f}'] if errors else ['', '']
+            failed = sum(row.failure is not None for row in rows)
+            lines.append(f"| {' | '.join([name, *map(str, (len(rows), len(errors), failed)), *figures])} |")
+        return '\n'.join(lines) + '\n'
 
 
 def _figures(trained, seed, number):
