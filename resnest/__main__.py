@@ -27,7 +27,7 @@ COMMANDS = {
     'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
     'benchmark': ('benchmark', 'images per second beside other implementations'),
     'scaling': ('scaling', 'forecast what many ranks gain, or measure it here'),
-    'design-space': ('design_space', 'train networks drawn from design spaces, compare their errors'),
+    'design-space': ('design_space', 'train networks drawn from spaces, draw their errors'),
     'ablation': ('ablation', 'train the rows of an ablation, table and draw them'),
 }
 

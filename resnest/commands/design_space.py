@@ -73,7 +73,7 @@ def _run(study, options, train, values):
         code = study.train(options.out, train, lambda text: print(text, flush=True), **share)
     else:
         options.out.mkdir(parents=True, exist_ok=True)
-        study.write(options.out)
+        study.draw(options.out)
     if not task or task.rank == 0:
         print(f"\n{study.table()}\nnetworks, figures and pictures: {options.out / 'design_space.json'}, "
               f'distributions.png and parameters.png')

@@ -13,7 +13,7 @@ from .networks import Networks
 __all__ = ['Limits', 'SPACES', 'Space', 'draw', 'linear_rule', 'log_uniform', 'sample']
 
 BATCH = 1 << 15         # networks that are drawn at once; another number would draw others
-MOST_BATCHES = 400
+MOST_BATCHES = 1000
 MULTIPLE = 8            # of widths
 
 
@@ -80,8 +80,7 @@ def draw(space, count, random, limits=PAPERS):
     """Draw networks of a space, whatever they cost: those of ``count`` that exist.
 
     Depths and widths are log-uniform, widths among those that ratio and group width divide; ratios and group widths are
-    uniform among their choices. Ordered parameters are drawn alike for all stages and sorted, which is the same as
-    drawing until they are in order.
+    uniform among their choices. Where a space has an order, those that are not in it are left out.
     """
     def chosen(values, name):
         drawn = random.choice(np.array(values), (count, 1 if name in space.shared else 4))
@@ -94,10 +93,11 @@ def draw(space, count, random, limits=PAPERS):
         step = np.maximum(MULTIPLE, ratios * groups)
         depths = log_uniform(random, np.full((count, 4), limits.depth))
         widths = step * log_uniform(random, limits.width // step)
-    found = {'depths': depths, 'widths': widths}
-    found.update({name: np.sort(found[name], axis=1) for name in space.ordered if not space.linear})
-    networks = Networks(**found, ratios=ratios, groups=groups, radix=limits.radix, stem=limits.stem)
-    return networks.take(np.flatnonzero((depths > 0).all(axis=1) & (widths > 0).all(axis=1) & networks.exist))
+    networks = Networks(depths, widths, ratios, groups, limits.radix, limits.stem)
+    good = (depths > 0).all(axis=1) & (widths > 0).all(axis=1) & networks.exist
+    for name in space.ordered:
+        good &= (np.diff(getattr(networks, name), axis=1) >= 0).all(axis=1)
+    return networks.take(good)
 
 
 def log_uniform(random, most):

@@ -74,24 +74,32 @@ class Study:
         self.rows = [row for each in zip_longest(*self._of.values()) for row in each if row]
 
     def train(self, out, command, say=print, rank=0, size=1):
-        """Train the networks that are not finished, and set the spaces side by side after each (:meth:`write`).
+        """Train the networks that are not finished, :meth:`write` after each, and :meth:`draw` at the end.
 
         It writes into ``out`` what :func:`..ablation.rows.train_rows` does for each network, and returns what that
         does. Of ``size`` processes that work in one folder each takes a share of the networks.
         """
-        return train_rows(self.rows, self.rows[rank::size], out, command, say, lambda _, out, say: self.write(out, say),
-                          Path(out, f'.rank-{rank}') if size > 1 else None)
+        lock = Path(out, f'.rank-{rank}') if size > 1 else None
+        code = train_rows(self.rows, self.rows[rank::size], out, command, say, lambda *_: self.write(out), lock)
+        self.draw(out, say)
+        return code
 
-    def write(self, out, say=print):
-        """Write ``design_space.json``, ``distributions.png`` and ``parameters.png`` of what is trained by now."""
+    def write(self, out):
+        """Write ``design_space.json``: what is known by now, by other processes too."""
         for row in self.rows:
             if row.top1 is None and row.failure is None:
                 read_result(row, out)
-        found = self.summary()
-        replace_file(Path(out, 'design_space.json'), json.dumps(found, indent=1) + '\n')
+        replace_file(Path(out, 'design_space.json'), json.dumps(self.summary(), indent=1) + '\n')
+
+    def draw(self, out, say=print):
+        """Write all that there is to see: ``design_space.json``, ``distributions.png`` and ``parameters.png``."""
+        self.write(out)
+        spaces = {name: found for name, found in self.summary()['spaces'].items() if 'distribution' in found}
+        if not spaces:
+            return
         try:
-            draw_distributions(found['spaces'], Path(out, 'distributions.png'))
-            draw_parameters(found['spaces'], Path(out, 'parameters.png'))
+            draw_distributions(spaces, Path(out, 'distributions.png'))
+            draw_parameters(spaces, Path(out, 'parameters.png'))
         except MissingPackage as error:
             say(f'note: no pictures: {one_line(error)}')
 
