@@ -7,10 +7,9 @@ trains a share of the networks.
 from pathlib import Path
 
 from resnest.arguments import LARGEST_SEED, Parser, number, plain_path, whole
+from resnest.commands.ablation import add_launcher, own_words, recipe_options, train_command
 from resnest.errors import InputError
 from resnest.reading import not_among
-
-from .ablation import add_launcher, own_words, recipe_options, train_command
 
 EPOCHS = 10
 
