@@ -55,8 +55,7 @@ def main(arguments=None):
 
 
 def _run(study, options, train, values):
-    from resnest.launchers import VARIABLES, current
-    from resnest.threads import OURS
+    from resnest.launchers import current
 
     task, code = current(), 0
     if values.get('rec_train') or values.get('data_dir'):
@@ -65,10 +64,7 @@ def _run(study, options, train, values):
             if options.ranks > 1 or options.launcher:
                 raise InputError(f'--ranks and --launcher: {task.launcher.name} has started this command already, to '
                                  f'train several networks at once; leave them out')
-            # Each network has a process of its own, which is not to join the others, on this one's share of the cores.
-            words = [word for name in (*VARIABLES, OURS) for word in ('-u', name)]
-            train = ['env', *words, *train]
-            share = {'rank': task.rank, 'size': task.size}
+            train, share = [*_alone(task), *train], {'rank': task.rank, 'size': task.size}
         code = study.train(options.out, train, lambda text: print(text, flush=True), **share)
     else:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -77,3 +73,17 @@ def _run(study, options, train, values):
         print(f"\n{study.table()}\nnetworks, figures and pictures: {options.out / 'design_space.json'}, "
               f'distributions.png and parameters.png')
     return code
+
+
+def _alone(task):
+    """What starts a process that joins no other, on its parent's share of the cores and GPUs."""
+    import os
+
+    from resnest.launchers import VARIABLES
+    from resnest.threads import OURS
+
+    local = int(os.environ.get(task.launcher.local_rank or '') or 0)
+    gpus = [name for name in os.environ.get('CUDA_VISIBLE_DEVICES', '').split(',') if name]
+    own = gpus[local:local + 1] or gpus or [local]      # a launcher may have chosen one already
+    left_out = [word for name in sorted({*VARIABLES, OURS} & {*os.environ}) for word in ('-u', name)]
+    return ['env', *left_out, f"CUDA_VISIBLE_DEVICES={','.join(map(str, own))}"]

@@ -1,5 +1,6 @@
 """Design spaces: what is drawn from them, what it costs, and what is said of the errors."""
 import re
+import subprocess
 import sys
 from dataclasses import replace
 
@@ -24,7 +25,7 @@ from resnest.gluon.tasks.classification.design_space.spaces import (
 )
 from resnest.gluon.tasks.classification.design_space.study import Study, band, best_range, distribution, rows_of
 
-from ...conftest import assert_refused, read_json, script, script_here
+from ...conftest import assert_refused, read_json, script, script_here, script_main
 
 SMALL = Limits(depth=3, width=64, group=8, stem=8)
 BUDGET = 360_000_000, 400_000_000
@@ -279,6 +280,30 @@ def test_networks_are_drawn_without_data(tmp_path):
 def test_wrong_commands(tmp_path, words, wanted):
     assert_refused(script_here('gluon/design_space.py', *words, cwd=tmp_path), wanted)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize('visible, gpu', [(None, '1'), ('4,6', '6'), ('5', '5')])
+def test_a_rank_trains_its_networks_alone(tmp_path, monkeypatch, visible, gpu):
+    """Of two ranks the second trains the second network, with nothing about the job left in the environment."""
+    started = []
+    monkeypatch.setattr(study_module, 'train_rows', lambda rows, only, out, command, *_: started.append(
+        ([row.name for row in only], subprocess.run([*map(str, command[:command.index(sys.executable)]), 'env'],
+                                                    capture_output=True, text=True).stdout.split())))
+    for name, value in {'HOROVOD_RANK': 1, 'HOROVOD_SIZE': 2, 'HOROVOD_LOCAL_RANK': 1, 'HOROVOD_LOCAL_SIZE': 2,
+                        'OMP_NUM_THREADS': 3, 'RESNEST_NUM_THREADS': 3}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.delenv('CUDA_VISIBLE_DEVICES', raising=False)
+    if visible:
+        monkeypatch.setenv('CUDA_VISIBLE_DEVICES', visible)
+    words = ['A', '--networks', 3, '--out', tmp_path]
+    main = script_main('gluon/design_space.py')
+    main([*map(str, words), '--', '--rec-train', 'x'])
+    (names, environment), = started
+    assert names == ['A 0001']
+    assert {f'CUDA_VISIBLE_DEVICES={gpu}', 'OMP_NUM_THREADS=3'} <= {*environment}
+    assert not [each for each in environment if each.startswith(('HOROVOD', 'RESNEST'))]
+    with pytest.raises(InputError, match='--ranks and --launcher: horovodrun has started this command already'):
+        main([*map(str, words), '--ranks', '2', '--', '--rec-train', 'x'])
 
 
 @pytest.mark.slow
