@@ -35,6 +35,8 @@ COMMANDS = {
     'gluon/export.py': ['--model', 'resnest14', '--resume', 'nothing.params'],
     'gluon/convert_weights.py': ['text', 'out.params', '--model', 'resnest14'],
     'gluon/ablation.py': ['good.yaml', '--only', 'C'],
+    'gluon/design_space.py': ['A', '--networks', '2', '--max-depth', '2', '--out', 'out', '--', '--rec-train',
+                              'digits'],
     'gluon/scaling.py': [],
     'gluon/benchmark.py': ['--model', 'resnest14'],
     'demo.py': [],
@@ -114,8 +116,10 @@ def case(rng, folder):
                      'resnest.gluon.speed.scaling_measurement.measure_cases', 'resnest.gluon.speed.benchmark.compare',
                      'resnest.gluon.speed.scaling_measurement.measure_in_job',
                      'resnest.gluon.speed.pipelines.measure_data',
+                     'resnest.gluon.tasks.classification.design_space.study.Study',
                      'resnest.gluon.models.weights.store.model_file'):
             stack.enter_context(mock.patch(name, begin))
+        stack.enter_context(mock.patch('resnest.gluon.tasks.classification.design_space.spaces.MOST_BATCHES', 2))
         stack.enter_context(mock.patch.dict(os.environ, HOME=str(folder)))
         stack.enter_context(mock.patch.object(sys, 'argv', ['command']))
         try:
