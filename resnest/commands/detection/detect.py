@@ -16,6 +16,8 @@ def main(arguments=None):
                         '.pkl, .safetensors); the published ones unless given')
     parser.add_argument('--least-score', type=number(0, most=1), default=0.5, help='of the objects that are '
                         "shown; below the model's own, mostly 0.05, with --model-options least_score=0.01")
+    parser.add_argument('--short-side', type=whole(1, 1 << 14), metavar='PIXELS', help='short side of the pictures, as '
+                        "the network sees them; the weights' own unless given")
     parser.add_argument('--figure', type=plain_path, metavar='OUT.png', help='file (.png, .jpg, .pdf) for the first 8 '
                         'pictures side by side, with what is in them')
     parser.add_argument('--pictures', type=plain_path, metavar='DIR', help='folder for a PNG of each picture, with '
@@ -35,5 +37,6 @@ def main(arguments=None):
 
     results, problems = detect_pictures(
         options.images, options.model, options.resume, options.model_options, options.precision, options.least_score,
-        options.figure, options.pictures, options.batch_size, options.no_cuda, print, True)
+        options.figure, options.pictures, options.batch_size, options.no_cuda, print, True,
+        options.short_side)
     finish_pictures(options.json, {'pictures': results}, problems)

@@ -16,8 +16,8 @@ def read_lists(path, take):
 
     ``take`` maps the names of the lists to what is called with each item; what else the object holds is passed over.
     Returns the names of the lists that are there. Raises InputError that names the file for what is no JSON object, for
-    a list that is something else or that stands there twice, and for NaN and infinity; whole numbers and nesting are
-    bounded by what Python's own decoder takes.
+    a list that is something else or that stands there twice, and for the words NaN and Infinity; whole numbers and
+    nesting are bounded by what Python's own decoder takes, and a number that is too large comes as infinity.
     """
     text = read_text(path, LARGEST)
     decoder, found = json.JSONDecoder(parse_constant=_refuse), set()

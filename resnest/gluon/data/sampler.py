@@ -27,7 +27,7 @@ def training_batches(count, batch_size, rank=0, ranks=1, seed=0, epoch=0, start=
     if count < total:
         shared = f' on each of {ranks} ranks' if ranks > 1 else ''
         raise InputError(f'{count} training records do not fill one batch of {batch_size}{shared}; use --batch-size '
-                         f'{count // ranks} or less, or for few photos --config finetune' if count >= ranks else
+                         f'{count // ranks} or less' if count >= ranks else
                          f'{ranks} ranks, but only {count} training records; start fewer ranks')
     rng = generator(ORDER, seed, epoch)
     order = rng.permutation(count)

@@ -49,7 +49,7 @@ def test_each_image_of_a_batch_has_its_own(net, x, outputs):
     assert np.abs(both[2][0] - both[2][1]).max() > 1
 
 
-def test_a_single_box_head_scores_its_own_boxes(net, x):
+def test_a_cascade_by_a_loop(net, x):
     """The score of a cascade is the mean of its heads' on their boxes; boxes are the last head's."""
     levels = net.levels(x)
     proposals = [boxes for boxes, _ in net.propose(*net.outputs(levels), levels, [(100, 130)])]
@@ -65,6 +65,18 @@ def test_a_single_box_head_scores_its_own_boxes(net, x):
         current = np.clip(decoded, 0, [130, 100, 130, 100])
     np.testing.assert_allclose(boxes[:, 0], decoded, atol=1e-2)
     np.testing.assert_allclose(scores, total[:, :-1] / 3, atol=1e-4)
+
+
+def test_each_mask_is_that_of_its_detection(net, x):
+    """Of its image, its box and its class: each by itself, by a pooled region and the mask head."""
+    both = mx.nd.concat(x[:, :, :, ::-1], x, dim=0)
+    ids, _, boxes, masks, _ = (output.asnumpy() for output in net(both))
+    levels = net.levels(both)
+    for image, row in ((0, 0), (1, 2), (1, 0), (0, 7)):
+        logits = net.mask_head(net.mask_pooling(levels, boxes[image, row:row + 1], np.array([image]))).asnumpy()
+        wanted = 1 / (1 + np.exp(-logits[0, int(ids[image, row, 0])]))
+        np.testing.assert_allclose(masks[image, row], wanted, atol=1e-4)
+    assert len(set(ids.ravel())) > 1
 
 
 def test_hybridized(net, x, outputs):

@@ -1,5 +1,6 @@
 """From pictures to what is in them: sizes, batches, masks, segments, and what is no picture or no weights."""
 import time
+from unittest import mock
 
 import mxnet as mx
 import numpy as np
@@ -161,6 +162,16 @@ def test_looking_at_all_values_is_cheap():
 
     assert min(seconds(lambda: require_finite(net)) for _ in range(3)) < \
         10 * min(seconds(lambda: np.square(values).sum(dtype='float64')) for _ in range(3))
+
+
+@pytest.mark.parametrize('error', [MemoryError(), mx.MXNetError('x\nMXNetError: Failed to allocate CPU Memory')])
+def test_too_large_a_side_is_one_line(net, monkeypatch, error):
+    for side in (0, 1 << 15, 2.5):
+        with pytest.raises(InputError, match='a side of pictures must be .* at least 1 and at most 16384'):
+            detect(net, [np.zeros((8, 9, 3), 'uint8')], short_side=side)
+    monkeypatch.setattr(net, 'refine', mock.Mock(side_effect=error))
+    with pytest.raises(InputError, match='^not enough memory for 1 at a time of 64 x 96 pixels; resize .*at a time$'):
+        detect(net, [np.zeros((50, 70, 3), 'uint8')], short_side=60)
 
 
 @pytest.mark.parametrize('what', ['mask_rcnn', mx.gluon.nn.Dense(2), classifier('resnest14')])

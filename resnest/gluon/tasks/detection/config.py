@@ -6,11 +6,12 @@ from resnest.errors import InputError
 from resnest.gluon.training.config import SCHEDULES, TrainConfig
 from resnest.gluon.training.fields import option, switch
 
+from .geometry.sizes import COARSEST, LONGEST_SIDE
+
 __all__ = ['DetectionConfig']
 
 WARMUP, WARMUP_SHARE = 1000, 10     # steps, or a tenth of a short run
 FALLS = (2 / 3, 8 / 9)              # of the run: where the learning rate falls
-COARSEST = 32                       # pixels: the pyramid's last but one stride
 BEST = ('box_ap', 'mask_ap', 'pq')
 
 
@@ -43,17 +44,17 @@ class DetectionConfig(TrainConfig):
                                        resume='free', group='data')
     short_sides: Optional[list] = option(None, 'sides in pixels among which the shorter one of a picture is drawn; 0.8 '
                                          "times the model's own to its own unless given", items=int, least=1,
-                                         most=1 << 14, group='images')
+                                         most=LONGEST_SIDE, group='images')
     side_choice: str = option('range', 'range: any side from the least to the largest of --short-sides; list: one of '
                               'them', choices=('range', 'list'), group='images')
     long_side: Optional[int] = option(None, "the longer side of a picture at most, in pixels; the model's own unless "
-                                      'given', least=1, most=1 << 14, group='images')
+                                      'given', least=1, most=LONGEST_SIDE, group='images')
     hflip: float = option(0.5, 'probability of the mirror image', least=0, most=1, group='images')
     crop: Optional[float] = option(None, 'least share of the height and of the width that a random crop leaves; no '
                                    'crop unless given', above=0, most=1, group='images')
     pad_multiple: int = option(32, 'height and width of a batch are padded to multiples of so many pixels, a multiple '
                                'of 32: few shapes are faster, and it matters less which pictures a rank has together',
-                               least=32, most=1 << 14, group='images')
+                               least=COARSEST, most=LONGEST_SIDE, group='images')
     batch_size: int = option(2, 'pictures at a time on each rank', least=1, resume='scaled', group='optimization')
     num_epochs: int = option(12, 'epochs', least=1, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '

@@ -11,6 +11,7 @@ from resnest.reading import one_line
 from .geometry import anchors, suppression
 from .geometry.boxes import clip, decode
 from .geometry.conventions import CONVENTIONS
+from .geometry.sizes import COARSEST
 from .parts.box_head import BoxHead
 from .parts.mask_head import MaskHead
 from .parts.pooling import RegionPooling
@@ -22,7 +23,6 @@ __all__ = ['BOX_SIDE', 'BOX_WEIGHTS', 'Detector', 'MASK_SIDE', 'stage_weights']
 
 BOX_SIDE, MASK_SIDE = 7, 14         # of pooled regions
 BOX_WEIGHTS = (10.0, 10.0, 5.0, 5.0)
-COARSEST = 32                       # images are padded to multiples of it
 
 
 class Detector(Block):

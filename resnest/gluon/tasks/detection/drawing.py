@@ -4,7 +4,7 @@ import colorsys
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
-from .geometry.boxes import are_whole, clip
+from .geometry.boxes import are_whole, areas, clip
 from .geometry.placing import Places
 
 __all__ = ['colours_for', 'draw', 'draw_segments', 'mosaic']
@@ -38,7 +38,7 @@ def draw(pixels, found, names, masks=True):
     height, width = pixels.shape[:2]
     boxes = np.asarray(found.boxes, 'float32')
     boxes = clip(np.where(are_whole(boxes)[:, None], boxes, 0), height, width)
-    order = [row for row in np.argsort(-_areas(boxes), kind='stable') if _areas(boxes[row]) > 0]
+    order = [row for row in np.argsort(-areas(boxes), kind='stable') if areas(boxes[row]) > 0]
     image, times = _enlarged(pixels)
     colours = colours_for(len(boxes))
     if masks and found.probabilities is not None:
@@ -140,10 +140,6 @@ def _tint(image, mask, corner, times, colour):
 
 def _font(size):
     return ImageFont.load_default(max(15, round(max(size) / 50)))
-
-
-def _areas(boxes):
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def _per_cent(score):

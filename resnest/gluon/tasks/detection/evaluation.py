@@ -11,6 +11,7 @@ from resnest.gluon.data import evaluation_batches
 
 from .data import CocoSet, PictureLoader
 from .finding import each_detections
+from .geometry.sizes import long_side_for
 from .scores import Found, average_precision, gather, merged, mirrored_back, panoptic_quality, segment_counts
 
 __all__ = ['Seen', 'evaluate', 'look_at', 'measure']
@@ -117,19 +118,15 @@ def _each(net, pictures, short_sides, flip, batch_size):
     """Yield the detections of each picture, merged where it is seen in several versions."""
     short_sides = short_sides or [net.spec.short_side]
     if not flip and len(short_sides) == 1:
-        yield from each_detections(net, pictures, batch_size, *_sides(net.spec, *short_sides))
+        yield from each_detections(net, pictures, batch_size, short_sides[0], long_side_for(short_sides[0], net.spec))
         return
     while some := list(itertools.islice(pictures, TOGETHER)):
         versions = []
         for side in short_sides:
-            sides = _sides(net.spec, side)
+            sides = side, long_side_for(side, net.spec)
             versions.append(list(each_detections(net, some, batch_size, *sides)))
             if flip:
                 mirrored = each_detections(net, [picture[:, ::-1] for picture in some], batch_size, *sides)
                 versions.append([mirrored_back(each, each.size[1]) for each in mirrored])
         for each in zip(*versions):
             yield merged(each, net.spec.overlap, net.spec.detections)
-
-
-def _sides(spec, short_side):
-    return short_side, max(1, round(spec.long_side * short_side / spec.short_side))

@@ -1,5 +1,6 @@
 """From pictures of any size to what is in them, in pixels of the pictures: resized, normalized and padded as the
 weights want it, detected, scaled back."""
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Optional
@@ -15,18 +16,19 @@ from resnest.gluon.mxnet_private import has_values, structural_parameters
 from resnest.reading import one_line
 
 from .data.categories import categories_of
-from .detector import COARSEST
+from .data.panoptic_maps import described_segment
 from .geometry.boxes import are_whole, rescale
 from .geometry.panoptic import merge
 from .geometry.pasting import paste, piece
 from .geometry.resampling import largest
-from .geometry.sizes import seen_size
+from .geometry.sizes import COARSEST, LONGEST_SIDE, seen_size
 from .table import DetectionSpec
 
-__all__ = ['Detections', 'detect', 'each_detections', 'network_input', 'require_finite']
+__all__ = ['Detections', 'detect', 'each_detections', 'network_input', 'network_inputs', 'require_finite']
 
 FILTERS = {'bilinear': Image.BILINEAR, 'bicubic': Image.BICUBIC}
 WINDOW = 8              # batches that pictures of one shape are sought in
+NO_MEMORY = 'Failed to allocate'    # mxnet's words
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +91,8 @@ def detect(net, pictures, batch_size=1, short_side=None, long_side=None):
     short_side, long_side : int
         What pictures are resized to, in pixels; the row's unless given.
 
-    Raises InputError, in one line, for what is no picture, and for weights that are not finite or not there.
+    Raises InputError, in one line, for what is no picture, for weights that are not finite or not there, and where
+    memory does not suffice.
     """
     return list(each_detections(net, pictures, batch_size, short_side, long_side))
 
@@ -105,7 +108,7 @@ def each_detections(net, pictures, batch_size=1, short_side=None, long_side=None
     sides = (net.spec.short_side if short_side is None else short_side,
              net.spec.long_side if long_side is None else long_side)
     for side in sides:
-        check_count('a side of pictures', side)
+        check_count('a side of pictures', side, most=LONGEST_SIDE)
     categories = categories_of(net) if net.spec.kinds else None
     window = []
     for picture in each_picture(pictures):
@@ -148,7 +151,7 @@ def _window(net, window, batch_size, categories):
     for shape, places in groups.items():
         for begin in range(0, len(places), batch_size):
             some = places[begin:begin + batch_size]
-            found.update(zip(some, _batch(net, [window[place] for place in some], shape, categories)))
+            found.update(zip(some, _seen(net, [window[place] for place in some], shape, categories)))
     yield from (found[place] for place in range(len(window)))
 
 
@@ -166,6 +169,19 @@ def network_input(net, picture, short_side=None, long_side=None):
     return _images(net, [one], _shape(net, one[0]))[0]
 
 
+def network_inputs(net, pictures, count, short_side=None, long_side=None):
+    """As :func:`network_input`, of the first ``count`` pictures that can be read; InputError where there is none."""
+    inputs = []
+    for picture in pictures:
+        with contextlib.suppress(InputError):       # which is told when its turn comes
+            inputs.append(network_input(net, picture, short_side, long_side))
+        if len(inputs) == count:
+            break
+    if not inputs:
+        raise InputError('none of the pictures can be read to calibrate with')
+    return inputs
+
+
 def _images(net, pictures, shape):
     """Resized pictures as a batch ``(N, 3, *shape)`` on the network's device, and their heights and widths there."""
     mean, std = (np.float32(np.multiply(each, 255)) for each in (net.spec.mean, net.spec.std))
@@ -174,6 +190,17 @@ def _images(net, pictures, shape):
     for image, ((pixels, _), (height, width)) in enumerate(zip(pictures, sizes)):
         x[image, :, :height, :width] = ((net.spec.ordered(pixels) - mean) / std).transpose(2, 0, 1)
     return mx.nd.array(x, ctx=net.device), sizes
+
+
+def _seen(net, pictures, shape, categories):
+    """The :class:`Detections` of resized pictures of one shape."""
+    try:
+        return list(_batch(net, pictures, shape, categories))
+    except (MemoryError, mx.MXNetError) as error:
+        if isinstance(error, mx.MXNetError) and NO_MEMORY not in str(error):
+            raise
+        raise InputError(f'not enough memory for {len(pictures)} at a time of {shape[0]} x {shape[1]} pixels; resize '
+                         'pictures to a smaller short side, or take fewer at a time') from None
 
 
 def _batch(net, pictures, shape, categories):
@@ -216,15 +243,4 @@ def _panoptic(found, labels, spec, categories):
     masks = [] if found.probabilities is None else _Masks(found)
     scores = found.scores if len(masks) else np.zeros(0)
     ids, segments = merge(masks, scores, found.classes, labels, spec.confidence, spec.covered, spec.stuff_area)
-    return ids, [_segment(ids, each, categories) for each in segments]
-
-
-def _segment(ids, facts, categories):
-    numbers, place = (categories.ids, facts['category']) if facts['is_thing'] else \
-        (categories.stuff_ids, facts['category'] - 1)
-    here = ids == facts['id']
-    rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
-    box = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
-    score = {'score': facts['score']} if facts['is_thing'] else {}
-    return {'id': facts['id'], 'category_id': numbers[place], 'isthing': int(facts['is_thing']), 'area': facts['area'],
-            'bbox': [int(each) for each in box], 'iscrowd': 0, **score}
+    return ids, [described_segment(ids, each, categories) for each in segments]

@@ -8,9 +8,10 @@ from resnest.gluon.inference.optimized.optimization import optimize
 from resnest.gluon.inference.optimized.precision import require_cpu
 from resnest.gluon.nn import use_native
 
-from .detector import BOX_SIDE, COARSEST, MASK_SIDE, Detector
+from .detector import BOX_SIDE, MASK_SIDE, Detector
 from .finding import require_finite
 from .geometry.agreement import agreement_of, rows_found
+from .geometry.sizes import COARSEST
 from .parts.pooling import RegionPooling
 
 __all__ = ['OptimizedDetector', 'Stages', 'Trunk', 'make_engine', 'optimize_detector']

@@ -1,5 +1,6 @@
 """From picture files to what was found in them: a table, JSON, and pictures that show it."""
 import sys
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from resnest.gluon.device import choose_device
 from resnest.gluon.figures import files_for
 
 from .data.categories import categories_of
-from .data.run_lengths import compressed
+from .data.run_lengths import compressed, counts_in
 from .describing import know
 from .drawing import draw, draw_segments, mosaic
-from .finding import detect, network_input
+from .finding import each_detections, network_inputs
+from .geometry.sizes import long_side_for
 from .making import get_model
 from .optimizing import make_engine
 
@@ -27,7 +29,7 @@ CALIBRATED = 8          # pictures
 
 
 def detect_pictures(images, model=None, weights=None, model_options=None, precision='float32', least_score=0.5,
-                    figure=None, pictures=None, batch_size=1, no_cuda=False, say=None, progress=False):
+                    figure=None, pictures=None, batch_size=1, no_cuda=False, say=None, progress=False, short_side=None):
     """Tell what is in pictures.
 
     Parameters
@@ -56,6 +58,9 @@ def detect_pictures(images, model=None, weights=None, model_options=None, precis
         Called with what is worth telling.
     progress : bool
         Whether to show a bar on a terminal.
+    short_side : int
+        What pictures are resized to, in pixels, with the limit of their long side in the row's proportion; the row's
+        own unless given.
 
     Returns ``(results, problems)``: a dict ``{'file', 'size': [width, height], 'objects': [{'class', 'category_id',
     'name', 'score', 'box': [x0, y0, x1, y1]}, …]}`` for each picture, the best object first, and a line for each file
@@ -70,9 +75,10 @@ def detect_pictures(images, model=None, weights=None, model_options=None, precis
     device = choose_device(no_cuda)
     net = get_model(known.model, known.pretrained, ctx=device, **known.options)
     categories = categories_of(net)
-    net = make_engine(net, precision, device, lambda: _calibration(net, paths), say)
+    sides = (short_side, long_side_for(short_side, net.spec)) if short_side else ()
+    net = make_engine(net, precision, device, lambda: network_inputs(net, paths, CALIBRATED, *sides), say)
     results, drawn = [], []
-    for path, pixels, found in _each(net, paths, batch_size, progress, problems := []):
+    for path, pixels, found in _each(net, paths, batch_size, sides, progress, problems := []):
         found = found.above(least_score)
         results.append(_told(path, found, categories))
         if path in targets or figure and len(drawn) < MOST_DRAWN:
@@ -89,35 +95,25 @@ def detect_pictures(images, model=None, weights=None, model_options=None, precis
     return results, problems
 
 
-def _calibration(net, paths):
-    """Network inputs of the first pictures that can be read."""
-    batches = []
-    for path in paths:
-        try:
-            batches.append(network_input(net, path))
-        except InputError:      # which is told when its turn comes
-            continue
-        if len(batches) == CALIBRATED:
-            break
-    if not batches:
-        raise InputError('none of the pictures can be read to calibrate with')
-    return batches
-
-
-def _each(net, paths, batch_size, progress, problems):
+def _each(net, paths, batch_size, sides, progress, problems):
     """Yield ``(path, pixels, detections)``; of a file that cannot be read a line is added to ``problems``."""
     from tqdm import tqdm
+    waiting = deque()
     with tqdm(total=len(paths), unit='picture', disable=not progress or not sys.stderr.isatty()) as bar:
-        for start in range(0, len(paths), batch_size):
-            some, pixels = [], []
-            for path in paths[start:start + batch_size]:
+        def readable():
+            for path in paths:
                 try:
-                    pixels.append(read_picture(path, lambda picture, rng: np.asarray(picture.whole())))
-                    some.append(path)
+                    pixels = read_picture(path, lambda picture, rng: np.asarray(picture.whole()))
                 except InputError as error:
                     problems.append(str(error))
-            yield from zip(some, pixels, detect(net, pixels, batch_size) if some else [])
-            bar.update(len(paths[start:start + batch_size]))
+                    bar.update()
+                    continue
+                waiting.append((path, pixels))
+                yield pixels
+
+        for found in each_detections(net, readable(), batch_size, *sides):
+            yield *waiting.popleft(), found
+            bar.update()
 
 
 def _told(path, found, categories):
@@ -127,17 +123,9 @@ def _told(path, found, categories):
                for kind, score, box in zip(found.classes, found.scores, found.boxes)]
     if found.probabilities is not None:
         for row, each in enumerate(objects):
-            each['segmentation'] = {'size': list(found.size), 'counts': _run_lengths(found.mask(row))}
+            each['segmentation'] = {'size': list(found.size), 'counts': compressed(counts_in(found.mask(row)))}
     return {'file': str(path), 'size': [*found.size[::-1]], 'objects': objects,
             **({'segments': found.panoptic[1]} if found.panoptic else {})}
-
-
-def _run_lengths(mask):
-    """COCO's text of a mask: how many pixels are 0, then 1, and so on, column by column."""
-    flat = mask.T.reshape(-1)
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    ends = np.concatenate([[0] * (1 + bool(flat[0])), changes, [flat.size]])
-    return compressed(np.diff(ends))
 
 
 def _drawn(pixels, found, categories):

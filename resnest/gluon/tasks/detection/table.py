@@ -12,6 +12,7 @@ from resnest.gluon.models.rows import GLUONCV_URL, Row
 from resnest.reading import one_line
 
 from .geometry.conventions import CONVENTIONS
+from .geometry.sizes import LONGEST_SIDE
 
 __all__ = ['BASELINES', 'DETECTION', 'DetectionSpec']
 
@@ -20,8 +21,8 @@ BASELINES = {'resnet50': (3, 4, 6, 3), 'resnet101': (3, 4, 23, 3)}
 LIMITS = {'classes': (1, 10_000), 'channels': (1, 4096), 'box_convolutions': (0, 100), 'box_dense': (0, 100),
           'box_units': (1, 1 << 16), 'mask_convolutions': (0, 100),
           'kinds': (0, 10_000), 'proposals_before': (1, 100_000), 'proposals': (1, 10_000), 'detections': (1, 10_000),
-          'proposal_overlap': (0, 1), 'overlap': (0, 1), 'least_score': (0, 1), 'short_side': (1, 1 << 14),
-          'long_side': (1, 1 << 14), 'confidence': (0, 1), 'covered': (0, 1),
+          'proposal_overlap': (0, 1), 'overlap': (0, 1), 'least_score': (0, 1), 'short_side': (1, LONGEST_SIDE),
+          'long_side': (1, LONGEST_SIDE), 'confidence': (0, 1), 'covered': (0, 1),
           'stuff_area': (0, 1 << 28)}
 LEVELS = 5
 MOST_STAGES = 10
@@ -115,7 +116,7 @@ class DetectionSpec(Row):
                             'channel_order': ('RGB', 'BGR')})
         self.check_statistics()
         for key, most, least, length in (('ious', 1, 0, (1, MOST_STAGES)), ('deformable_stages', 4, 1, (0, 4)),
-                                         ('anchor_sizes', 1 << 14, 1, (LEVELS, LEVELS)),
+                                         ('anchor_sizes', LONGEST_SIDE, 1, (LEVELS, LEVELS)),
                                          ('anchor_ratios', MOST_RATIOS, 1 / MOST_RATIOS, (1, MOST_RATIOS))):
             values = getattr(self, key)
             if not length[0] <= len(values) <= length[1] or not all(least <= value <= most for value in values):

@@ -16,7 +16,6 @@ from resnest.gluon.training.methods.finetuning import freeze
 from resnest.runtime import import_extra
 
 from .data import CocoLoader, Training, open_coco
-from .data.categories import Categories
 from .describing import described
 from .evaluation import look_at, measure
 from .learning.batching import Together
@@ -56,7 +55,7 @@ class Detection(Task):
                                   for name in self.sums),
                                 *(Figure(name, f'{name}/validation', MEASURED[name][0], CHART, MEASURED[name][0], '%',
                                          best='highest') for name in self.measured)),
-                               best=self.measured[-1], loss='sum of the losses')
+                               best=self.measured[-1], loss='sum of the losses', tie='box_ap')
 
     @property
     def backbone(self):
@@ -134,12 +133,7 @@ class Detection(Task):
         return figures
 
     def describe(self):
-        records = self._train
-        stuff = [(number, name) for number, name, thing in records.panoptic.categories if not thing] \
-            if records.panoptic else []
-        categories = Categories(records.names, records.category_ids, [name for _, name in stuff],
-                                [number for number, _ in stuff])
-        return to_mapping(described(self.network, categories, records.decoding))
+        return to_mapping(described(self.network, self._train.categories, self._train.decoding))
 
 
 def train(config, print_config=False):

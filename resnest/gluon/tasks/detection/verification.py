@@ -1,17 +1,18 @@
 """Verifying: the exact AP of boxes and masks, and the panoptic quality, of a data set."""
-import contextlib
 import sys
 
 from resnest.errors import InputError
 from resnest.gluon import distributed
+from resnest.gluon.data import find_pictures
 from resnest.gluon.device import choose_device
 from resnest.runtime import import_extra
 
 from .data import open_coco
 from .data.categories import categories_of
+from .data.layout import find_split
 from .describing import know
 from .evaluation import evaluate
-from .finding import network_input
+from .finding import network_inputs
 from .making import get_model
 from .optimizing import make_engine
 
@@ -93,11 +94,13 @@ def _require_same_classes(known, categories, records):
 
 def _calibration(net, data_dir, records, count):
     """Network inputs, as many as ``count``, of training pictures where there are any."""
-    if data_dir:
-        with contextlib.suppress(InputError):       # a data set of validation pictures alone
-            records = open_coco('train', data_dir)
-    count = min(count, len(records))
-    return [network_input(net, records.pixels(index * len(records) // count)) for index in range(count)]
+    try:
+        pictures = find_pictures([find_split(data_dir, 'train')[1]] if data_dir else [])
+    except InputError:      # a data set of validation pictures alone
+        pictures = []
+    pictures = pictures or [records.folder / records.name(index) for index in range(len(records))]
+    count = min(count, len(pictures))
+    return network_inputs(net, [pictures[place * len(pictures) // count] for place in range(count)], count)
 
 
 def _with_bar(net, records, job, progress, limit, **options):

@@ -12,14 +12,15 @@ from resnest.gluon.data.images.decoding import BadImage
 from resnest.gluon.data.long_json import read_lists
 from resnest.gluon.tasks.detection.data import CocoSet, open_coco
 from resnest.gluon.tasks.detection.data.categories import Categories
-from resnest.gluon.tasks.detection.data.run_lengths import compressed, counts_of, mask_of
+from resnest.gluon.tasks.detection.data.run_lengths import compressed, counts_in, counts_of, mask_of
 
 from . import little_coco
 
 
-def test_truth_is_what_pycocotools_reads(tmp_path):
+def test_truth_is_what_pycocotools_reads(tmp_path, caplog):
     path = little_coco.write(tmp_path)
     records, coco = open_coco('val', tmp_path, masks=True), COCO(str(path))
+    assert 'left out 1 polygons of fewer than three points' in caplog.text
     assert (len(records), records.names, records.category_ids) == (4, ['dog', 'cat', 'kite'], [3, 7, 90])
     assert records.groups.tolist() == [0, 1, 1, 0]
     for index, number in enumerate((1, 2, 3, 4)):
@@ -66,7 +67,7 @@ def test_run_lengths_are_those_of_pycocotools():
         mask = rng.random((height, width)) < rng.choice([0, 0.02, 0.5, 1])
         encoded = coco_masks.encode(np.asfortranarray(mask.astype(np.uint8)))['counts'].decode()
         counts = little_coco.runs(mask)['counts'] if number < 20 else counts_of(encoded)
-        assert compressed(counts) == encoded
+        assert compressed(counts) == encoded == compressed(counts_in(mask))
         assert (mask_of(counts_of(encoded), height, width) == mask).all()
         assert counts_of(encoded).tolist() == list(counts) == counts_of(list(counts)).tolist()
 
@@ -103,6 +104,7 @@ REFUSED = [
     (changed(segmentation=5), 'annotation 12: segmentation: must be polygons or run lengths, got 5'),
     (changed(iscrowd='no'), "annotation 12: iscrowd must be 0 or 1, got 'no'"),
     (changed(area='x'), "annotation 12: area must be a number of at least 0, got 'x'"),
+    (changed(id=13), 'annotation 13 stands there twice'),
     (changed(area=-1), 'annotation 12: area must be a number of at least 0, got -1'),
     ({**little_coco.instances(), 'images': []}, 'empty data set'),
     ({**little_coco.instances(), 'annotations': []}, 'no annotations'),

@@ -2,6 +2,7 @@
 
 As Python's objects they would take ten times as much, in each rank.
 """
+import logging
 from array import array
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from .run_lengths import counts_of
 
 __all__ = ['NO_SHAPE', 'POLYGONS', 'RUNS', 'Annotations', 'read_annotations']
 
+LOG = logging.getLogger(__name__)
 LARGEST_SIDE = 1 << 16      # pixels of a picture
 BEYOND = 2                  # pixels by which a box may stick out of its picture: somebody's rounding
 NO_SHAPE, POLYGONS, RUNS = range(3)
@@ -63,9 +65,10 @@ class Annotations:
 def read_annotations(path, with_shapes=True):
     """The :class:`Annotations` of a JSON file; without ``with_shapes`` masks and polygons are passed over.
 
-    Polygons of fewer than three points, or of an odd number of values, are left out. Raises InputError in one line,
-    that names the file and the annotation, for broken JSON, for ids that stand there twice or are of nothing, for a box
-    with a negative width or one that lies outside of its picture, and for run lengths of another size than it.
+    Polygons of fewer than three points, or of an odd number of values, are left out, and the log says how many. Raises
+    InputError in one line, that names the file and the annotation, for broken JSON, for ids that stand there twice or
+    are of nothing, for a box with a negative width or one that lies outside of its picture, and for run lengths of
+    another size than it.
     """
     reader = _Reader(one_line(path), with_shapes)
     found = read_lists(path, {'images': reader.image, 'annotations': reader.annotation,
@@ -86,6 +89,7 @@ class _Reader:
         self.boxes, self.areas, self.crowd, self.forms = array('d'), array('d'), array('b'), array('b')
         self.parts, self.part_ends = Packed('d'), array('q')
         self.runs, self.run_sizes = array('q'), array('q')      # instances with run lengths, and these' sizes
+        self.left_out = 0       # polygons
 
     def image(self, item):
         where = f'image {self._id(item, "image")}'
@@ -140,6 +144,7 @@ class _Reader:
         try:
             if isinstance(value, list):
                 polygons = [polygon for polygon in value if len(polygon) % 2 == 0 and len(polygon) >= 6]
+                self.left_out += len(value) - len(polygons)
                 for polygon in polygons:
                     self.parts.append(polygon)
                 return POLYGONS if polygons else NO_SHAPE
@@ -174,11 +179,10 @@ class _Reader:
             raise InputError(f'{self.path}: an empty data set: it lists no images')
         if not self.categories:
             raise InputError(f'{self.path}: it lists no categories')
+        for what, numbers in (('image', picture_ids), ('annotation', ids := np.array(self.ids, np.int64))):
+            if (twice := np.sort(numbers)[1:][np.diff(np.sort(numbers)) == 0]).size:
+                raise InputError(f'{self.path}: {what} {twice[0]} stands there twice; remove one of them')
         by_id = np.argsort(picture_ids, kind='stable')
-        twice = np.flatnonzero(np.diff(picture_ids[by_id]) == 0)
-        if twice.size:
-            raise InputError(f'{self.path}: image {picture_ids[by_id[twice[0]]]} stands there twice; remove one of '
-                             f'them')
         names = Packed('B')
         for place in by_id:
             names.append(self.names[place])
@@ -195,8 +199,11 @@ class _Reader:
             raise InputError(f'{self.path}: annotation {self.ids[place]}: run lengths of another size than its '
                              f'picture, which has {" x ".join(map(str, sizes[pictures[place]]))}')
         self._check_polygons(np.array(self.forms), sizes[pictures])
+        if self.left_out:
+            LOG.warning('%s: left out %d polygons of fewer than three points or of an odd number of values', self.path,
+                        self.left_out)
         return Annotations(self.path, picture_ids, sizes, names,
-                           [(int(number), self.categories[number]) for number in known], np.array(self.ids, np.int64),
+                           [(int(number), self.categories[number]) for number in known], ids,
                            pictures, boxes, classes.astype(np.int32), np.array(self.crowd, bool), np.array(self.areas),
                            np.array(self.forms, np.int8), np.array(self.part_ends, np.int64), self.parts)
 
@@ -222,8 +229,7 @@ class _Reader:
                 place = int(np.argmin(good))
                 height, width = sizes[place]
                 raise InputError(f'{self.path}: annotation {self.ids[place]}: its box {boxes[place].tolist()} (left, '
-                                 f'top, width, height) {problem}, which has {width} x {height} pixels; mend it')
-
+                                 f'top, width, height) {problem}; the picture has {width} x {height} pixels; mend it')
 
     def _check_polygons(self, forms, sizes):
         """Refuse what native code would draw for ever: points far away from their picture."""

@@ -13,7 +13,7 @@ from resnest.reading import one_line
 
 from ..truth import IGNORED
 
-__all__ = ['PanopticMaps']
+__all__ = ['PanopticMaps', 'described_segment']
 
 SEGMENTS = 1 << 24
 MOST_KINDS = 255
@@ -101,3 +101,16 @@ class PanopticMaps:
         known = dict(zip(ids.tolist(), categories.tolist()))
         kinds = [self.kind_of[known[number]] if number in known else IGNORED for number in numbers.tolist()]
         return np.array(kinds, np.uint8)[inverse].reshape(height, width)
+
+
+def described_segment(ids, facts, categories):
+    """What COCO's files tell of a segment, and its score: of the map ``(H, W)`` and one of the segments that
+    :func:`.panoptic.merge` returns, with the numbers of :class:`.categories.Categories`."""
+    numbers, place = (categories.ids, facts['category']) if facts['is_thing'] else \
+        (categories.stuff_ids, facts['category'] - 1)
+    here = ids == facts['id']
+    rows, columns = np.flatnonzero(here.any(1)), np.flatnonzero(here.any(0))
+    box = [columns[0], rows[0], columns[-1] + 1 - columns[0], rows[-1] + 1 - rows[0]]
+    score = {'score': facts['score']} if facts['is_thing'] else {}
+    return {'id': facts['id'], 'category_id': numbers[place], 'isthing': int(facts['is_thing']), 'area': facts['area'],
+            'bbox': [int(each) for each in box], 'iscrowd': 0, **score}

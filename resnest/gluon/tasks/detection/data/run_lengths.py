@@ -4,7 +4,7 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['compressed', 'counts_of', 'mask_of']
+__all__ = ['compressed', 'counts_in', 'counts_of', 'mask_of']
 
 LONGEST_RUN = 1 << 32     # pixels
 MOST_DIGITS = 12        # of a compressed number: 60 bits
@@ -50,17 +50,22 @@ def _uncompressed(text):
 
 
 def compressed(counts):
-    """The text that :func:`counts_of` takes for ``counts``, whole numbers."""
-    counts, found = [int(count) for count in counts], []
-    for place, count in enumerate(counts):
-        value = count - counts[place - 2] if place > 2 else count
-        while True:
-            digit, value = value & 31, value >> 5
-            ended = value == (-1 if digit & 16 else 0)
-            found.append(chr(48 + (digit if ended else digit | 32)))
-            if ended:
-                break
-    return ''.join(found)
+    """The text that :func:`counts_of` takes for ``counts``, whole numbers below 2 ** 58."""
+    values = np.array(counts, np.int64)
+    values[3:] -= values[1:-2].copy()
+    place = np.arange(MOST_DIGITS)
+    digits = values[:, None] >> 5 * place & 31
+    ended = values[:, None] >> np.minimum(5 * place + 5, 63) == -(digits >> 4)
+    last = ended.argmax(1)[:, None]
+    characters = 48 + digits + 32 * (place < last)
+    return characters[place <= last].astype(np.uint8).tobytes().decode()
+
+
+def counts_in(mask):
+    """The run lengths, int64, of a mask ``(H, W)`` of bool that is not empty: the inverse of :func:`mask_of`."""
+    flat = mask.T.reshape(-1)
+    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    return np.diff(np.concatenate([[0] * (1 + bool(flat[0])), changes, [flat.size]]))
 
 
 def mask_of(counts, height, width):

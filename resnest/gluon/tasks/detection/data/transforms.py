@@ -10,11 +10,9 @@ from PIL import Image
 
 from resnest.errors import InputError
 
-from ..geometry.sizes import seen_size
+from ..geometry.sizes import LONGEST_SIDE, seen_size
 
 __all__ = ['Training', 'cropped', 'mirrored', 'resized']
-
-LARGEST = 1 << 14       # pixels of a side
 
 
 class Training:
@@ -37,8 +35,8 @@ class Training:
 
     def __init__(self, short_sides=(800,), long_side=1333, between=False, flip=0.5, crop=None):
         short_sides = sorted(short_sides)
-        if not short_sides or not all(1 <= side <= LARGEST for side in (*short_sides, long_side)):
-            raise InputError(f'the short and the long side must be from 1 to {LARGEST} px, got {short_sides} and '
+        if not short_sides or not all(1 <= side <= LONGEST_SIDE for side in (*short_sides, long_side)):
+            raise InputError(f'the short and the long side must be from 1 to {LONGEST_SIDE} px, got {short_sides} and '
                              f'{long_side}')
         if not 0 <= flip <= 1 or crop is not None and not 0 < crop <= 1:
             raise InputError(f'the probability of a mirror image, and the share of a crop, must be from 0 to 1, got '

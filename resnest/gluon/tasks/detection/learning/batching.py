@@ -3,7 +3,7 @@ import mxnet as mx
 
 from resnest.gluon.data.images.transforms import normalization, statistics
 
-from ..detector import COARSEST
+from ..geometry.sizes import COARSEST
 
 __all__ = ['Together']
 

@@ -4,7 +4,8 @@ import io
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.runtime import import_extra
+
+from ..data.run_lengths import compressed, counts_in
 
 __all__ = ['Found', 'gather']
 
@@ -28,7 +29,7 @@ class Found:
         if not np.isfinite(boxes).all() or not np.isfinite(scores).all():
             raise InputError('a box or a score that was found is not finite: these weights are of no use')
         if self.masks is not None:
-            self.masks += [_encoded(detections.mask(index)) for index in range(len(scores))]
+            self.masks += [compressed(counts_in(detections.mask(index))).encode() for index in range(len(scores))]
         self._waiting.append((np.full(len(scores), picture), np.asarray(detections.classes, np.int64),
                               boxes.reshape(-1, 4), scores))
 
@@ -75,10 +76,3 @@ def gather(found, job):
     for part in parts:
         whole.extend(part)
     return whole.by_picture()
-
-
-def _encoded(mask):
-    """The compressed run lengths, bytes, of a mask ``(H, W)``."""
-    import_extra('pycocotools')
-    from pycocotools import mask as coco
-    return coco.encode(np.asfortranarray(mask, np.uint8))['counts']
