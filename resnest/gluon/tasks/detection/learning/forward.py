@@ -107,7 +107,8 @@ class Learner(Block):
         return losses
 
     def _of_masks(self, levels, regions, truths):
-        """Where no region is an object the first stands in with no weight: all ranks compute the same layers."""
+        """Where no region is an object the first stands in with no weight: all ranks compute the same layers. It does
+        count in the statistics of a synchronized norm, which one process with all pictures would not see it in."""
         net = self.detector
         known = regions[regions.classes < net.spec.classes]
         count = shared(len(known), 'masks')
