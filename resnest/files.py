@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import stat
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from resnest.errors import InputError
 from resnest.reading import read_json
 
 __all__ = ['WEIGHTS_FORMAT', 'finish_pictures', 'replace_file', 'replacing', 'require_replaceable',
-           'require_undescribing', 'require_writable', 'save_arrays']
+           'require_undescribing', 'require_writable', 'require_writable_folder', 'save_arrays']
 
 LONGEST_NAME = 255 - len('.01234567.part')      # bytes
 ABANDONED = 24 * 3600   # seconds without a change
@@ -68,9 +69,30 @@ def require_writable(path, option):
     """
     if not path:
         return
-    if (os.path.exists(path) and not os.path.isfile(path)) or not os.access(Path(path).absolute().parent, os.W_OK):
-        raise InputError(f'{path}: cannot be written; give {option} a file in a folder that is there')
+    try:
+        require_replaceable(Path(path))
+        _try_to_make_a_file(Path(path).parent)
+    except OSError as error:
+        raise InputError(f'{path}: cannot be written ({error.strerror}); give {option} a file in a folder that is '
+                         'there') from None
     require_undescribing(path, option)
+
+
+def require_writable_folder(folder, option):
+    """The same of a folder for several files, which need not be there yet."""
+    folder = Path(folder)
+    try:
+        _try_to_make_a_file(next(each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)))
+    except OSError as error:
+        raise InputError(f'{folder}: no files can be written there ({error.strerror}); give {option} another '
+                         'folder') from None
+
+
+def _try_to_make_a_file(folder):
+    """Raise OSError where it cannot be: permissions do not tell, below /proc and of a disk that is read only."""
+    descriptor, name = tempfile.mkstemp(suffix='.part', prefix='.', dir=folder)
+    os.close(descriptor)
+    os.unlink(name)
 
 
 def require_undescribing(path, what):

@@ -135,7 +135,7 @@ def test_an_unknown_precision_is_refused(name):
 def test_benchmark_refuses_what_it_could_not_write_in_the_end(option, tmp_path):
     for path in ('/nothing/x.png', tmp_path):
         assert_refused(script_here('gluon/benchmark.py', option, path),
-                       f'{path}: cannot be written; give {option} a file')
+                       f'{path}: cannot be written', f'; give {option} a file')
 
 
 @pytest.mark.parametrize('words, wanted', [

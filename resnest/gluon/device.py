@@ -1,11 +1,14 @@
-"""Which device a process computes on."""
+"""Which device a process computes on, and how much memory is free there."""
+import re
+from pathlib import Path
+
 import mxnet as mx
 
 from resnest import runtime
 from resnest.errors import InputError, SharedError
 from resnest.reading import one_line
 
-__all__ = ['check_device', 'choose_device']
+__all__ = ['check_device', 'choose_device', 'require_memory']
 
 
 def choose_device(no_cuda=False, local_rank=0, cuda=False):
@@ -33,3 +36,22 @@ def check_device(ctx):
         raise InputError(f'ctx must be a Context, such as mx.cpu(), got {one_line(repr(ctx), 60)}')
     if ctx.device_type == 'gpu' and ctx.device_id >= mx.context.num_gpus():
         raise InputError(f'{ctx}: MXNet finds no such GPU here; resnest env tells what it has')
+
+
+def require_memory(least, device, what, remedy):
+    """Raise InputError where ``what`` takes more memory, ``least`` bytes at least, than is free on ``device``."""
+    free = _free_memory(device)
+    if free is not None and least > free:
+        raise InputError(f'{what} takes more than {least / 2 ** 30:.1f} GB of memory, and {free / 2 ** 30:.1f} GB are '
+                         f'free; {remedy}')
+
+
+def _free_memory(device):
+    """Bytes, or None where nobody tells."""
+    if device.device_type == 'gpu':
+        return mx.context.gpu_memory_info(device.device_id)[0]
+    try:
+        told = Path('/proc/meminfo').read_text()
+        return 1024 * int(re.search(r'^MemAvailable: +(\d+) kB$', told, re.MULTILINE)[1])
+    except (OSError, TypeError):
+        return None

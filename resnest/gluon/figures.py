@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from resnest.errors import InputError
-from resnest.files import replacing
+from resnest.files import replacing, require_writable_folder
 from resnest.reading import one_line
 from resnest.runtime import import_extra
 
@@ -28,8 +28,10 @@ def require_figure(path, option, others=()):
 def files_for(pictures, folder, option):
     """``{picture: the PNG that is made of it}`` in a folder, the value of ``option``.
 
-    Raises InputError for two pictures whose files would have one name, and for a file that is there.
+    Raises InputError for two pictures whose files would have one name, for a file that is there, and for a folder that
+    cannot be written to.
     """
+    require_writable_folder(folder, option)
     found = {}
     for path in pictures:
         target = Path(folder, f'{path.stem}.png')

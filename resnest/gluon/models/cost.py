@@ -1,4 +1,4 @@
-"""What a network costs: its parameters and multiply-adds, counted from the operators of the traced network."""
+"""What a network costs: parameters, multiply-adds and memory, counted from the operators of the traced network."""
 import json
 
 import mxnet as mx
@@ -6,7 +6,7 @@ import numpy as np
 
 from resnest.errors import InputError
 
-__all__ = ['aligned', 'complexity', 'table']
+__all__ = ['aligned', 'complexity', 'least_training_memory', 'table']
 
 
 def complexity(net, size=224):
@@ -32,11 +32,7 @@ def complexity(net, size=224):
         net = get_model(net)
     channels = getattr(net, 'in_channels', 3)
     parameters = sum(int(np.prod(p.shape)) for p in net.collect_params().values() if p.grad_req != 'null')
-    outputs = net(mx.sym.var('data'))
-    internals = (mx.sym.Group(list(outputs)) if isinstance(outputs, tuple) else outputs).get_internals()
-    _, shapes, _ = internals.infer_shape(data=(1, channels, height, width))
-    shape_of = dict(zip(internals.list_outputs(), shapes))
-    nodes = json.loads(internals.tojson())['nodes']
+    nodes, shape_of = _traced(net, (1, channels, height, width))
     macs = 0
     for node in nodes:
         if node['op'] in ('Convolution', 'FullyConnected'):
@@ -47,6 +43,31 @@ def complexity(net, size=224):
         elif node['op'] == 'BatchNorm':     # one multiply-add per element
             macs += int(np.prod(shape_of[node['name'] + '_output']))
     return parameters, macs
+
+
+def least_training_memory(net, shape):
+    """Bytes that the maps of a training step take at the least, of a batch of ``shape`` ``(N, C, H, W)`` in float32.
+
+    Counted is what goes into each convolution, and what comes out for the normalization behind it: the gradients need
+    both. What other layers keep comes on top.
+    """
+    nodes, shape_of = _traced(net, shape)
+    kept = set()
+    for node in nodes:
+        if node['op'] == 'Convolution':
+            before, output, *_ = node['inputs'][0]
+            name = nodes[before]['name']
+            kept |= {f"{node['name']}_output", next(each for each in (name, f'{name}_output', f'{name}_output{output}')
+                                                   if each in shape_of)}
+    return 4 * sum(int(np.prod(shape_of[name])) for name in kept)
+
+
+def _traced(net, shape):
+    """``(nodes, shape of each output by its name)`` of a network that takes images of ``shape``."""
+    outputs = net(mx.sym.var('data'))
+    internals = (mx.sym.Group(list(outputs)) if isinstance(outputs, tuple) else outputs).get_internals()
+    _, shapes, _ = internals.infer_shape(data=shape)
+    return json.loads(internals.tojson())['nodes'], dict(zip(internals.list_outputs(), shapes))
 
 
 def table(pattern='*'):

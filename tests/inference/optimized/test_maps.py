@@ -26,9 +26,9 @@ def images(*shape):
 
 @pytest.mark.parametrize('precision, tolerance', [('float32', 1e-5), ('bfloat16', 0.05), ('int8', 0.2)])
 def test_maps_of_logits(net, precision, tolerance, tmp_path):
-    """At another size than the example's, from files as well; the report counts pixels."""
+    """At another size than the example's, from files as well; the report counts pixels, on which int8 has to agree."""
     batch = images(2, 3, 40, 48)
-    made = optimize(net, batch[:1], precision, [batch], agreement=0)
+    made = optimize(net, batch[:1], precision, [batch])
     x = images(2, 3, 33, 57)
     wanted, found = net.predict(x).asnumpy(), made(x).asnumpy()
     assert found.shape == (2, 5, 33, 57)
@@ -37,7 +37,8 @@ def test_maps_of_logits(net, precision, tolerance, tmp_path):
     assert made.report['pixel_agreement'] == same.mean()
     assert (made.report['calibration_images'], 'top1_agreement' in made.report) == (2, False)
     if precision == 'int8':
-        assert made.report['int8_layers'] > 20
+        assert made.report['pixel_agreement'] >= 0.98
+        assert made.report['int8_layers'] > 5
     made.export(tmp_path / 'net')
     assert np.array_equal(load(tmp_path / 'net')(x).asnumpy(), found)
 

@@ -11,11 +11,10 @@ from PIL import Image
 
 from resnest.commands import classify, export
 from resnest.commands.segmentation import train
-from resnest.gluon import get_model
+from resnest.gluon import device, get_model
 from resnest.gluon.inference import optimize
 from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models.weights.description import read_description
-from resnest.gluon.tasks.segmentation import starting
 
 from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, randomize, read_json, run_here
 from ...training.runs import assert_same_end
@@ -138,6 +137,15 @@ def test_killed_and_resumed_to_the_same_bytes(trained, blocks, tmp_path):
     assert_same_end(tmp_path, trained)
 
 
+def test_int8_tells_on_how_many_pixels_it_agrees(trained, blocks, tmp_path):
+    result = run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--precision', 'int8',
+                        '--calibration-images', 2, '--json', tmp_path / 'x.json')
+    assert result.returncode == 0, result.stderr
+    agreement = read_json(tmp_path / 'x.json')['report']['pixel_agreement']
+    assert f'pixel agreement: {agreement}' in result.stdout
+    assert agreement >= 0.98
+
+
 def test_verifying_agrees_with_training(trained, blocks, tmp_path):
     result = run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--json', tmp_path / 'x.json')
     assert result.returncode == 0, result.stderr
@@ -190,7 +198,7 @@ def test_narrow_pictures(trained, blocks, tmp_path):
 
 
 def test_crops_beyond_memory(trained, blocks, monkeypatch):
-    monkeypatch.setattr(starting, '_free_memory', lambda device: 1 << 30)
+    monkeypatch.setattr(device, '_free_memory', lambda _: 1 << 30)
     assert_refused(run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--crop-size', 8192),
                    '--crop-size 8192: a crop with 3 classes takes more than 1.5 GB', 'use a smaller one')
 
@@ -252,6 +260,7 @@ def test_other_classes_and_a_classifier_to_start_from(trained, blocks, tmp_path,
 
 @pytest.mark.parametrize('words, wanted', [
     (['--crop-size', 16384], ['--crop-size 16384', 'GB of memory', 'smaller']),
+    (['--crop-size', 16384, '--batch-size', 10 ** 6], ['--crop-size 16384', 'GB of memory', 'smaller']),
     (['--crop-size', 8], ['--crop-size must be at least']),
     (['--num-classes', 0], ['--num-classes must be at least 2']),
     (['--num-classes', 7], ['--num-classes 7', '3 classes']),

@@ -62,7 +62,7 @@ class SegmentationLoss(Block):
     def _cross_entropy(self, logits, labels):
         counting = labels != self._ignored
         labels = labels * counting
-        log_p = self._log_probability(logits.astype('float32', copy=False), labels)     # a copy takes 4 % of a step
+        log_p = self._log_probability(logits.astype('float32', copy=False), labels)
         shares = counting.astype('float32', copy=False)
         if self._threshold:
             shares = shares * self._hard(log_p, counting)

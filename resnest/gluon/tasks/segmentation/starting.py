@@ -1,12 +1,10 @@
 """What a run of training starts from: which network, which weights, and whether its crops have room in memory."""
 import dataclasses
-import re
-from pathlib import Path
 
-import mxnet as mx
-
-from resnest.errors import InputError, SharedError
+from resnest.errors import InputError
+from resnest.gluon.device import require_memory
 from resnest.gluon.models import ResNet, load_pretrained
+from resnest.gluon.models.cost import least_training_memory
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_parameters
@@ -18,12 +16,12 @@ from resnest.gluon.training.fields import option_of
 from .describing import DEFAULT_MODEL, TABLE, know_described
 from .network import AUXILIARY
 
-__all__ = ['check_sizes', 'load_start', 'require_memory', 'settle_network']
+__all__ = ['check_sizes', 'load_start', 'settle_network']
 
 SIZES = ('crop_size', 'base_size')
 OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
 FLOATS = 4              # bytes
-LOGITS = 4              # arrays at least of the size of a head's logits: they, their softmax and both gradients
+LOGITS = 2              # arrays of the size of a head's logits at the least: they and their gradients
 
 
 def settle_network(config, job):
@@ -78,7 +76,7 @@ def load_start(network, config, source, device):
 
 def check_sizes(config, network, device):
     """Raise InputError for pictures that are too small for the network, for class weights that are not one for each
-    class, and where not even the logits of a batch, and what their gradients need, have room in memory."""
+    class, and where not even the logits of a batch and the maps that gradients need have room in memory."""
     for name in SIZES:
         if getattr(config, name) < network.smallest:
             raise InputError(f'{option_of(name)} must be at least {network.smallest} for this network, got '
@@ -88,24 +86,8 @@ def check_sizes(config, network, device):
                          f'{config.num_classes} classes')
     heads = 1 + (config.aux_weight > 0)
     least = config.batch_size * config.num_classes * config.crop_size ** 2 * FLOATS * LOGITS * heads
+    if not config.freeze:       # of frozen layers the gradients need less
+        maps = least_training_memory(network, (config.batch_size, network.in_channels, *[config.crop_size] * 2))
+        least += maps // 2 if config.dtype == 'float16' else maps
     require_memory(least, device, f'--crop-size {config.crop_size}: a step with {config.batch_size} crops and '
                    f'{config.num_classes} classes', 'use a smaller --crop-size or --batch-size')
-
-
-def require_memory(least, device, what, remedy):
-    """Raise InputError where ``what`` takes more memory, ``least`` bytes at least, than is free on ``device``."""
-    free = _free_memory(device)
-    if free is not None and least > free:
-        raise SharedError(f'{what} takes more than {least / 2 ** 30:.1f} GB of memory, and {free / 2 ** 30:.1f} GB are '
-                          f'free; {remedy}')
-
-
-def _free_memory(device):
-    """Bytes, or None where nobody tells."""
-    if device.device_type == 'gpu':
-        return mx.context.gpu_memory_info(device.device_id)[0]
-    try:
-        told = Path('/proc/meminfo').read_text()
-        return 1024 * int(re.search(r'^MemAvailable: +(\d+) kB$', told, re.MULTILINE)[1])
-    except (OSError, TypeError):
-        return None

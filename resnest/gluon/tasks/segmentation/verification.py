@@ -7,7 +7,7 @@ from resnest.errors import InputError, SharedError
 from resnest.gluon import distributed
 from resnest.gluon.data import evaluation_batches
 from resnest.gluon.data.loader import REMEDY
-from resnest.gluon.device import choose_device
+from resnest.gluon.device import choose_device, require_memory
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.models.resnet import smallest_side
 
@@ -16,7 +16,6 @@ from .scores.evaluation import evaluate
 from .scores.metrics import figures
 from .scores.scoring import MultiScale, SingleScale
 from .sources import make_engine, open_source
-from .starting import require_memory
 
 __all__ = ['result_line', 'table', 'verify']
 
@@ -69,14 +68,17 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
             raise InputError(f'--base-size must be at least {least} for this network, got {known.spec.base_size}')
         train_set, val_set = _open((data_dir, images, maps), classes, known, job)
         device = choose_device(no_cuda or exported is not None, job.local_rank)
-        if exported is None:
+        if exported is None or multi_scale:
             require_memory(known.spec.classes * known.spec.crop_size ** 2 * FLOATS * LOGITS, device,
                            f'--crop-size {known.spec.crop_size}: a crop with {known.spec.classes} classes',
                            'use a smaller one')
         pictures = _calibration(train_set, known.spec, calibration_images, workers)
         engine = make_engine(known, exported, precision, device, pictures)
-        if say and job.rank == 0 and precision != 'float32':
-            say(engine.describe())
+        settings = {}
+        if precision != 'float32':
+            settings['report'] = engine.report
+            if say and job.rank == 0:
+                say(engine.describe())
         score = (MultiScale if multi_scale else SingleScale)(engine, known.spec, device)
         job.agree('number of pictures', len(val_set))
         counts = _evaluate(score, val_set, known.spec.classes, limit, workers, job, progress)
@@ -86,7 +88,7 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
         found = _result(counts, known.names or val_set.legend.names, model=known.model,
                         engine='onnxruntime' if isinstance(exported, OnnxNet) else 'gluon',
                         precision=getattr(exported, 'precision', precision), multi_scale=multi_scale,
-                        crop_size=known.spec.crop_size, base_size=known.spec.base_size)
+                        crop_size=known.spec.crop_size, base_size=known.spec.base_size, **settings)
         if say and job.rank == 0:
             say(table(found['classes']))
             say(result_line(found))

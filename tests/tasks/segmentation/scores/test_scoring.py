@@ -1,10 +1,10 @@
 """Scores at several scales with the mirror image, against a loop over pixels in NumPy."""
 import math
+from dataclasses import replace
 
 import mxnet as mx
 import numpy as np
 import pytest
-from PIL import Image
 
 from resnest.gluon.tasks.segmentation import SegmentationSpec
 from resnest.gluon.tasks.segmentation.scores.evaluation import evaluate, labelled
@@ -44,8 +44,8 @@ def scored_slowly(image, scales, side, base):
             h, w = longest, int(width * longest / height + 0.5)
         else:
             h, w = int(height * longest / width + 0.5), longest
-        pixels = np.asarray(Image.fromarray(image).resize((w, h), Image.BILINEAR))
-        step = math.ceil(side * 2 / 3)
+        pixels = resized_slowly(image.transpose(2, 0, 1), h, w).round().astype('uint8').transpose(1, 2, 0)
+        step = side * 2 // 3
         summed, times = np.zeros((3, h, w)), np.zeros((h, w))
         top = 0
         while True:
@@ -72,12 +72,33 @@ def scored_slowly(image, scales, side, base):
     return total
 
 
-@pytest.mark.parametrize('size', [(20, 27), (31, 18), (9, 9)])
+@pytest.mark.parametrize('size', [(18, 27), (27, 9), (9, 9)])       # whose resized pixels are no halves
 def test_several_scales_equal_a_slow_loop(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     scales = (0.5, 1.0, 1.75)
-    found = MultiScale(net, SPEC, mx.cpu(), scales, batch_size=3)(image[None]).asnumpy()[0]
+    found = MultiScale(net, SPEC, mx.cpu(), scales, crops=3)(image[None]).asnumpy()[0]
     np.testing.assert_allclose(found, scored_slowly(image, scales, 16, 24), rtol=1e-4)
+
+
+@pytest.mark.parametrize('size, side', [((60, 80), 24), ((40, 30), 25), ((30, 40), 64)])
+def test_several_scales_are_gluoncvs(size, side):
+    """But for the pixels of resized pictures, which are whole numbers here."""
+    segbase = pytest.importorskip('gluoncv.model_zoo.segbase', reason='gluoncv is an extra; make test installs it')
+    spec = replace(SPEC, base_size=40, crop_size=side)
+    mean, std = (mx.nd.array(np.reshape(each, (1, 3, 1, 1))) for each in (spec.mean, spec.std))
+
+    class Module(mx.gluon.nn.HybridBlock):
+        base_size, crop_size = spec.base_size, spec.crop_size
+
+        def evaluate(self, x):
+            return net((255 * (x * std + mean)).transpose((0, 2, 3, 1)))
+
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    scales = (0.5, 1.0, 1.75)
+    theirs = segbase.MultiEvalModel(Module(), 3, ctx_list=[mx.cpu()], flip=True, scales=list(scales))
+    wanted = theirs(((mx.nd.array(image.transpose(2, 0, 1)[None]) / 255 - mean) / std)[0]).asnumpy()
+    found = MultiScale(net, spec, mx.cpu(), scales)(image[None]).asnumpy()
+    np.testing.assert_allclose(found, wanted, rtol=0.02)
 
 
 def test_one_scale_sees_the_whole_picture():

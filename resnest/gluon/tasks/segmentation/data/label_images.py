@@ -25,8 +25,7 @@ def read_values(data, where, decoding='stored'):
             raise BadImage(where, f'{image.format}, but maps are read from {", ".join(FORMATS)}')
         image.load()
         if image.mode not in INDICES:
-            raise BadImage(where, f'its pixels are {image.mode}, but those of a map are labels: grey, or the indices '
-                                  f'of a palette')
+            raise BadImage(where, f'its pixels are {image.mode}, not labels: save it as PNG in grey or with a palette')
         if image.format == 'TIFF' and image.tag_v2.get(PHOTOMETRIC) == INVERTED:
             raise BadImage(where, 'a TIFF in which 0 is white: save it as PNG')
         orientation = orientation_of(image) if decoding == 'upright' else 1

@@ -148,8 +148,8 @@ def _legend(layout, root, names, sets):
     try:
         labels = {label: path for records in sets for label, path in records.find_labels().items()}
     except BadImage as error:
-        raise InputError(f'{error}; mend it, or give --classes a file with a name on each line, so that not all maps '
-                         f'are read to count the classes') from None
+        raise InputError(f'{error}; all maps are read to count the classes: mend it, or give --classes a file with '
+                         f'their names') from None
     count = 1 + max(labels, default=0)
     if count < 2:
         raise InputError(f'{one_line(root)}: its maps hold no label but 0 (255 is ignored), and so a single class; '

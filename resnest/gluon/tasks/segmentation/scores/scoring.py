@@ -1,7 +1,8 @@
 """Scores of each pixel of a picture of any size: at one scale, or at several with the mirror image, in sliding crops.
 
-Several scales are those of gluoncv's MultiEvalModel: the scores of a crop are the exponentials of its logits and its
-mirror image's logits added up, crops that overlap are averaged, and the scores of all scales are added up.
+Several scales are those of gluoncv's MultiEvalModel: pictures are resized with aligned corners, the scores of a crop
+are the exponentials of its logits and its mirror image's logits added up, crops that overlap are averaged, and the
+scores of all scales are added up.
 """
 import math
 
@@ -63,20 +64,20 @@ class MultiScale:
         As for :class:`SingleScale`; the network sees crops of ``spec.crop_size``.
     scales : sequence of float
         Of the longer side, relative to ``spec.base_size``.
-    batch_size : int
-        Crops at a time.
+    crops : int
+        So many at a time, each with its mirror image.
     """
 
-    def __init__(self, net, spec, device, scales=SCALES, batch_size=4):
+    def __init__(self, net, spec, device, scales=SCALES, crops=2):
         self._net, self._spec, self._device = net, spec, device
-        self._scales, self._batch_size = scales, batch_size
+        self._scales, self._crops = scales, crops
 
     def __call__(self, images):
         height, width = images.shape[1:3]
         total = 0
         for scale in self._scales:
             scaled = with_longer_side((width, height), math.ceil(self._spec.base_size * scale))
-            pixels = _resampled(images[0], scaled, self._spec)
+            pixels = _stretched(images[0], scaled)
             total = total + resize_to(mx.nd, self._at_one_scale(pixels), height, width)
         return total
 
@@ -86,26 +87,39 @@ class MultiScale:
         corners = [(top, left) for top in _starts(height, side) for left in _starts(width, side)]
         canvas = np.zeros((corners[-1][0] + side, corners[-1][1] + side, 3), dtype=np.uint8)    # black beyond
         canvas[:height, :width] = pixels
-        crops = np.stack([canvas[top:top + side, left:left + side] for top, left in corners])
+        total = mx.nd.zeros((1, self._spec.classes, *canvas.shape[:2]), ctx=self._device)
+        times = np.zeros((1, 1, *canvas.shape[:2]), dtype=np.float32)
+        # A few at a time: 150 classes of all crops of one picture would take gigabytes.
+        for start in range(0, len(corners), self._crops):
+            some = corners[start:start + self._crops]
+            crops = np.stack([canvas[top:top + side, left:left + side] for top, left in some])
+            for (top, left), each in zip(some, self._scores(crops)):
+                total[:, :, top:top + side, left:left + side] += each.expand_dims(0)
+                times[:, :, top:top + side, left:left + side] += 1
+        return (total / mx.nd.array(times, ctx=self._device))[:, :, :height, :width]
+
+    def _scores(self, crops):
+        """``(n, classes, side, side)`` of uint8 ``(n, side, side, 3)``."""
         both = np.concatenate([crops, crops[:, :, ::-1]])
-        logits = mx.nd.concat(*(self._net(mx.nd.array(both[start:start + self._batch_size], ctx=self._device,
-                                                      dtype='uint8'))
-                                for start in range(0, len(both), self._batch_size)), dim=0)
+        logits = self._net(mx.nd.array(both, ctx=self._device, dtype='uint8'))
         together = logits[:len(crops)] + logits[len(crops):].flip(axis=3)
         nothing = (together * 0).sum()      # NaN where any is not finite, which the minimum would hide
-        scores = mx.nd.minimum(together, LARGEST).exp() + nothing
-        total = mx.nd.zeros((1, scores.shape[1], *canvas.shape[:2]), ctx=self._device)
-        times = np.zeros((1, 1, *canvas.shape[:2]), dtype=np.float32)
-        for (top, left), each in zip(corners, scores):
-            total[:, :, top:top + side, left:left + side] += each.expand_dims(0)
-            times[:, :, top:top + side, left:left + side] += 1
-        return (total / mx.nd.array(times, ctx=self._device))[:, :, :height, :width]
+        return mx.nd.minimum(together, LARGEST).exp() + nothing
 
 
 def _starts(length, side):
     """Where the crops of ``side`` pixels begin that cover ``length`` pixels."""
-    step = math.ceil(side * STEP)
+    step = max(1, int(side * STEP))
     return [step * number for number in range(1 + max(0, math.ceil((length - side) / step)))]
+
+
+def _stretched(pixels, size):
+    """uint8 ``(h, w, 3)`` at another width and height, between the nearest pixels, with aligned corners."""
+    if pixels.shape[1::-1] == size:
+        return pixels
+    array = mx.nd.array(pixels.transpose(2, 0, 1)[None])
+    found = mx.nd.contrib.BilinearResize2D(array, width=size[0], height=size[1]).asnumpy()[0]
+    return found.round().astype(np.uint8).transpose(1, 2, 0)
 
 
 def _resampled(pixels, size, spec):
