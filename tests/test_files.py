@@ -11,7 +11,7 @@ import pytest
 
 from resnest import files
 from resnest.errors import InputError
-from resnest.files import replace_file, replacing, require_writable
+from resnest.files import replace_file, replacing, require_writable, require_writable_folder
 from resnest.locks import lock_file
 
 FORK = multiprocessing.get_context('fork')
@@ -85,6 +85,27 @@ def test_nothing_that_lies_there_is_followed(tmp_path, monkeypatch, make, place)
 def test_a_device_is_no_file_to_write():
     with pytest.raises(InputError, match='--json'):
         require_writable('/dev/null', '--json')
+
+
+@pytest.mark.parametrize('place', ['/proc', '/proc/new', '{here}/file', '{here}/file/new', '{here}/link'])
+def test_a_place_that_cannot_be_written_is_known_before_the_work(place, tmp_path):
+    """To root too, whom permissions allow everything."""
+    (tmp_path / 'file').touch()
+    (tmp_path / 'link').symlink_to(tmp_path / 'nothing')
+    place = Path(place.format(here=tmp_path))
+    with pytest.raises(InputError, match=f'^{place}: no files can be .* give --maps another folder$'):
+        require_writable_folder(place, '--maps')
+    with pytest.raises(InputError, match=f'^{place}/x: cannot be written .* give --json a file in a folder'):
+        require_writable(place / 'x', '--json')
+
+
+def test_a_place_that_can_be_written_stays_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ('.', 'new/folder', tmp_path / 'new'):
+        require_writable_folder(folder, '--maps')
+    for path in (None, 'x', tmp_path / 'x'):
+        require_writable(path, '--json')
+    assert names(tmp_path) == []
 
 
 def test_a_description_of_weights_is_not_written_over(tmp_path):

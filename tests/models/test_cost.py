@@ -1,11 +1,12 @@
 """Counts against sums done by hand and against the published figures."""
 import pytest
 from mxnet.gluon import nn
+from mxnet.gluon.contrib.nn import HybridConcurrent
 
 from resnest.errors import InputError
 from resnest.gluon import complexity, get_model, list_models
 from resnest.gluon.models import VARIANTS
-from resnest.gluon.models.cost import table
+from resnest.gluon.models.cost import least_training_memory, table
 
 
 def test_a_network_counted_by_hand():
@@ -44,3 +45,12 @@ def test_table_has_a_line_a_model():
     assert lines[1].split() == ['resnest50', '27.48', '5.39', '224', '5.39', '81.04']
     with pytest.raises(InputError, match='no model fits'):
         table('*vgg*')
+
+
+def test_the_memory_of_a_step_is_that_of_the_convolutions_maps():
+    """A map that two of them read counts once."""
+    net, branches = nn.HybridSequential(), HybridConcurrent(axis=1)
+    branches.add(nn.Conv2D(5, 1, in_channels=4), nn.Conv2D(6, 1, in_channels=4))
+    net.add(nn.Conv2D(4, 3, padding=1, in_channels=3), nn.BatchNorm(in_channels=4), branches)
+    floats = 2 * 8 * 10 * (3 + 4 + 4 + 5 + 6)       # images, before and behind the norm, both branches
+    assert least_training_memory(net, (2, 3, 8, 10)) == 4 * floats
