@@ -9,7 +9,7 @@ from mxnet.gluon import nn
 
 from resnest.gluon import distributed
 from resnest.gluon.mxnet_private import freeze_statistics, structural_parameters
-from resnest.gluon.nn import SyncBatchNorm
+from resnest.gluon.nn import SyncBatchNorm, use_native
 
 from ..conftest import ROOT, command, horovodrun, needs_horovod
 
@@ -52,12 +52,13 @@ def images(count, seed=0, mean=3.0, size=6):
     return np.random.default_rng(seed).normal(mean, 2, (count, 5, size, 4)) * np.arange(1, 6).reshape(1, 5, 1, 1)
 
 
-def layer(kind, hybrid=False, **options):
+def layer(kind, hybrid=False, native=False, **options):
     found = kind(in_channels=5, **options)
     found.initialize()
     rng = np.random.default_rng(7)
     for param in (found.gamma, found.beta):
         param.set_data(mx.nd.array(rng.uniform(0.5, 1.5, 5)))
+    assert use_native(found, native) == native
     if hybrid:
         found.hybridize(static_alloc=True)
     return found
@@ -75,15 +76,16 @@ def trained(norm, x, dy, dtype='float32'):
                                         norm.running_mean.data(), norm.running_var.data())]
 
 
+@pytest.mark.parametrize('native', [False, True])
 @pytest.mark.parametrize('hybrid', [False, True])
 @pytest.mark.parametrize('options', [{}, {'scale': False}, {'center': False, 'momentum': 0.5}])
-def test_half_a_batch_beside_another_is_like_the_whole(monkeypatch, hybrid, options):
+def test_half_a_batch_beside_another_is_like_the_whole(monkeypatch, hybrid, options, native):
     """The halves are unequal, in images and in size."""
     x, other, dy, other_dy = images(3), images(2, 1, 5.0), images(3, 2, 0.0), images(2, 3, 0.0)
     whole = np.concatenate([x, other])
     y, dx, *params, mean, var = trained(layer(nn.BatchNorm, **options), whole, np.concatenate([dy, other_dy]))
     job = beside(monkeypatch, sent_forward(other), sent_backward(other, other_dy, whole))
-    found = trained(layer(SyncBatchNorm, hybrid, **options), x, dy)
+    found = trained(layer(SyncBatchNorm, hybrid, native, **options), x, dy)
     assert not job.others
     own = np.split(sent_backward(x, dy, whole), 2)      # each rank's share, which the trainer adds up
     own = {2: own, 1: own[1:] if 'scale' in options else own[:1]}[len(params)]
@@ -92,13 +94,14 @@ def test_half_a_batch_beside_another_is_like_the_whole(monkeypatch, hybrid, opti
         np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max(), err_msg=name)
 
 
-def test_what_is_sent_forward_is_the_sum_of_values_and_squares(monkeypatch):
+@pytest.mark.parametrize('native', [False, True])
+def test_what_is_sent_forward_is_the_sum_of_values_and_squares(monkeypatch, native):
     """A mean of 3,000 standard deviations: float32 has seven digits, and the squares need them all."""
     x = 3000 + np.random.default_rng(0).normal(0, 1, (4, 5, 6, 4))
     other = 3001 + np.random.default_rng(1).normal(0, 1, (4, 5, 6, 4))
     x, other = (each.astype(np.float32) for each in (x, other))
     beside(monkeypatch, sent_forward(other))
-    norm = layer(SyncBatchNorm, momentum=0.0)
+    norm = layer(SyncBatchNorm, native=native, momentum=0.0)
     with autograd.train_mode():
         norm(mx.nd.array(x))
     whole = np.concatenate([x, other]).astype(np.float64)
@@ -120,12 +123,12 @@ def test_half_precision_keeps_statistics_in_single(monkeypatch, dtype, own, rtol
         np.testing.assert_allclose(value, wanted, atol=rtol * np.abs(wanted).max())
 
 
-@pytest.mark.parametrize('hybrid', [False, True])
-def test_evaluation_and_frozen_statistics_exchange_nothing(monkeypatch, hybrid):
+@pytest.mark.parametrize('hybrid, native', [(False, False), (True, False), (True, True)])
+def test_evaluation_and_frozen_statistics_exchange_nothing(monkeypatch, hybrid, native):
     x = mx.nd.array(images(3))
     wanted = layer(nn.BatchNorm)(x).asnumpy()
     job = beside(monkeypatch)
-    norm = layer(SyncBatchNorm, hybrid)
+    norm = layer(SyncBatchNorm, hybrid, native)
     np.testing.assert_allclose(norm(x).asnumpy(), wanted, rtol=1e-6)
     freeze_statistics(norm)
     norm.hybridize(hybrid)
@@ -145,11 +148,12 @@ def test_one_rank_has_the_operator_of_batch_norm():
     assert structural_parameters(layer(SyncBatchNorm)).keys() == structural_parameters(layer(nn.BatchNorm)).keys()
 
 
-def test_a_layer_in_several_places_sends_under_several_names(monkeypatch):
+@pytest.mark.parametrize('native', [False, True])
+def test_a_layer_in_several_places_sends_under_several_names(monkeypatch, native):
     """Ranks pair sums by their names: the first place of one with the first of the other, step after step."""
     x = mx.nd.array(images(3))
     job = beside(monkeypatch, *8 * [np.zeros(1)])
-    norm = layer(SyncBatchNorm)
+    norm = layer(SyncBatchNorm, native=native)
     for _ in range(2):
         with autograd.record():
             y = norm(x) + norm(2 * x)
@@ -170,7 +174,7 @@ from mxnet.gluon import nn
 from resnest.gluon.distributed import STATISTICS, joined
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.models import ResNet
-from resnest.gluon.nn import SyncBatchNorm
+from resnest.gluon.nn import SyncBatchNorm, use_native
 from tests.conftest import TINY, randomize
 
 rng = np.random.default_rng(1)
@@ -192,6 +196,7 @@ def smooth(norm_layer):
 def train(net, share):
     # The losses of two batches, the sum of both gradients, the running statistics.
     randomize(net)
+    use_native(net, native)
     if hybrid:
         net.hybridize(static_alloc=True)
     params = structural_parameters(net)
@@ -214,7 +219,7 @@ with joined() as job:
     share = slice(0, 5) if job.rank == 0 else slice(5, 8)
     # A ReLU whose input is zero in seven digits may open in one of the two networks only.
     for make, rtol in ((smooth, 1e-5), (resnest, 0.1)):
-        for hybrid in (False, True):
+        for hybrid, native in ((False, False), (True, False), (True, True)):
             wanted_losses, wanted_gradients, wanted_statistics = train(make(nn.BatchNorm), slice(None))
             losses, gradients, statistics = train(make(SyncBatchNorm), share)
             for loss, wanted in zip(losses, wanted_losses):
@@ -232,6 +237,6 @@ with joined() as job:
 @pytest.mark.slow
 @needs_horovod
 def test_two_ranks_are_like_one_with_the_whole_batch():
-    """Two networks, plain and hybridized, with 5 and 3 images."""
+    """Two networks, plain, hybridized and with native operators, with 5 and 3 images."""
     result = command(*horovodrun(2), sys.executable, '-W', 'ignore', '-c', RANKS, PYTHONPATH=str(ROOT))
     assert result.stdout.count('equal') == 2, result.stdout + result.stderr

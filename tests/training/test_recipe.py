@@ -173,6 +173,12 @@ def test_half_precision_needs_a_gpu():
     ({}, {}), ({'deterministic': True}, {'HOROVOD_FUSION_THRESHOLD': '0', 'MXNET_ENFORCE_DETERMINISM': '1',
                                         'MXNET_CUDNN_AUTOTUNE_DEFAULT': '0'}),
     ({'fusion_mb': 0.0}, {'HOROVOD_FUSION_THRESHOLD': '0'}),
-    ({'fusion_mb': 128.0, 'cycle_ms': 2.5}, {'HOROVOD_FUSION_THRESHOLD': '134217728', 'HOROVOD_CYCLE_TIME': '2.5'})])
-def test_settings_of_the_environment(values, wanted):
+    ({'fusion_mb': 128.0, 'cycle_ms': 2.5}, {'HOROVOD_FUSION_THRESHOLD': '134217728', 'HOROVOD_CYCLE_TIME': '2.5'}),
+    ({'sync_bn': True}, {'HOROVOD_CYCLE_TIME': '1'}),
+    ({'sync_bn': True, 'cycle_ms': 2.5}, {'HOROVOD_CYCLE_TIME': '2.5'})])
+def test_settings_of_the_environment(values, wanted, monkeypatch):
+    monkeypatch.delenv('HOROVOD_CYCLE_TIME', raising=False)
     assert environment(Config(**values)) == wanted
+    if 'cycle_ms' not in values:
+        monkeypatch.setenv('HOROVOD_CYCLE_TIME', '7')       # whoever starts the job has the last word
+        assert 'HOROVOD_CYCLE_TIME' not in environment(Config(**values))

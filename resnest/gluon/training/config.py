@@ -104,8 +104,8 @@ class TrainConfig:
     fp16_compression: bool = switch('Horovod sends gradients as float16', group='running')
     fusion_mb: Optional[float] = option(None, 'MB of gradients that Horovod sends at once; 0 sends each tensor alone; '
                                         "Horovod's own unless given", least=0, most=1e6, resume='free', group='running')
-    cycle_ms: Optional[float] = option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, unless given",
-                                       above=0, most=1e6, resume='free', group='running')
+    cycle_ms: Optional[float] = option(None, "milliseconds between Horovod's rounds; its own, on CPUs 5, with "
+                                       '--sync-bn 1, unless given', above=0, most=1e6, resume='free', group='running')
     save_dir: str = option('params', 'folder of what the run writes', resume='free', group='output')
     eval_only: bool = switch('print the figures of what --resume, --resume-params or --pretrained name, and stop',
                              resume='free', group='running')

@@ -2,6 +2,7 @@
 import copy
 import dataclasses
 import math
+import os
 import platform
 
 from resnest import __version__
@@ -147,4 +148,6 @@ def environment(config):
         variables['HOROVOD_FUSION_THRESHOLD'] = str(0 if config.deterministic else round(config.fusion_mb * 2 ** 20))
     if config.cycle_ms is not None:
         variables['HOROVOD_CYCLE_TIME'] = f'{config.cycle_ms:g}'
+    elif config.sync_bn and 'HOROVOD_CYCLE_TIME' not in os.environ:
+        variables['HOROVOD_CYCLE_TIME'] = '1'       # a step waits for two rounds of each layer
     return variables

@@ -19,7 +19,8 @@ __all__ = ['LIBRARIES', 'build', 'library']
 LIBRARIES = {'split_attention': ('split_attention_sum', 'split_attention_pool'),
              'split_attention_int8': ('split_attention_int8',),
              'resize_map': ('resize_map',), 'map_cross_entropy': ('map_cross_entropy',),
-             'deformable_convolution': ('deformable_convolution',), 'roi_align': ('roi_align',)}
+             'deformable_convolution': ('deformable_convolution',), 'roi_align': ('roi_align',),
+             'sync_batch_norm': ('sync_norm_sums', 'sync_norm_apply', 'sync_norm_grad_sums', 'sync_norm_grad')}
 FOLDER = Path(__file__).parent
 # -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
 # -z now: an mxnet that lacks one of the functions is refused when loading, instead of ending the process later.
