@@ -7,7 +7,7 @@ from pathlib import Path
 
 from resnest.errors import InputError
 
-__all__ = ['check_gpus', 'driver_trouble', 'gpu_capabilities', 'installed', 'load_cuda_libraries']
+__all__ = ['check_gpus', 'driver_trouble', 'gpu_capabilities', 'gpu_identity', 'installed', 'load_cuda_libraries']
 
 # The order matters: each library finds those it needs already loaded.
 CUDA_LIBRARIES = ('libcudart.so.11.0', 'libnvrtc.so.11.2', 'libnvToolsExt.so.1', 'libcublasLt.so.11',
@@ -34,13 +34,15 @@ def load_cuda_libraries(folders=None):
     Does nothing where the CPU build of mxnet is installed. ``folders`` are searched in place of
     ``nvidia/*/lib`` on the import path. A library that is not there is left for the system's
     loader to find. Returns the paths that were loaded; raises OSError for a damaged one. MXNet's warning that cuDNN is
-    another one than it was built with is turned off, since that is meant so.
+    another one than it was built with is turned off, since that is meant so; and a GPU has one random generator, since
+    which of several an operator takes depends on what the process has traced before, and so changes by a resume.
     """
     if folders is None:
         if not installed('mxnet-cu112'):
             return []
         folders = [lib for entry in sys.path for lib in sorted(Path(entry or '.').glob('nvidia/*/lib'))]
     os.environ.setdefault('MXNET_CUDNN_LIB_CHECKING', '0')
+    os.environ.setdefault('MXNET_GPU_PARALLEL_RAND_COPY', '1')
     loaded = []
     for name in CUDA_LIBRARIES:
         path = next((Path(folder, name) for folder in folders if Path(folder, name).exists()), None)
@@ -67,6 +69,22 @@ def gpu_capabilities():
             pair.append(value.value)
         capabilities.append(tuple(pair))
     return capabilities
+
+
+def gpu_identity(index):
+    """What tells a visible GPU from all others, on any machine (its UUID): bytes, empty where the driver does not say.
+
+    A part of a GPU that is divided (MIG) is a GPU of its own.
+    """
+    device, found = ctypes.c_int(), (ctypes.c_char * 16)()
+    try:
+        driver = ctypes.CDLL('libcuda.so.1')
+        ask = getattr(driver, 'cuDeviceGetUuid_v2', None) or driver.cuDeviceGetUuid
+    except (OSError, AttributeError):
+        return b''
+    if driver.cuInit(0) or driver.cuDeviceGet(ctypes.byref(device), index) or ask(found, device):
+        return b''
+    return found.raw
 
 
 def driver_trouble():

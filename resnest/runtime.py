@@ -10,12 +10,12 @@ where ``resnest.gluon`` is imported. Nothing here imports mxnet except :func:`im
 import importlib
 
 from resnest import _import_hook
-from resnest.cuda import check_gpus, gpu_capabilities, installed
+from resnest.cuda import check_gpus, gpu_capabilities, gpu_identity, installed
 from resnest.errors import MissingPackage
 from resnest.threads import set_threads, usable_cores
 
-__all__ = ['check_gpus', 'gpu_capabilities', 'import_extra', 'import_mxnet', 'install_command', 'installed',
-           'set_threads', 'usable_cores']
+__all__ = ['check_gpus', 'gpu_capabilities', 'gpu_identity', 'import_extra', 'import_mxnet', 'install_command',
+           'installed', 'set_threads', 'usable_cores']
 
 # Of distributions in the extras of setup.py whose newest version may not do.
 VERSIONS = {'onnx': '>=1.16,<1.19', 'gluoncv': '==0.10.5.post0'}

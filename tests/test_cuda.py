@@ -74,9 +74,16 @@ def test_gpu_capabilities_are_asked_of_the_driver(tmp_path):
         int cuDeviceGetCount(int *count) { *count = 2; return 0; }
         int cuDeviceGetAttribute(int *value, int attribute, int device) {
             *value = attribute == 75 ? 8 + device : attribute == 76 ? 6 * !device : -1; return 0; }
+        int cuDeviceGet(int *device, int number) { *device = number + 7; return number > 1; }
+        int cuDeviceGetUuid_v2(char *uuid, int device) {
+            for (int i = 0; i < 16; i++) uuid[i] = device == 8 ? i : 'a';
+            return 0; }
         """)
     code = """
-        from resnest.runtime import check_gpus, gpu_capabilities
+        from resnest.runtime import check_gpus, gpu_capabilities, gpu_identity
+        assert not gpu_capabilities() or gpu_identity(0) == b'a' * 16, gpu_identity(0)
+        assert gpu_identity(1) == (bytes(range(16)) if gpu_capabilities() else b''), gpu_identity(1)
+        assert gpu_identity(2) == b''
         print(gpu_capabilities())
         try:
             check_gpus()
@@ -106,5 +113,5 @@ def test_gpus_without_kernels_are_refused(capability, usable):
 
 @pytest.mark.skipif(ctypes.util.find_library('cuda') is not None, reason='this machine has the NVIDIA driver')
 def test_no_driver_means_no_gpu():
-    assert runtime.gpu_capabilities() == []
+    assert (runtime.gpu_capabilities(), runtime.gpu_identity(0)) == ([], b'')
     runtime.check_gpus()

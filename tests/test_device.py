@@ -1,4 +1,6 @@
 """Which device is taken."""
+from types import SimpleNamespace
+
 import mxnet as mx
 import pytest
 
@@ -16,18 +18,42 @@ def gpus(monkeypatch):
     return has
 
 
+def rank(number, local, identities):
+    """Rank ``number`` of a job in which the ranks' GPUs are these."""
+    return SimpleNamespace(local_rank=local, size=len(identities), gather_bytes=lambda mine, name: [
+        mine if other == number else identity for other, identity in enumerate(identities)])
+
+
 def test_a_gpu_where_there_is_one(gpus):
     gpus(0)
     assert choose_device() == choose_device(no_cuda=True) == mx.cpu()
     gpus(2)
-    assert (choose_device(local_rank=1), choose_device(cuda=True)) == (mx.gpu(1), mx.gpu(0))
+    assert choose_device(cuda=True) == mx.gpu(0)
     assert choose_device(no_cuda=True) == mx.cpu()
+
+
+@pytest.mark.parametrize('visible, expected', [(4, (0, 1, 2, 3)), (1, (0, 0, 0, 0)), (2, (0, 1, 0, 1)),
+                                               (8, (0, 1, 2, 3))])
+def test_the_gpu_of_the_local_rank_among_those_that_it_sees(gpus, monkeypatch, visible, expected):
+    """--gpus-per-node=4; --gpus-per-task=1, where each sees its own as gpu(0); two tasks on a pair each."""
+    gpus(visible)
+    identities = [b'GPU %d' % number for number in range(4)]
+    for number in range(4):
+        monkeypatch.setattr(runtime, 'gpu_identity', lambda index, own=identities[number]: own)
+        assert choose_device(job=rank(number, number, identities)) == mx.gpu(expected[number])
+
+
+def test_a_gpu_is_for_one_rank(gpus, monkeypatch):
+    gpus(1)
+    monkeypatch.setattr(runtime, 'gpu_identity', lambda index: b'the only one')
+    with pytest.raises(InputError, match='^ranks 0 and 1 would share one GPU; start one process per GPU, or use --no-'):
+        choose_device(job=rank(1, 1, [b'the only one', b'']))
+    monkeypatch.setattr(runtime, 'gpu_identity', lambda index: b'')      # an old driver
+    assert choose_device(job=rank(1, 1, [b'', b''])) == mx.gpu(0)
+    assert choose_device(no_cuda=True, job=rank(1, 1, [b'the only one', b''])) == mx.cpu()
 
 
 def test_a_gpu_that_is_asked_for_and_not_there(gpus):
     gpus(0)
     with pytest.raises(InputError, match='--cuda: MXNet finds no GPU here; resnest env tells'):
         choose_device(cuda=True)
-    gpus(1)
-    with pytest.raises(InputError, match='local rank 1, but this machine has 1 GPU'):
-        choose_device(local_rank=1)

@@ -11,23 +11,34 @@ from resnest.reading import one_line
 __all__ = ['check_device', 'choose_device', 'require_memory']
 
 
-def choose_device(no_cuda=False, local_rank=0, cuda=False):
-    """The GPU of this process's local rank where there is one, otherwise the CPU.
+def choose_device(no_cuda=False, job=None, cuda=False):
+    """The GPU of this process where there is one, otherwise the CPU.
 
-    Raises InputError for a GPU that mxnet has no kernels for, for more local ranks than GPUs, and with ``cuda`` where
-    there is none.
+    Of those that it sees a rank of ``job`` (:class:`.distributed.Job`) takes the one of its local rank; where each task
+    sees only its own, as under ``srun --gpus-per-task=1``, that is ``gpu(0)`` on all of them. With a job of several
+    ranks it is collective. Raises InputError for a GPU that mxnet has no kernels for, for one that two ranks would
+    take, and with ``cuda`` where there is none.
     """
     gpus = 0 if no_cuda else mx.context.num_gpus()
     if cuda and not gpus:
         raise SharedError('--cuda: MXNet finds no GPU here; resnest env tells what it has, and without the '
                           'option the CPU is used')
-    if not gpus:
-        return mx.cpu()
-    runtime.check_gpus()
-    if local_rank >= gpus:
-        raise InputError(f'local rank {local_rank}, but this machine has {gpus} GPU(s); '
-                         f'start one process per GPU, or use --no-cuda')
-    return mx.gpu(local_rank)
+    if gpus:
+        runtime.check_gpus()
+    index = job.local_rank % gpus if job and gpus else 0
+    if job and job.size > 1:
+        _check_own(job, runtime.gpu_identity(index) if gpus else b'')
+    return mx.gpu(index) if gpus else mx.cpu()
+
+
+def _check_own(job, identity):
+    """Raise InputError on all ranks where two of them have one GPU; an empty ``identity`` is no GPU, or unknown."""
+    taken = job.gather_bytes(identity, 'GPUs')
+    twice = next((found for found in taken if found and taken.count(found) > 1), None)
+    if twice:
+        ranks = [rank for rank, found in enumerate(taken) if found == twice]
+        raise SharedError(f'ranks {ranks[0]} and {ranks[1]} would share one GPU; start one process per GPU, or use '
+                          f'--no-cuda')
 
 
 def check_device(ctx):

@@ -19,6 +19,7 @@ __all__ = ['Job', 'STATISTICS', 'current', 'joined']
 
 # How the names of BatchNorm's running statistics end: each rank has its own.
 STATISTICS = ('running_mean', 'running_var')
+AVERAGING_NCCL = 21000      # 2.10, as nccl_built() has it
 
 
 @contextlib.contextmanager
@@ -136,9 +137,11 @@ class Job:
         self._horovod.broadcast_parameters(params, root_rank=0)
         if not fp16_compression:
             return self._horovod.DistributedTrainer(params, optimizer)
-        # Divided before they are added: the sum over many ranks may be more than float16 holds.
+        # Divided before they are added, since the sum over many ranks may be more than float16 holds, and once: NCCL
+        # divides by itself from 2.10 on, and a division before that one would lose small gradients.
+        divisor = 1.0 if self._horovod.nccl_built() >= AVERAGING_NCCL else float(self.size)
         return self._horovod.DistributedTrainer(params, optimizer, compression=self._horovod.Compression.fp16,
-                                                gradient_predivide_factor=float(self.size))
+                                                gradient_predivide_factor=divisor)
 
     def total(self, values, name):
         """The sum of a list of numbers over the ranks, as float64; counts stay exact."""

@@ -1,10 +1,13 @@
 """DropBlock: the identity in evaluation, the promised share in training, whichever mode came first."""
+import json
+
 import mxnet as mx
 import numpy as np
 import pytest
 from mxnet.gluon import nn
 
-from resnest.gluon.nn import DropBlock, set_drop_probability
+from resnest.gluon import get_model
+from resnest.gluon.nn import DropBlock, Dropout, DropPath, set_drop_probability
 
 SHAPE = (64, 3, 20, 23)
 
@@ -95,3 +98,52 @@ def test_half_precision_mask():
 def test_refuses_nonsense(settings):
     with pytest.raises(ValueError, match='DropBlock'):
         DropBlock(**settings)
+
+
+def traced(block, device):
+    """The symbol of a block as it is traced where its data are on a device, and its nodes."""
+    with device:
+        symbol = block(mx.sym.var('x'))
+    symbol = mx.sym.Group(list(symbol)) if isinstance(symbol, (tuple, list)) else symbol
+    return symbol, json.loads(symbol.tojson())['nodes']
+
+
+@pytest.mark.parametrize('name, settings', [
+    ('resnest50', {'dropblock_prob': 0.1, 'drop_path': 0.2, 'final_drop': 0.3}),
+    ('deeplab_resnest50_ade', {'base': 'resnest14', 'dropblock_prob': 0.1})])
+def test_no_operator_has_a_random_state_that_ignores_the_seed(name, settings):
+    """cuDNN's dropout has one: https://github.com/apache/mxnet/issues/15662."""
+    net = get_model(name, **settings)
+    for device in (mx.cpu(), mx.gpu()):
+        dropping = [node for node in traced(net, device)[1] if node['op'] in ('Dropout', 'RNN')]
+        assert len(dropping) > 2
+        assert all(node['attrs'].get('cudnn_off') == 'True' for node in dropping)
+
+
+@pytest.mark.parametrize('make', [DropBlock, DropPath])
+def test_on_a_gpu_the_mask_is_small_and_the_same(make):
+    """The graph for GPUs, run on the CPU: no mask of full size in it, and bit for bit the same values and gradients."""
+    block = make(0.3)
+    symbol, nodes = traced(block, mx.gpu())
+    assert [node['op'] for node in nodes if node['op'].startswith('broadcast')] == ['broadcast_mul']
+    assert nodes[-1]['op'] == 'broadcast_mul'
+    found = []
+    for each in (block, mx.gluon.SymbolBlock(symbol, mx.sym.var('x'))):
+        x = mx.nd.random.normal(shape=SHAPE) if not found else found[0][0]
+        x.attach_grad()
+        mx.random.seed(3)
+        with mx.autograd.record():
+            y = each(x)
+        y.backward()
+        found.append((x, y.asnumpy(), x.grad.asnumpy()))
+    for one, other in zip(*(each[1:] for each in found)):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_dropout():
+    block = Dropout(0.25)
+    block.hybridize()
+    found = run(block, True)
+    assert (run(block, False) == 1).all()
+    assert {0, np.float32(1 / 0.75)} == {*np.unique(found)}
+    assert abs((found == 0).mean() - 0.25) < 0.01

@@ -10,7 +10,7 @@ from mxnet.gluon import HybridBlock, nn
 from resnest.errors import InputError
 from resnest.gluon.checking import check_count, is_number
 from resnest.gluon.mxnet_private import has_values, remove_child
-from resnest.gluon.nn import STEMS, Bottleneck, normalization, path_probabilities
+from resnest.gluon.nn import STEMS, Bottleneck, Dropout, normalization, path_probabilities
 from resnest.reading import one_line
 
 __all__ = ['DILATIONS', 'ResNet', 'SMALLEST_IMAGE', 'check_images', 'output_strides', 'shown_options',
@@ -106,7 +106,7 @@ class ResNet(HybridBlock):
                 setattr(self, f'layer{number}', stage)
             self.avgpool = nn.GlobalAvgPool2D()
             self.flat = nn.Flatten()
-            self.drop = nn.Dropout(spec.final_drop) if spec.final_drop > 0 else None
+            self.drop = Dropout(spec.final_drop) if spec.final_drop > 0 else None
         self._add_classifier(classes)
 
     def _add_classifier(self, classes):

@@ -1,5 +1,6 @@
 """Stochastic depth (Huang et al., 2016, https://arxiv.org/abs/1603.09382): residual branches are left out at random."""
 from .dropblock import Dropping
+from .dropout import drop
 
 __all__ = ['DropPath', 'path_probabilities']
 
@@ -18,7 +19,7 @@ class DropPath(Dropping):
         first = x
         for axis in (1, 2, 3):
             first = F.slice_axis(first, axis=axis, begin=0, end=1)
-        return F.Dropout(F.cast(F.ones_like(first), 'float32'), p=self.prob)
+        return drop(F, F.cast(F.ones_like(first), 'float32'), self.prob)
 
     def __repr__(self):
         return f'DropPath(prob={self.prob:g})'

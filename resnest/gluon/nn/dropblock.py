@@ -3,9 +3,12 @@
 While training, square blocks of a feature map are set to zero, the same ones in all channels of a
 sample (section 3.1 of the paper allows it; a mask per channel would cost 15 % of a training step).
 """
+import mxnet as mx
 from mxnet.gluon import HybridBlock
 
 from resnest.gluon.mxnet_private import forget_trace
+
+from .dropout import drop
 
 __all__ = ['DropBlock', 'Dropping', 'set_drop_probability']
 
@@ -32,7 +35,10 @@ class Dropping(HybridBlock):
         if self.prob == 0:
             return x
         mask = F.cast(self.mask(F, x), self._dtype)
-        # A full-size mask behind BlockGrad: the gradient of broadcast_mul costs ten times as much on a CPU.
+        # mxnet has the device of the outermost call's data be the current one while it traces.
+        if mx.current_context().device_type == 'gpu':
+            return F.broadcast_mul(x, F.BlockGrad(mask))
+        # A full-size mask: the gradient of broadcast_mul costs ten times as much on a CPU. A GPU has no room for it.
         return x * F.BlockGrad(F.broadcast_like(mask, x))
 
 
@@ -66,7 +72,7 @@ class DropBlock(Dropping):
         margin = self.block_size // 2
         ones = F.cast(F.ones_like(F.slice_axis(x, axis=1, begin=0, end=1)), 'float32')
         ones = F.pad(ones, mode='constant', constant_value=1, pad_width=(0, 0, 0, 0) + (margin,) * 4)
-        seeds = F.Dropout(ones, p=seed_prob)              # 0 or 1 / (1 - seed_prob); all 1 in evaluation
+        seeds = drop(F, ones, seed_prob)                  # 0 or 1 / (1 - seed_prob); all 1 in evaluation
         kept = -F.Pooling(-seeds, kernel=(self.block_size,) * 2, pool_type='max')   # 0 where a seed is near
         return kept ** area                               # (1 / (1 - seed_prob)) ** area = 1 / (1 - prob)
 

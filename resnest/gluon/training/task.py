@@ -27,6 +27,8 @@ class Task:
     sums = ()
     #: How the names of the parameters begin that ``--backbone-lr-factor`` leaves alone.
     head = ('fc.',)
+    #: Whether all batches of a run's training have the same shapes, which are then planned for once.
+    same_shapes = True
 
     def __init__(self, network, twin):
         self.network, self.twin = network, twin

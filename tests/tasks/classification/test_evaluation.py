@@ -37,8 +37,14 @@ def test_evaluate_adds_the_batches():
     rng = np.random.default_rng(0)
     batches = [(rng.integers(0, 255, (n, 2, 2, 3), dtype=np.uint8), rng.integers(0, 7, n)) for n in (4, 4, 3)]
     weights = mx.nd.array(rng.normal(size=(12, 7)))
-    seen = []
-    found = evaluate(lambda x: mx.nd.dot(x.astype('float32').reshape((0, -1)), weights), batches, mx.cpu(), seen.append)
+    seen, sizes = [], set()
+
+    def net(x):
+        sizes.add(len(x))
+        return mx.nd.dot(x.astype('float32').reshape((0, -1)), weights)
+
+    found = evaluate(net, batches, mx.cpu(), seen.append)
+    assert sizes == {4}         # the last batch is filled up: a graph is planned for one size
     logits = np.concatenate([images.reshape(len(images), -1) @ weights.asnumpy() for images, _ in batches])
     labels = np.concatenate([labels for _, labels in batches])
     assert (found['correct1'], found['correct5']) == count_correct(logits, labels)

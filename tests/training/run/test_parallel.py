@@ -1,6 +1,10 @@
 """N ranks compute what one computes, where BatchNorm has no say."""
+import mxnet as mx
 import numpy as np
 import pytest
+
+from resnest.gluon.distributed import Job
+from resnest.gluon.mxnet_private import pending_average
 
 from ...conftest import needs_horovod
 from ..runs import last_arrays, little_run, log
@@ -58,3 +62,35 @@ def test_gradients_that_travel_as_float16(alone, tmp_path):
     assert not exact
     for name, value in wanted.items():
         np.testing.assert_allclose(found[name], value, atol=0.02 * np.abs(value).max() + 1e-3, err_msg=name)
+
+
+@needs_horovod
+@pytest.mark.parametrize('nccl', [0, 20805, 21000, 22105])
+def test_small_gradients_of_64_ranks_survive_float16(monkeypatch, nccl):
+    """Divided once, whichever NCCL there is: the second of two divisions by 64 would be of values below float16's.
+
+    Horovod's own trainer; the exchange itself does what nccl_operations.cc and gloo_operations.cc of 0.28.1 do.
+    """
+    import horovod.mxnet as horovod
+
+    def allreduce(tensor, average, name, priority, prescale_factor, postscale_factor, process_set):
+        value = (tensor.asnumpy() * np.float16(prescale_factor)).astype('float16')
+        if average:         # ncclAvg divides first, then adds
+            value = (value / np.float16(64)).astype('float16')
+        summed = sum([value] * 64, np.zeros_like(value))
+        tensor[:] = mx.nd.array(summed * np.float16(postscale_factor), dtype='float16')
+
+    for name, value in {'rank': 0, 'size': 64, 'local_rank': 0, 'local_size': 8, 'nccl_built': nccl}.items():
+        monkeypatch.setattr(horovod, name, lambda value=value: value)
+    monkeypatch.setattr(horovod, 'allreduce_', allreduce)
+    monkeypatch.setattr(horovod, 'broadcast_parameters', lambda params, root_rank: None)
+    monkeypatch.setattr(horovod.global_process_set, 'size', lambda: 64)
+    monkeypatch.setattr(horovod.global_process_set, 'included', lambda: True)
+    net = mx.gluon.nn.Dense(1, in_units=3, use_bias=False)
+    net.initialize()
+    trainer = Job(horovod).trainer(net.collect_params(), 'sgd', fp16_compression=True)
+    # The sum of 64 of the last is more than float16 holds.
+    gradient = np.array([[2.0 ** -17, 3e-5, 2000]], 'float32')
+    net.weight.grad()[:] = mx.nd.array(gradient)
+    trainer.allreduce_grads()
+    np.testing.assert_allclose(net.weight.grad().asnumpy() * pending_average(trainer), gradient, rtol=0.1)

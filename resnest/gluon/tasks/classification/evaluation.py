@@ -46,6 +46,8 @@ def cross_entropy(logits, labels):
 def evaluate(net, loader, device, progress=None, watch=None):
     """Run the network over a loader.
 
+    A batch of fewer images than one before it is filled up, since mxnet plans a graph anew for each size.
+
     Parameters
     ----------
     net : callable
@@ -58,26 +60,29 @@ def evaluate(net, loader, device, progress=None, watch=None):
         Called with the logits and the labels of each batch, both NumPy.
 
     Returns a dict: the counts ``correct1``, ``correct5``, ``seen`` and ``nonfinite`` (images whose logits are not),
-    ``loss``, the sum of :func:`cross_entropy` over the others, and ``images_per_second`` without the first batch of
-    each size, None where there is no other.
+    ``loss``, the sum of :func:`cross_entropy` over the others, and ``images_per_second`` without the first batch,
+    None where there is no other.
     """
     totals = np.zeros(4, dtype=np.int64)
     loss = 0.0
-    timed, seconds, known = 0, 0.0, set()
+    timed, seconds, known = 0, 0.0, 0
     last = time.perf_counter()
     for images, labels in loader:
-        logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()
+        count = len(labels)
+        if count < known:
+            images = np.concatenate([images, np.repeat(images[-1:], known - count, axis=0)])
+        logits = net(mx.nd.array(images, ctx=device, dtype='uint8')).asnumpy()[:count]
         finite = np.isfinite(logits).all(axis=1)
-        totals += (*count_correct(logits, labels), len(labels), len(labels) - finite.sum())
+        totals += (*count_correct(logits, labels), count, count - finite.sum())
         loss += float(cross_entropy(logits[finite], labels[finite]).sum()) if finite.any() else 0.0
         if watch:
             watch(logits, labels)
         now = time.perf_counter()
-        if len(labels) in known:        # the first batch of a size traces or plans the graph
-            timed, seconds = timed + len(labels), seconds + now - last
-        known.add(len(labels))
+        if count <= known:      # the first batch of a size traces or plans the graph
+            timed, seconds = timed + count, seconds + now - last
+        known = max(known, count)
         last = now
         if progress:
-            progress(len(labels))
+            progress(count)
     return {**dict(zip(COUNTS, totals.tolist())), 'loss': loss,
             'images_per_second': timed / seconds if timed else None}

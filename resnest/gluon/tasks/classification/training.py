@@ -171,7 +171,7 @@ def _train(config, job, print_config):
                           'prepare-digits, or --data-dir one of images, with a folder for each class')
     if config.input_size < SMALLEST_IMAGE:      # before a folder of many images is looked through
         raise SharedError(f'--input-size must be at least {SMALLEST_IMAGE}, got {config.input_size}')
-    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
+    device = choose_device(config.no_cuda, job, config.cuda)
     local = config.sharding == 'local'
     config, train_set, val_set, classes = open_records(config, job, local)
     if config.eval_only and description and description.classes == classes:

@@ -85,7 +85,7 @@ def verify(model=None, rec_dir=None, data_dir=None, weights=None, onnx_file=None
         if not (known.description and known.description.names) and len(records.classes or ()) == known.classes:
             names = readable_names(records.classes)
         mistakes = Mistakes(known.classes, pairs=confusion is not None)
-        device = choose_device(no_cuda or bool(onnx_file), job.local_rank)
+        device = choose_device(no_cuda or bool(onnx_file), job)
         settings = {'model': known.spec.name, 'engine': 'onnxruntime' if onnx_file else 'gluon', 'precision': precision,
                     'crop_size': crop.size}
         batch_size = min(batch_size, len(records))

@@ -38,6 +38,7 @@ class Detection(Task):
     ``network`` and ``twin`` are two of :class:`.Detector`, ``train`` and ``val`` two of :class:`.data.CocoSet`.
     """
     head = ('fpn.', 'rpn.', 'box_heads.', 'mask_head.', 'semantic_head.')
+    same_shapes = False
 
     def __init__(self, network, twin, config, device, job, train, val):
         super().__init__(network, twin)
@@ -174,7 +175,7 @@ def _train(config, job, print_config):
         options['kinds'] = len(train_set.panoptic.kind_names)
     network, twin = (make(config.model, {**options, 'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm})
                      for _ in range(2))
-    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
+    device = choose_device(config.no_cuda, job, config.cuda)
     task = Detection(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few pictures: say so before anything is made
     if print_config:

@@ -65,7 +65,7 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
         records = open_coco('val', data_dir, annotations, images, masks=bool(known.spec.mask_convolutions),
                             kinds=bool(known.spec.kinds) and 'where there are')
         job.agree('number of pictures', len(records))
-        device = choose_device(no_cuda, job.local_rank)
+        device = choose_device(no_cuda, job)
         net = get_model(known.model, known.pretrained, ctx=device, **known.options)
         _require_same_classes(known, categories_of(net), records)
         net = make_engine(net, precision, device, lambda: _calibration(net, data_dir, records, calibration_images), say)

@@ -2,6 +2,8 @@
 from mxnet.gluon import HybridBlock, nn
 from mxnet.gluon.contrib.nn import HybridConcurrent
 
+from resnest.gluon.nn import Dropout
+
 __all__ = ['DeepLabHead', 'FCNHead']
 
 
@@ -53,7 +55,7 @@ class ASPP(HybridBlock):
                 self.concurent.add(_convolution(in_channels, channels, 3, rate, norm_layer, norm_kwargs))
             self.concurent.add(ImagePooling(in_channels, channels, norm_layer, norm_kwargs))
             self.project = _convolution((2 + len(rates)) * channels, channels, 1, 1, norm_layer, norm_kwargs)
-            self.project.add(nn.Dropout(0.5))
+            self.project.add(Dropout(0.5))
 
     def hybrid_forward(self, F, x):
         return self.project(self.concurent(x))
@@ -87,5 +89,5 @@ def _convolution(*args):
 
 def _classifier(in_channels, channels, classes, norm_layer, norm_kwargs):
     block = _convolution(in_channels, channels, 3, 1, norm_layer, norm_kwargs)
-    block.add(nn.Dropout(0.1), nn.Conv2D(classes, 1, in_channels=channels))
+    block.add(Dropout(0.1), nn.Conv2D(classes, 1, in_channels=channels))
     return block

@@ -154,7 +154,7 @@ def _train(config, job, print_config):
                    'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}
     network, twin = (get_model(config.model, **{**options, 'classes': config.num_classes}, aux=config.aux_weight > 0,
                                last_gamma=config.last_gamma, **each) for each in (in_training, {}))
-    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
+    device = choose_device(config.no_cuda, job, config.cuda)
     check_sizes(config, network, device)
     task = Segmentation(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few images: say so before anything is made

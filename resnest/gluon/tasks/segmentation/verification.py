@@ -67,7 +67,7 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
         if known.spec.base_size < least:
             raise InputError(f'--base-size must be at least {least} for this network, got {known.spec.base_size}')
         train_set, val_set = _open((data_dir, images, maps), classes, known, job)
-        device = choose_device(no_cuda or exported is not None, job.local_rank)
+        device = choose_device(no_cuda or exported is not None, job)
         if exported is None or multi_scale:
             require_memory(known.spec.classes * known.spec.crop_size ** 2 * FLOATS * LOGITS, device,
                            f'--crop-size {known.spec.crop_size}: a crop with {known.spec.classes} classes',

@@ -45,7 +45,7 @@ class Step:
         self._task, self._config, self._job, self._device = task, config, job, device
         self._schedule = make_schedule(config, total, warmup)
         self.net = task.assemble(task.network)
-        self.net.hybridize(static_alloc=True)
+        self.net.hybridize(static_alloc=True, static_shape=task.same_shapes)
         params = task.network.collect_params()
         self._params = [param for param in params.values() if param.grad_req != 'null']
         self._statistics = [param for name, param in params.items() if name.endswith(STATISTICS)]
@@ -72,8 +72,9 @@ class Step:
         ``stop`` says whether this rank was asked to stop.
         """
         config = self._config
-        # Dropout and DropBlock differ between ranks and steps, and are the same after a resume.
-        mx.random.seed(int(generator(STEP, config.seed, number, self._job.rank).integers(2 ** 31)))
+        # Dropout and DropBlock differ between ranks and steps, and are the same after a resume. With the device named
+        # mxnet does not add its number, which may be another one then.
+        mx.random.seed(int(generator(STEP, config.seed, number, self._job.rank).integers(2 ** 31)), ctx=self._device)
         backup = [param.data().copy() for param in self._statistics] if config.skip_nonfinite else None
         losses, sums = [], dict.fromkeys(self._task.sums, 0)
         grads = [param.grad() for param in self._params]
