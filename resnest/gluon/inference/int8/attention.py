@@ -1,10 +1,8 @@
 """Split attention in an int8 network as one native operator."""
-from ..passes.graph import Node, output_name, walk
+from ..passes.graph import Node, before, output_name, walk
+from ..passes.joining import SOFTMAX
 
 __all__ = ['fuse_attention']
-
-# Between the attention's second layer and the weights of the splits.
-SOFTMAX = ('Reshape', 'transpose', 'softmax', 'sigmoid')
 
 
 def fuse_attention(outputs, args, ranges):
@@ -37,12 +35,12 @@ def fuse_attention(outputs, args, ranges):
 def _attention(total, args, ranges):
     """The int8 operator in the place of the node ``total``; None where its input is no int8 array, and for other
     layers than the operator has."""
-    source = _before(total.inputs[0][0], 'Reshape')
+    source = before(total.inputs[0][0], 'Reshape')
     scale = []
     if source.op == 'broadcast_mul':    # of equalize
         scale = source.inputs[1:]
         source = source.inputs[0][0]
-    fc2 = _before(total.inputs[1][0], *SOFTMAX)
+    fc2 = before(total.inputs[1][0], *SOFTMAX)
     fc1 = fc2.inputs[0][0] if _is_layer(fc2, ()) else None
     if source.op != '_contrib_dequantize' or fc1 is None or not _is_layer(fc1, ('relu',)):
         return None
@@ -55,13 +53,6 @@ def _attention(total, args, ranges):
              'range': max(map(abs, ranges[output_name(total.name)]))}
     return Node('split_attention_int8', f'{total.name}_int8', {name: str(value) for name, value in attrs.items()},
                 [*source.inputs, *fc1.inputs[1:], *fc2.inputs[1:], *scale])
-
-
-def _before(node, *operators):
-    """The node whose output comes to ``node`` through ``operators`` alone."""
-    while node.op in operators:
-        node = node.inputs[0][0]
-    return node
 
 
 def _is_layer(node, activations):

@@ -110,6 +110,12 @@ def _attention(node, found):
     return INT8, RANGE, RANGE
 
 
+def _joined(node, found):
+    takes(BFLOAT16 if BFLOAT16 in found[:1] else FLOAT32, *[FLOAT32] * 4)(found)
+    check_parameters(node, 1, 5)
+    return found[:1]
+
+
 def _normalization(node, found):
     takes(*[FLOAT32] * 5)(found)
     check_parameters(node, 1, 5)
@@ -154,6 +160,8 @@ OPERATORS = {
     'amp_cast': Operator(_cast, {'dtype': f'{FLOAT32}|{BFLOAT16}'}, ('dtype',)),
     'split_attention_pool': Operator(plain(FLOAT32), RADIX, ('radix',)),
     'split_attention_sum': Operator(plain(FLOAT32, FLOAT32), RADIX, ('radix',)),
+    'split_attention_float': Operator(_joined, {**RADIX, 'cardinality': COUNT, 'pooling': '[1-9]'},
+                                      ('radix', 'cardinality')),
     'split_attention_int8': Operator(_attention, {**RADIX, 'cardinality': COUNT, 'scaled': '[01]', 'range': NUMBER},
                                      ('radix', 'cardinality', 'scaled', 'range')),
     'resize_map': Operator(plain(FLOAT32, FLOAT32)),

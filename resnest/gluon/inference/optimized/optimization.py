@@ -11,6 +11,7 @@ from ..int8.quantization import quantize
 from ..int8.ranges import MODES, first_classes
 from ..passes.bfloat16 import to_bfloat16
 from ..passes.folding import fold
+from ..passes.joining import join_attention
 from ..passes.rewriting import pool_early, slice_splits
 from ..passes.tracing import in_list, trace
 from .exported import last_line
@@ -74,7 +75,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
     report = {}
     if not (native and precision == 'int8'):    # which puts one operator in the place of all that
-        symbol = slice_splits(pool_early(symbol))
+        symbol = slice_splits(pool_early(join_attention(symbol)))
     if precision == 'int8':
         if agreement is None:
             classes = first_classes(wanted, example)
@@ -97,7 +98,9 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
 
 def _native(wanted, precision, net):
     """Whether to use the native operators."""
-    names = [*native_operators.libraries(net), *(['split_attention_int8'] if precision == 'int8' else [])]
+    names = native_operators.libraries(net)
+    if 'split_attention' in names:
+        names.append('split_attention_int8' if precision == 'int8' else 'split_attention_float')
     if wanted is None:
         wanted = precision == 'int8' and all(native_operators.load(name=name) for name in names)
     elif wanted and not all(native_operators.load(name=name) for name in names):

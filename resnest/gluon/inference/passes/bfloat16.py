@@ -9,6 +9,7 @@ import json
 import mxnet as mx
 
 from .graph import LINEAR, Node, from_symbol, to_symbol, vectors, walk
+from .joining import FUSED
 
 __all__ = ['to_bfloat16']
 
@@ -33,7 +34,10 @@ def to_bfloat16(symbol, args):
     args = dict(args)
     for node in walk(outputs):
         data = [entry for entry in node.inputs if not entry[0].is_parameter]
-        if id(node) not in single and (
+        if node.op == FUSED and id(data[0][0]) in low:
+            low.add(id(node))
+            kept += [layer.name for layer, _ in node.inputs[1::2]]
+        elif id(node) not in single and (
                 node.op == 'Convolution' or node.op in FOLLOWERS and all(id(child) in low for child, _ in data)):
             low.add(id(node))
             node.inputs = [_cast(entry, 'bfloat16', low, casts, args) for entry in node.inputs]

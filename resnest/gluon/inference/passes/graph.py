@@ -3,7 +3,7 @@ import json
 
 import mxnet as mx
 
-__all__ = ['INPUT', 'LINEAR', 'Node', 'from_json', 'from_symbol', 'output_name', 'to_symbol', 'users', 'vectors',
+__all__ = ['INPUT', 'LINEAR', 'Node', 'before', 'from_json', 'from_symbol', 'output_name', 'to_symbol', 'users', 'vectors',
            'walk']
 
 INPUT = 'data'      # the name of the variable that is the images; all others are parameters
@@ -79,6 +79,13 @@ def _entries(rows, nodes):
                 or not (0 <= row[0] < len(nodes) and row[1] >= 0):
             raise ValueError(f'no input {row}')
     return [(nodes[row[0]], row[1]) for row in rows]
+
+
+def before(node, *operators):
+    """The node whose output comes to ``node`` through ``operators`` alone."""
+    while node.op in operators:
+        node = node.inputs[0][0]
+    return node
 
 
 def walk(outputs):

@@ -90,9 +90,9 @@ T* place(const mxnet::NDArray& out) {
   if (out.IsMKLDNNData() && !out.IsView()) {
     const mxnet::NDArray before = plain(out);
     const_cast<mxnet::NDArray&>(out).InvalidateMKLDNNData();
-    std::copy_n(before.data().dptr<T>(), before.shape().Size(), out.data().dptr<T>());
+    std::copy_n(static_cast<T*>(before.data().dptr_), before.shape().Size(), static_cast<T*>(out.data().dptr_));
   }
-  T* values = out.data().dptr<T>();
+  T* values = static_cast<T*>(out.data().dptr_);
   in_huge_pages(values, out.shape().Size() * sizeof(T));
   return values;
 }
