@@ -27,7 +27,7 @@ def main(arguments=None):
     parser.add_argument('--calibration-mode', default='naive', choices=['naive', 'entropy'], help='int8: ranges to the '
                         'extremes of these images, or to what suits their distribution best')
     parser.add_argument('--no-native', action='store_true',
-                        help='int8: without the native operators, so that the files load without this package')
+                        help='without the native operators, so that the files load without this package')
     parser.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
     parser.add_argument('--image-size', '--crop-size', type=whole(1, 1 << 14),
                         help="image side in pixels to check with; the weights' or the model's own unless given")

@@ -22,10 +22,9 @@ def prepare(settings):
         return
     from resnest.gluon.inference.optimized.optimization import optimize
     x = images(mx, settings)
-    native = False if settings['precision'] == 'float32' else None
     calibration = [x] if settings['precision'] == 'int8' else None
     # Random weights agree with nothing: every layer in int8.
-    optimize(net, x, settings['precision'], calibration, native=native, agreement=0).export(settings['files'])
+    optimize(net, x, settings['precision'], calibration, agreement=0).export(settings['files'])
 
 
 def our_network(settings):

@@ -54,7 +54,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         and 0.98 for pixels: those along the edges of things are of two classes alike, and the least difference turns
         them. Take images that the network was not trained on: it is too sure of the others.
     native : bool
-        Whether to use the native operators; by default for int8, where they can be loaded.
+        Whether to use the native operators; by default where they can be loaded.
 
     Returns an :class:`OptimizedNet`. The ``largest_difference`` of its report is that of a value of the output from
     the one of ``net``, relative to the largest value; of a tuple it is a list. Raises InputError for a precision that
@@ -102,10 +102,10 @@ def _native(wanted, precision, net):
     if 'split_attention' in names:
         names.append('split_attention_int8' if precision == 'int8' else 'split_attention_float')
     if wanted is None:
-        wanted = precision == 'int8' and all(native_operators.load(name=name) for name in names)
+        wanted = all(native_operators.load(name=name) for name in names)
     elif wanted and not all(native_operators.load(name=name) for name in names):
         raise InputError('the native operators are not there: python -m resnest.gluon.nn.native builds them')
-    return bool(wanted)
+    return bool(wanted and names)
 
 
 def _agreement(net, made, batches):

@@ -9,7 +9,7 @@ import json
 import mxnet as mx
 
 from .graph import LINEAR, Node, from_symbol, to_symbol, vectors, walk
-from .joining import FUSED
+from .joining import JOINED
 
 __all__ = ['to_bfloat16']
 
@@ -34,9 +34,8 @@ def to_bfloat16(symbol, args):
     args = dict(args)
     for node in walk(outputs):
         data = [entry for entry in node.inputs if not entry[0].is_parameter]
-        if node.op == FUSED and id(data[0][0]) in low:
+        if node.op == JOINED and id(data[0][0]) in low:     # whose layers stay
             low.add(id(node))
-            kept += [layer.name for layer, _ in node.inputs[1::2]]
         elif id(node) not in single and (
                 node.op == 'Convolution' or node.op in FOLLOWERS and all(id(child) in low for child, _ in data)):
             low.add(id(node))
@@ -44,6 +43,7 @@ def to_bfloat16(symbol, args):
         else:
             node.inputs = [_cast(entry, 'float32', low, casts, args) for entry in node.inputs]
             kept += [node.inputs[1][0].name] if node.op in LINEAR else []
+        kept += [layer.name for layer, _ in node.inputs[1::2]] if node.op == JOINED else []
     outputs = [_cast(entry, 'float32', low, casts, args) for entry in outputs]
     return to_symbol(outputs), args, kept
 

@@ -3,8 +3,8 @@ import json
 
 import mxnet as mx
 
-__all__ = ['INPUT', 'LINEAR', 'Node', 'before', 'from_json', 'from_symbol', 'output_name', 'to_symbol', 'users', 'vectors',
-           'walk']
+__all__ = ['INPUT', 'LINEAR', 'Node', 'before', 'from_json', 'from_symbol', 'output_name', 'to_symbol', 'users',
+           'vectors', 'walk']
 
 INPUT = 'data'      # the name of the variable that is the images; all others are parameters
 MOST_NODES = 50_000

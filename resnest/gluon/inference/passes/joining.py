@@ -1,10 +1,10 @@
-"""Split attention as one native operator, on symbols: in the layout that oneDNN's convolutions leave, so that nothing is
-reordered between two of them. For inference only."""
+"""Split attention as one native operator, on symbols: it works in the layout that oneDNN's convolutions leave, so that
+nothing is reordered between two of them. For inference only."""
 from .graph import Node, before, from_symbol, to_symbol, users, walk
 
-__all__ = ['FUSED', 'SOFTMAX', 'join_attention']
+__all__ = ['JOINED', 'SOFTMAX', 'join_attention']
 
-FUSED = 'split_attention_float'
+JOINED = 'split_attention_float'
 # Between the attention's second layer and the weights of the splits.
 SOFTMAX = ('Reshape', 'transpose', 'softmax', 'sigmoid')
 # The pooling that the operator has.
@@ -48,7 +48,7 @@ def _joined(total):
     source, number = total.inputs[0]
     if source.op == 'Reshape':
         source, number = source.inputs[0]
-    return Node(FUSED, f'{total.name}_joined', attrs, [(source, number), *fc1.inputs[1:], *fc2.inputs[1:]])
+    return Node(JOINED, f'{total.name}_joined', attrs, [(source, number), *fc1.inputs[1:], *fc2.inputs[1:]])
 
 
 def _is_layer(node):
