@@ -28,7 +28,7 @@ def images(*shape):
 def test_maps_of_logits(net, precision, tolerance, tmp_path):
     """At another size than the example's, from files as well; the report counts pixels, on which int8 has to agree."""
     batch = images(2, 3, 40, 48)
-    made = optimize(net, batch[:1], precision, [batch])
+    made = optimize(net, batch[:1], precision, [batch], native=False)
     x = images(2, 3, 33, 57)
     wanted, found = net.predict(x).asnumpy(), made(x).asnumpy()
     assert found.shape == (2, 5, 33, 57)
@@ -65,7 +65,7 @@ def test_native_operators(net, precision, tolerance, agreement):
     ('Reshape', 'shape', '(-1, 1)', 'it reads float32 in the place of positions')])
 def test_other_resizing_is_refused(net, op, name, value, wanted, tmp_path):
     """What would make arrays of any size, or read what is no matrix of shares."""
-    made = optimize(net, images(1, 3, 33, 33))
+    made = optimize(net, images(1, 3, 33, 33), native=False)
     made.export(tmp_path / 'net')
     _, args, aux, about = read(tmp_path / 'net')
     graph = json.loads(made.symbol.tojson(remove_amp_cast=False))
