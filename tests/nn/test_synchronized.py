@@ -165,6 +165,24 @@ def test_a_layer_in_several_places_sends_under_several_names(monkeypatch, native
     assert len(others) == 2
 
 
+@pytest.mark.parametrize('native', [False, True])
+def test_gradients_are_added_where_that_is_asked_for(monkeypatch, native):
+    x, dy = mx.nd.array(images(3)), mx.nd.array(images(3, 2, 0.0))
+    sent = sent_forward(images(3)), sent_backward(images(3), images(3, 2, 0.0), images(3))
+    beside(monkeypatch, *3 * sent)
+    norm, found = layer(SyncBatchNorm, native=native), {}
+    for request, times in (('write', 1), ('add', 2)):
+        x.attach_grad(request)
+        norm.gamma.grad_req = request
+        for _ in range(times):
+            with autograd.record():
+                y = norm(x)
+            y.backward(dy)
+        found[request] = x.grad.asnumpy(), norm.gamma.grad().asnumpy()
+    for written, added in zip(*found.values()):
+        np.testing.assert_allclose(added, 2 * written, rtol=1e-6, atol=1e-6 * np.abs(added).max())
+
+
 RANKS = """
 import mxnet as mx
 import numpy as np
