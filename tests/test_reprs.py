@@ -14,7 +14,7 @@ from resnest.gluon.tasks.classification.matching import Matched
 from .conftest import TINY, encoded
 
 ROOMS = ('', '.nn', '.data', '.models', '.distributed', '.inference', '.training', '.tasks.classification',
-         '.tasks.segmentation')
+         '.tasks.segmentation', '.tasks.pose')
 
 
 @pytest.mark.parametrize('room', ROOMS)

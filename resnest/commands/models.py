@@ -10,8 +10,8 @@ def main(arguments=None):
         parser = Parser(description=__doc__)
         parser.add_argument('pattern', nargs='?', default='*', metavar='PATTERN',
                             help="only names that match, such as 'resnest50*'")
-        parser.add_argument('--task', default=task, choices=(task, 'segmentation', 'detection'),
-                            help='whose networks: classification (the default), segmentation or detection')
+        parser.add_argument('--task', default=task, choices=(task, 'segmentation', 'detection', 'pose'),
+                            help='whose networks: classification (the default), segmentation, detection or pose')
         options = parser.parse_args(arguments)
         pattern, task = options.pattern, options.task
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ['TASKS', 'convert', 'get_model', 'list_models', 'published_figures', 'purge', 'task_of']
 
-TASKS = ('classification', 'segmentation', 'detection')
+TASKS = ('classification', 'segmentation', 'detection', 'pose')
 
 
 @overload
@@ -50,8 +50,9 @@ def get_model(name, pretrained=False, root=store.ROOT, ctx=None, **kwargs):
 
     The path of described weights makes their network. ``pretrained``, ``root`` and ``ctx`` are those of
     :func:`resnest.gluon.models.get_model`, which makes classifiers and backbones and takes whatever else is given; see
-    :func:`resnest.gluon.tasks.segmentation.get_model` and :func:`resnest.gluon.tasks.detection.get_model` for what the
-    networks of these tasks take. Raises InputError as they do, for an unknown name with the nearest one of all tasks.
+    :func:`resnest.gluon.tasks.segmentation.get_model`, :func:`resnest.gluon.tasks.detection.get_model` and
+    :func:`resnest.gluon.tasks.pose.get_model` for what the networks of these tasks take. Raises InputError as they do,
+    for an unknown name with the nearest one of all tasks.
     """
     of_file = is_file_of_weights(name)
     task = _described_task(name) if of_file else _named_task(name) if isinstance(name, str) else CLASSIFICATION

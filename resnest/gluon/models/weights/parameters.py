@@ -136,7 +136,7 @@ def load_arrays(net, arrays, path, ctx=None, other_classes=False):
         count = differing and stored[differing[0]].size - getattr(net, 'background', 0)
         hint = (f'; it was made for {count} classes; ' + (
             "for others, its network's reset_classifier makes a new classifier" if hasattr(net, 'reset_classifier')
-            else f'give classes={count}')) if differing else ''
+            else f"give {getattr(net, 'class_option', 'classes')}={count}")) if differing else ''
         beside, name = Path(os.path.expanduser(path)).with_suffix('.json'), getattr(net, 'spec', None)
         if len(problems) > 2 * len(differing) and not os.path.lexists(beside):
             hint += (f'; no {one_line(beside.name)} beside it tells of which network it is: copy that too, or give the '
