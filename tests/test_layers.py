@@ -45,7 +45,8 @@ ALLOWED = {
 INSIDE = {
     'resnest.gluon.nn': {'native': set()},
     'resnest.gluon.models': {'weights': set()},
-    'resnest.gluon.data': {'shards': {'images'}, 'images': set(), 'preparing': {'images', 'shards'}},
+    'resnest.gluon.data': {'shards': {'images'}, 'images': set(), 'coco': set(),
+                           'preparing': {'images', 'shards'}},
     'resnest.gluon.inference': {'passes': set(), 'int8': {'passes'}, 'optimized': {'passes', 'int8'},
                                 'export': {'passes', 'optimized'}},
     'resnest.gluon.training': {'methods': set(), 'reporting': set(), 'run': {'methods', 'reporting'}},

@@ -8,9 +8,9 @@ from PIL import Image
 
 from resnest.commands.detection.detect import main
 from resnest.errors import InputError
+from resnest.gluon.data.coco.run_lengths import counts_of, mask_of
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.tasks.detection import detect
-from resnest.gluon.tasks.detection.data.run_lengths import counts_of, mask_of
 
 from .drawn import drawn_net, picture
 

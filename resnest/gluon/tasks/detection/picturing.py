@@ -8,11 +8,11 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.files import replacing
 from resnest.gluon.data import find_pictures, read_picture
+from resnest.gluon.data.coco.run_lengths import compressed, counts_in
 from resnest.gluon.device import choose_device
 from resnest.gluon.figures import files_for
 
 from .data.categories import categories_of
-from .data.run_lengths import compressed, counts_in
 from .describing import know
 from .drawing import draw, draw_segments, mosaic
 from .finding import each_detections, network_inputs

@@ -8,11 +8,11 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 
 from resnest.errors import InputError
+from resnest.gluon.data.coco.long_json import read_lists
+from resnest.gluon.data.coco.run_lengths import compressed, counts_in, counts_of, mask_of
 from resnest.gluon.data.images.decoding import BadImage
-from resnest.gluon.data.long_json import read_lists
 from resnest.gluon.tasks.detection.data import CocoSet, open_coco
 from resnest.gluon.tasks.detection.data.categories import Categories
-from resnest.gluon.tasks.detection.data.run_lengths import compressed, counts_in, counts_of, mask_of
 
 from . import little_coco
 

@@ -5,16 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data import WrongRecord, picture_bytes
-from resnest.gluon.data.images.decoding import Picture, opened
+from resnest.gluon.data.annotated import pixels_of_size
+from resnest.gluon.data.coco.annotations import NO_SHAPE, RUNS, read_annotations
+from resnest.gluon.data.coco.layout import find_panoptic, find_split, require_pictures
+from resnest.gluon.data.coco.run_lengths import mask_of
 from resnest.reading import one_line
 
 from ..truth import Truth
-from .annotations import NO_SHAPE, RUNS, read_annotations
 from .categories import Categories
-from .layout import find_panoptic, find_split, require_pictures
 from .panoptic_maps import PanopticMaps
-from .run_lengths import mask_of
 
 __all__ = ['CocoSet', 'open_coco']
 
@@ -24,7 +23,7 @@ class CocoSet(AbstractContextManager):
 
     Pictures are upright, unless it is as they are stored that they have the size which the annotations tell. Crowd
     regions and objects without an area are left out of the truth, as Detectron2 leaves them out, and boxes are clipped
-    to the picture. The files' annotations are at hand as ``annotations`` (:class:`.annotations.Annotations`), those of
+    to the picture. The files' annotations are at hand as ``annotations`` (:class:`.Annotations`), those of
     pixels as ``panoptic`` (:class:`.panoptic_maps.PanopticMaps` or None).
 
     Parameters
@@ -40,8 +39,8 @@ class CocoSet(AbstractContextManager):
     training : bool
         Leave out pictures in which there is nothing to learn: those without an object, a crowd alone among them.
 
-    Raises InputError in one line for what :func:`.annotations.read_annotations` refuses, for a picture that is missing,
-    and for annotations without any object, or without any mask where masks are asked for.
+    Raises InputError in one line for what :func:`resnest.gluon.data.coco.annotations.read_annotations` refuses, for a
+    picture that is missing, and for annotations without any object, or without any mask where masks are asked for.
     """
     decoding = 'upright'
 
@@ -124,16 +123,8 @@ class CocoSet(AbstractContextManager):
 
     def pixels(self, index):
         """The picture alone, uint8 ``(H, W, 3)``."""
-        height, width = self.annotations.sizes[self.place(index)]
-        path = self.folder / self.name(index)
-        with opened(picture_bytes(path), self.where(index), self.decoding) as picture:
-            if picture.size != (width, height):
-                stored = Picture(picture.image)
-                if stored.size != (width, height):
-                    raise WrongRecord(f'{self.where(index)}: {picture.size[0]} x {picture.size[1]} pixels, but '
-                                      f'{self.annotations.path} tells {width} x {height}; mend one of them')
-                picture = stored
-            return np.asarray(picture.whole())
+        return pixels_of_size(self.folder / self.name(index), self.annotations.sizes[self.place(index)],
+                              self.annotations.path, self.decoding)
 
     def _mask(self, row, height, width):
         shape = self.annotations.shape(row)

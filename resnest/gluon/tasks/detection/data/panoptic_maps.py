@@ -7,8 +7,8 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.data import WrongRecord, picture_bytes
+from resnest.gluon.data.coco.long_json import read_lists
 from resnest.gluon.data.images.decoding import opened
-from resnest.gluon.data.long_json import read_lists
 from resnest.reading import one_line
 
 from ..truth import IGNORED

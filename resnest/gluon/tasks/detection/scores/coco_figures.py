@@ -5,9 +5,8 @@ import io
 
 import numpy as np
 
+from resnest.gluon.data.coco.annotations import NO_SHAPE, RUNS
 from resnest.runtime import import_extra
-
-from ..data.annotations import NO_SHAPE, RUNS
 
 __all__ = ['FIGURES', 'average_precision']
 

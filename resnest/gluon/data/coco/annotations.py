@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnest.errors import InputError
-from resnest.gluon.data.long_json import read_lists
 from resnest.reading import one_line
 
+from .long_json import read_lists
 from .packed import Packed
 from .run_lengths import counts_of
 

@@ -12,8 +12,9 @@ INSIDE = ('', 'images')     # folders in which those of the pictures may lie
 SHOWN = 5                   # files that a message lists
 
 
-def find_split(root, split):
-    """``(annotations of instances, folder of pictures)`` of the split ``'train'`` or ``'val'`` of a data set.
+def find_split(root, split, kind='instances'):
+    """``(annotations, folder of pictures)`` of the split ``'train'`` or ``'val'`` of a data set; the ``kind`` of the
+    annotations is that in their file's name, 'instances' or 'person_keypoints'.
 
     Raises InputError that names what is missing.
     """
@@ -21,7 +22,7 @@ def find_split(root, split):
     if not root.is_dir():
         raise InputError(f'{one_line(root)}: no such folder')
     for year in YEARS:
-        annotations = root / 'annotations' / f'instances_{split}{year}.json'
+        annotations = root / 'annotations' / f'{kind}_{split}{year}.json'
         if annotations.is_file():
             folders = [root / inside / f'{split}{year}' for inside in INSIDE]
             folder = next((each for each in folders if each.is_dir()), None)
@@ -29,8 +30,8 @@ def find_split(root, split):
                 raise InputError(f'{one_line(folders[0])}: no such folder, though there is {one_line(annotations)}; '
                                  f'unpack the pictures there')
             return annotations, folder
-    raise InputError(f'{one_line(root)}: no annotations/instances_{split}2017.json beside {split}2017/, nor '
-                     f'annotations/instances_{split}.json beside {split}/; or give --annotations FILE --images FOLDER')
+    raise InputError(f'{one_line(root)}: no annotations/{kind}_{split}2017.json beside {split}2017/, nor '
+                     f'annotations/{kind}_{split}.json beside {split}/; or give --annotations FILE --images FOLDER')
 
 
 def find_panoptic(annotations, required=True):
