@@ -15,7 +15,7 @@ from .long_json import read_lists
 from .packed import Packed
 from .run_lengths import counts_of
 
-__all__ = ['NO_SHAPE', 'POLYGONS', 'RUNS', 'Annotations', 'read_annotations']
+__all__ = ['NO_SHAPE', 'POLYGONS', 'RUNS', 'Annotations', 'Reader', 'read_annotations', 'read_with']
 
 LOG = logging.getLogger(__name__)
 LARGEST_SIDE = 1 << 16      # pixels of a picture
@@ -70,7 +70,12 @@ def read_annotations(path, with_shapes=True):
     are of nothing, for a box with a negative width or one that lies outside of its picture, and for run lengths of
     another size than it.
     """
-    reader = _Reader(one_line(path), with_shapes)
+    return read_with(path, Reader, with_shapes)
+
+
+def read_with(path, kind, with_shapes=False):
+    """What a :class:`Reader`, or a ``kind`` of it that reads more, makes of a JSON file."""
+    reader = kind(one_line(path), with_shapes)
     found = read_lists(path, {'images': reader.image, 'annotations': reader.annotation,
                               'categories': reader.category})
     for name in ('images', 'categories', 'annotations'):
@@ -80,7 +85,9 @@ def read_annotations(path, with_shapes=True):
     return reader.result()
 
 
-class _Reader:
+class Reader:
+    """Takes the items of a file's lists one by one, and makes :class:`Annotations` of them in the end."""
+
     def __init__(self, path, with_shapes):
         self.path, self.with_shapes = path, with_shapes
         self.picture_ids, self.sizes, self.names = array('q'), array('q'), Packed('B')
