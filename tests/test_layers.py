@@ -56,6 +56,7 @@ INSIDE = {
     'resnest.gluon.tasks.detection': {'data': {'geometry'}, 'geometry': set(), 'parts': {'geometry'},
                                       'learning': {'geometry'}, 'scores': {'data', 'geometry'},
                                       'weights': set()},
+    'resnest.gluon.tasks.pose': {'data': set(), 'scores': set()},
     'resnest.gluon.speed': {},
 }
 # Modules beside the inner rooms that those may import: plain facts, which import none of them.
@@ -64,6 +65,7 @@ FACTS = {'resnest.gluon.nn.split_attention', 'resnest.gluon.models.rows', 'resne
          'resnest.gluon.training.fields', 'resnest.gluon.training.recipe', 'resnest.gluon.training.options',
          'resnest.gluon.tasks.classification.config', 'resnest.gluon.tasks.classification.evaluation',
          'resnest.gluon.tasks.segmentation.resizing', 'resnest.gluon.tasks.detection.truth',
+         'resnest.gluon.tasks.pose.heatmaps', 'resnest.gluon.tasks.pose.placing',
          'resnest.gluon.tasks.detection.detector', 'resnest.gluon.tasks.detection.table'}
 SOURCES = sorted((ROOT / 'resnest').rglob('*.py'))
 

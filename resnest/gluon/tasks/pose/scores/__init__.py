@@ -1,0 +1,1 @@
+"""How good the joints are that a network tells."""
