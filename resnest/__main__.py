@@ -18,6 +18,7 @@ COMMANDS = {
     'train-detection': ('detection.train', 'train a detector'),
     'verify-detection': ('detection.verify', 'exact AP of boxes and masks of a data set'),
     'detect': ('detection.detect', 'find the objects in pictures, draw them'),
+    'train-pose': ('pose.train', 'train a pose network'),
     'export': ('export', 'write a network for other programs'),
     'convert': ('convert', "weights of PyTorch and timm to Gluon's, and back"),
     'prepare': ('prepare', 'ImageNet, or any folders of pictures, as RecordIO shards'),

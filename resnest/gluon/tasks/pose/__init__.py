@@ -1,6 +1,8 @@
 """Pose: SimplePose on any backbone of the zoo."""
+from .config import PoseConfig
 from .making import get_model
 from .network import PoseNet
 from .table import POSE, PoseSpec
+from .training import train
 
-__all__ = ['POSE', 'PoseNet', 'PoseSpec', 'get_model']
+__all__ = ['POSE', 'PoseConfig', 'PoseNet', 'PoseSpec', 'get_model', 'train']

@@ -12,14 +12,15 @@ from resnest.gluon.models.variants import no_such_model
 from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.gluon.models.weights.description import read_description
 from resnest.gluon.models.weights.store import ROOT
+from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import did_you_mean, one_line
 
-from .network import PoseNet
+from .describing import TASK, require_task
+from .network import TRUNK, PoseNet
 from .table import POSE, PoseSpec
 
-__all__ = ['get_model']
+__all__ = ['adopt', 'get_model']
 
-TASK = 'pose'
 BOTH = ('norm_layer', 'norm_kwargs')
 BACKBONE = [name for name in inspect.signature(ResNet).parameters
             if name not in ('spec', 'classes', 'dilation', 'kwargs', *BOTH)]
@@ -84,11 +85,18 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     return net
 
 
+def adopt(net, trunk):
+    """Give the backbone of a :class:`.PoseNet` the values of a ResNet."""
+    values = structural_parameters(trunk)
+    for place, child in enumerate(TRUNK):
+        for name, param in structural_parameters(net.resnet[place]).items():
+            param.set_data(values[f'{child}.{name}' if name else child].data())
+
+
 def _told(path, description, name, kwargs):
     """The name and the options of a network whose weights are described."""
     what = f'the weights in {one_line(path)}'
-    if description.task != TASK:
-        raise InputError(f'{what} are of {one_line(description.task, 60)}, not of {TASK}; give other weights')
+    require_task(path, description)
     if name not in (None, description.model):
         raise InputError(f'{what} are of {description.model}, not of {one_line(name)}; leave out the model')
     return description.model, {**description.options, 'joints': description.classes, **kwargs}

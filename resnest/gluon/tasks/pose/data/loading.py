@@ -9,8 +9,8 @@ __all__ = ['CropLoader']
 
 class CropLoader(SampleLoader):
     """Iterates over what a transform makes of people, each of its arrays stacked: of :class:`.transforms.Training`
-    ``(crops uint8 (N, height, width, 3), maps (N, J, h, w), weights (N, J))``, and of :class:`.transforms.Plain`
-    ``(crops, maps (N, 2, 3))``.
+    ``(crops uint8 (N, height, width, 3), maps (N, J, h, w), weights (N, J), numbers (N,))``, and of
+    :class:`.transforms.Plain` ``(crops, maps (N, 2, 3), numbers)``. The numbers are those of the people.
 
     Every random choice of a sample is drawn from (seed, epoch, sample index): the pixels do not depend on the number of
     workers or ranks. What holds of any loader says :class:`resnest.gluon.data.SampleLoader`, and also what ``batches``,
@@ -26,8 +26,10 @@ class CropLoader(SampleLoader):
 
 
 class _Samples(TransformedRecords):
+    """What a transform makes of each record, and the record's number."""
+
     def make(self, record, index):
-        return self.transform(*self.records.read(record), self.generator(index))
+        return (*self.transform(*self.records.read(record), self.generator(index)), record)
 
 
 def _stacked(samples):

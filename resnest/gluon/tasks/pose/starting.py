@@ -1,0 +1,57 @@
+"""What a run of training starts from: which network, and which weights."""
+import dataclasses
+
+from resnest.errors import InputError
+from resnest.gluon.models import ResNet, load_pretrained
+from resnest.gluon.models.weights.choosing import first_description
+from resnest.gluon.models.weights.description import CLASSIFICATION
+from resnest.gluon.models.weights.parameters import read_parameters
+from resnest.gluon.models.weights.params_file import read_shapes
+from resnest.gluon.training import earlier_recipe
+from resnest.reading import one_line
+
+from .describing import DEFAULT_MODEL, require_task, spec_of, split_options
+from .making import adopt
+
+__all__ = ['load_start', 'settle_network']
+
+OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
+
+
+def settle_network(config, job):
+    """``(config, options)``: the recipe with the model that it gets in the end, and by which options
+    :func:`.making.get_model` makes its network."""
+    before = earlier_recipe(config, job)
+    if before:      # what the run once started from may be gone
+        options = {**(before.model_options or {}), **(config.model_options or {})}
+        config = dataclasses.replace(config, model=config.model or before.model, model_options=options or None)
+    path, values = config.resume_params, dict(config.model_options or {})
+    description, model = None if before else first_description(path, job), config.model
+    if description:
+        told = description.options
+        if description.task == CLASSIFICATION:
+            values = {'base': description.model, **split_options(told)[1],
+                      **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+        else:
+            require_task(path, description)
+            if model not in (None, description.model):
+                raise InputError(f'the weights in {one_line(path)} are of {description.model}, not of '
+                                 f'{one_line(model)}; leave out --model')
+            model, values = description.model, {**told, **values}
+    model = model or DEFAULT_MODEL
+    spec_of(model, values)
+    values.pop('joints', None)      # the data tell
+    return dataclasses.replace(config, model=model, model_options=values or None), values
+
+
+def load_start(network, config, source, device):
+    """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
+    stored = () if source is True else read_parameters(source, read_shapes)
+    if config.pretrained_backbone or source is not True and 'final_layer.bias' not in stored:
+        trunk = ResNet(network.backbone, classes=0)
+        load_pretrained(trunk, network.backbone, source, ctx=device, other_classes=True)
+        adopt(network, trunk)
+        return 'they are those of the backbone, the rest is new'
+    if load_pretrained(network, network.spec, source, ctx=device, other_classes=True):
+        return f'their last layer is for other joints, that for {network.spec.joints} is new'
+    return None
