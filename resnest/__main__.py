@@ -19,6 +19,7 @@ COMMANDS = {
     'verify-detection': ('detection.verify', 'exact AP of boxes and masks of a data set'),
     'detect': ('detection.detect', 'find the objects in pictures, draw them'),
     'train-pose': ('pose.train', 'train a pose network'),
+    'verify-pose': ('pose.verify', 'exact AP of joints of a data set'),
     'export': ('export', 'write a network for other programs'),
     'convert': ('convert', "weights of PyTorch and timm to Gluon's, and back"),
     'prepare': ('prepare', 'ImageNet, or any folders of pictures, as RecordIO shards'),

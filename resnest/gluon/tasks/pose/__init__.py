@@ -4,5 +4,6 @@ from .making import get_model
 from .network import PoseNet
 from .table import POSE, PoseSpec
 from .training import train
+from .verification import verify
 
-__all__ = ['POSE', 'PoseConfig', 'PoseNet', 'PoseSpec', 'get_model', 'train']
+__all__ = ['POSE', 'PoseConfig', 'PoseNet', 'PoseSpec', 'get_model', 'train', 'verify']
