@@ -1,0 +1,114 @@
+"""Training and verifying a small pose network on scenes of digits."""
+import json
+
+import mxnet as mx
+import numpy as np
+import pytest
+
+from resnest.commands.pose.train import main as train_pose
+from resnest.commands.pose.verify import main as verify_pose
+from resnest.errors import InputError
+from resnest.gluon import get_model
+from resnest.gluon.tasks.pose import PoseConfig
+from resnest.gluon.tasks.pose.estimation import estimate
+from resnest.gluon.tasks.pose.training import Pose
+
+from .little_people import write
+
+SMALL = ['base=resnest14', 'planes=[8,8,16,16]', 'stem_width=4', 'deconv_filters=[8,8,8]', 'height=64', 'width=64']
+
+
+@pytest.fixture(scope='module')
+def run(tmp_path_factory):
+    """``(data, folder of the run, code)``."""
+    folder = tmp_path_factory.mktemp('pose')
+    data = write(folder / 'scenes')
+    code = train_pose(['--data-dir', str(data), '--model-options', *SMALL, '--num-epochs', '2', '--batch-size', '4',
+                       '--no-cuda', '--save-dir', str(folder / 'run')])
+    return data, folder / 'run', code
+
+
+def test_a_run_describes_its_weights(run):
+    data, folder, code = run
+    assert code == 0
+    told = json.loads((folder / 'best.json').read_text())
+    assert (told['task'], told['classes']) == ('pose', 4)
+    assert told['names'] == ['top', 'right', 'bottom', 'left']
+    assert told['own']['skeleton'] == [[0, 1], [1, 2], [2, 3], [3, 0]]
+    net = get_model(str(folder / 'best.params'))
+    assert net.spec.map_size == (16, 16)
+    assert net(mx.nd.zeros((1, 3, 64, 64))).shape == (1, 4, 16, 16)
+
+
+def test_verified_is_what_training_measured(run, tmp_path):
+    data, folder, _ = run
+    verify_pose(['--data-dir', str(data), '--resume', str(folder / 'best.params'), '--no-cuda', '--batch-size', '3',
+                 '--json', str(tmp_path / 'found.json')])
+    found = json.loads((tmp_path / 'found.json').read_text())
+    figures = json.loads((folder / 'best.json').read_text())['figures']
+    assert found['plain']['ap'] == pytest.approx(figures['ap'])
+    assert found['people'] > 3
+    assert found['mirrored'].keys() == found['plain'].keys()
+
+
+def test_maps_of_mirror_images_are_turned_back_and_moved_by_a_pixel():
+    """Where the map is the brightness: 200 and 60 beside 50 become (200 + 50) / 2 and (60 + 200) / 2."""
+    def maps(pixels):
+        bright = pixels.astype('float32').mean(axis=3)
+        return mx.nd.stack(bright, bright, axis=1)
+
+    crops = np.zeros((1, 8, 12, 3), np.uint8)
+    crops[0, 3, 4], crops[0, 3, 5], crops[0, 3, 3] = 200, 60, 50
+    plain, _ = estimate(maps, crops, mx.cpu())
+    both, scores = estimate(maps, crops, mx.cpu(), [(0, 1)])
+    assert plain.tolist() == [[[4.25, 3]] * 2]
+    assert both.tolist() == [[[4.75, 3]] * 2]
+    assert scores.tolist() == [[130] * 2]
+
+
+def test_the_loss_by_its_formula():
+    """Half the mean of (w (h - t))², by a loop."""
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 3, 2, 5, 4)).astype('float32')
+    outputs, truth = maps[0], maps[1]
+    weights = np.array([[1, 0], [1, 1], [0, 0]], 'float32')
+    found = Pose.loss(None, mx.nd.array(outputs), (mx.nd.array(truth), mx.nd.array(weights))).asnumpy()
+    expected = [sum((weights[n, j] * (outputs[n, j, y, x] - truth[n, j, y, x])) ** 2
+                    for j in range(2) for y in range(5) for x in range(4)) / 40 / 2 for n in range(3)]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_backbone_is_a_start(run, tmp_path):
+    """Weights of a classifier give their values to the stages, whose network they tell."""
+    from resnest.gluon.tasks.pose.making import adopt
+    net = get_model('simple_pose_resnest50', base='resnest14', planes=[8, 8, 16, 16], stem_width=4, joints=4)
+    trunk = get_model('resnest14', planes=[8, 8, 16, 16], stem_width=4, classes=5)
+    for each in (net, trunk):
+        each.initialize(mx.init.Xavier())
+    trunk(mx.nd.zeros((1, 3, 32, 32)))
+    adopt(net, trunk)
+    x = mx.nd.random.normal(shape=(1, 3, 64, 64))
+    np.testing.assert_array_equal(net.resnet(x).asnumpy(), trunk.forward_features(x).asnumpy())
+
+
+@pytest.mark.parametrize('values, told', [
+    ({'data_dir': 'a', 'images': 'b'}, '--data-dir is a whole data set'),
+    ({'images': 'b'}, 'all three'), ({'rotation': -1}, '--rotation'), ({'scale': 1}, '--scale'),
+    ({'pretrained': True, 'pretrained_backbone': True}, 'give one of them')])
+def test_recipes_that_contradict_themselves(values, told):
+    with pytest.raises(InputError, match=told):
+        PoseConfig(**values)
+
+
+def test_other_joints_are_refused(run, tmp_path):
+    data, folder, _ = run
+    path = data / 'annotations/person_keypoints_val.json'
+    found = json.loads(path.read_text())
+    found['categories'][0]['keypoints'] = ['a', 'b', 'c', 'd']
+    (tmp_path / 'other.json').write_text(json.dumps(found))
+    with pytest.raises(InputError, match='^[^\n]*know other joints[^\n]*$'):
+        verify_pose(['--annotations', str(tmp_path / 'other.json'), '--images', str(data / 'val'), '--no-cuda',
+                     '--resume', str(folder / 'best.params')])
+    with pytest.raises(InputError, match='tell by themselves'):
+        verify_pose(['--data-dir', str(data), '--resume', str(folder / 'best.params'), '--model-options', 'joints=3',
+                     '--no-cuda'])
