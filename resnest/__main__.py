@@ -20,6 +20,7 @@ COMMANDS = {
     'detect': ('detection.detect', 'find the objects in pictures, draw them'),
     'train-pose': ('pose.train', 'train a pose network'),
     'verify-pose': ('pose.verify', 'exact AP of joints of a data set'),
+    'pose': ('pose.pose', 'find the joints of people in pictures, draw them'),
     'export': ('export', 'write a network for other programs'),
     'convert': ('convert', "weights of PyTorch and timm to Gluon's, and back"),
     'prepare': ('prepare', 'ImageNet, or any folders of pictures, as RecordIO shards'),

@@ -1,0 +1,114 @@
+"""The joints of people in pictures: told, and drawn."""
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from resnest.errors import InputError
+from resnest.files import replacing
+from resnest.gluon.data import find_pictures, read_picture, with_normalization
+from resnest.gluon.device import choose_device
+from resnest.gluon.figures import files_for
+from resnest.reading import one_line, parse_json, read_text
+
+from .data import Plain
+from .drawing import draw
+from .estimation import estimate
+from .knowing import know
+from .placing import moved
+from .scores.similarity import person_scores
+
+__all__ = ['pose_pictures']
+
+MOST_TEXT = 1 << 28     # bytes of a file of boxes
+
+
+def pose_pictures(images, model=None, weights=None, model_options=None, boxes=None, least_score=0.5, flip=True,
+                  pictures=None, no_cuda=False, say=None):
+    """Tell where the joints of people in pictures are.
+
+    Parameters
+    ----------
+    images : list of path
+        Pictures of any format, or folders of them.
+    model, weights, model_options
+        As :func:`.knowing.know` has them.
+    boxes : path
+        JSON as ``resnest detect --json`` writes it: objects with a ``box`` and a ``score`` by picture; without it a
+        picture is one person.
+    least_score : float
+        Of the boxes that are looked at.
+    flip : bool
+        Whether to look at mirror images, too.
+    pictures : path
+        Folder for a PNG of each picture with the skeletons.
+    no_cuda : bool
+        Use the CPU even where there is a GPU.
+    say : callable
+        Called with what is worth telling.
+
+    Returns ``(results, problems)``: a dict ``{'file', 'size': [width, height], 'people': [{'score', 'box': [x0, y0, x1,
+    y1], 'keypoints': [{'name', 'x', 'y', 'score'}, …]}, …]}`` for each picture, and a line for each file that cannot be
+    read. Raises InputError for what is not there or does not fit, and for outputs that are not finite.
+    """
+    paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
+    targets = files_for(paths, pictures, '--pictures') if pictures else {}
+    told = read_boxes(boxes, least_score) if boxes else None
+    device = choose_device(no_cuda)
+    known = know(model, weights, model_options, device)
+    net, crop = with_normalization(known.net), Plain(known.net.spec)
+    results, problems = [], []
+    for path in paths:
+        try:
+            pixels = read_picture(path, lambda picture, rng: np.asarray(picture.whole()))
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        height, width = pixels.shape[:2]
+        found = [(1.0, [0, 0, width, height])] if told is None else told.get(str(path), [])
+        people, drawn = [], []
+        for score, (x0, y0, x1, y1) in found:
+            cut, placed = crop(pixels, [x0, y0, x1 - x0, y1 - y0])
+            points, sure = estimate(net, cut[None], device, known.joints.pairs if flip else None)
+            if not np.isfinite(sure).all():
+                raise InputError(f"{known.what}: the network's output is not finite; these weights are of no use")
+            points = moved(placed, points[0])
+            drawn.append((points, sure[0]))
+            people.append({'score': round(float(person_scores(sure, score)[0]), 6), 'box': [x0, y0, x1, y1],
+                           'keypoints': [{'name': name, 'x': round(float(x), 2), 'y': round(float(y), 2),
+                                          'score': round(float(value), 4)}
+                                         for name, (x, y), value in zip(known.joints.names, points, sure[0])]})
+        results.append({'file': str(path), 'size': [width, height], 'people': people})
+        if path in targets:
+            Path(targets[path]).parent.mkdir(parents=True, exist_ok=True)
+            with replacing(targets[path]) as part:
+                draw(pixels, drawn, known.joints).save(part, format='PNG')
+        if say:
+            say(_lines(results[-1]))
+    return results, problems
+
+
+def read_boxes(path, least_score=0.0):
+    """``{file: [(score, [x0, y0, x1, y1]), …]}`` of a JSON file as ``resnest detect --json`` writes it.
+
+    Boxes of lower scores than ``least_score`` are left out. Raises InputError that names the file for anything else.
+    """
+    value = parse_json(read_text(path, MOST_TEXT), path)
+    try:
+        found = {str(picture['file']): [(float(each.get('score', 1)), [float(side) for side in each['box']])
+                                        for each in picture['objects']] for picture in value['pictures']}
+        for _, (x0, y0, x1, y1) in (each for some in found.values() for each in some):
+            if not (np.isfinite([x0, y0, x1, y1]).all() and x0 < x1 and y0 < y1):
+                raise ValueError
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
+        raise InputError(f'{one_line(path)}: no boxes of pictures; give a file that resnest detect --json has '
+                         f'written') from None
+    return {file: [each for each in some if each[0] >= least_score] for file, some in found.items()}
+
+
+def _lines(result):
+    lines = [result['file'] + ('' if result['people'] else ': nobody')]
+    for person in result['people']:
+        points = '  '.join(f"{each['name']} {each['x']:.0f}, {each['y']:.0f}" for each in person['keypoints'])
+        lines.append(f"  {100 * person['score']:5.1f} %  {points}")
+    return '\n'.join(lines)
