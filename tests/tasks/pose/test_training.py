@@ -4,13 +4,20 @@ import json
 import mxnet as mx
 import numpy as np
 import pytest
+from PIL import Image
 
+from resnest.commands.pose.pose import main as pose
 from resnest.commands.pose.train import main as train_pose
 from resnest.commands.pose.verify import main as verify_pose
 from resnest.errors import InputError
 from resnest.gluon import get_model
+from resnest.gluon.data import with_normalization
+from resnest.gluon.data.coco.keypoints import Joints
 from resnest.gluon.tasks.pose import PoseConfig
+from resnest.gluon.tasks.pose.data import Plain
+from resnest.gluon.tasks.pose.drawing import draw
 from resnest.gluon.tasks.pose.estimation import estimate
+from resnest.gluon.tasks.pose.placing import moved
 from resnest.gluon.tasks.pose.training import Pose
 
 from .little_people import write
@@ -112,3 +119,40 @@ def test_other_joints_are_refused(run, tmp_path):
     with pytest.raises(InputError, match='tell by themselves'):
         verify_pose(['--data-dir', str(data), '--resume', str(folder / 'best.params'), '--model-options', 'joints=3',
                      '--no-cuda'])
+
+
+def test_joints_in_pictures(run, tmp_path):
+    """The whole picture, or boxes of a file: the joints are those that the network tells of that crop; they are drawn."""
+    data, folder, _ = run
+    picture, weights = str(data / 'val/000000.png'), str(folder / 'best.params')
+    boxes = {'pictures': [{'file': picture, 'objects': [{'score': 0.9, 'box': [20, 30, 90, 120]},
+                                                        {'score': 0.1, 'box': [0, 0, 9, 9]}]}]}
+    (tmp_path / 'boxes.json').write_text(json.dumps(boxes))
+    common = [picture, '--resume', weights, '--no-cuda', '--json', str(tmp_path / 'found.json')]
+    pose([*common, '--boxes', str(tmp_path / 'boxes.json'), '--no-flip', '--pictures', str(tmp_path / 'drawn')])
+    person, = json.loads((tmp_path / 'found.json').read_text())['pictures'][0]['people']
+    pixels = np.asarray(Image.open(picture))
+    net = get_model(weights)
+    crop, placed = Plain(net.spec)(pixels, [20, 30, 70, 90])
+    points, scores = estimate(with_normalization(net), crop[None], mx.cpu())
+    assert [[each['x'], each['y']] for each in person['keypoints']] == [
+        pytest.approx(point, abs=0.02) for point in moved(placed, points[0]).tolist()]
+    assert [each['name'] for each in person['keypoints']] == ['top', 'right', 'bottom', 'left']
+    drawn, = (tmp_path / 'drawn').rglob('*.png')
+    assert np.asarray(Image.open(drawn)).shape == pixels.shape
+    pose(common)
+    person, = json.loads((tmp_path / 'found.json').read_text())['pictures'][0]['people']
+    assert person['box'] == [0, 0, *pixels.shape[1::-1]]
+    (tmp_path / 'boxes.json').write_text('{"pictures": [{"file": "a", "objects": [{"box": [3, 2, 1]}]}]}')
+    with pytest.raises(InputError, match='^[^\n]*boxes.json: no boxes of pictures[^\n]*$'):
+        pose([*common, '--boxes', str(tmp_path / 'boxes.json')])
+
+
+def test_skeletons_have_their_lines():
+    """A line between two joints that are sure, none to one that is not."""
+    joints = Joints(('a', 'b', 'c'), ((0, 1), (1, 2)))
+    image = np.asarray(draw(np.zeros((60, 80, 3), np.uint8), [([[10, 10], [50, 10], [50, 50]], [0.9, 0.9, 0.1])],
+                            joints))
+    assert image[10, 30].any()
+    assert not image[30, 50].any()
+    assert not image[50, 50].any()
