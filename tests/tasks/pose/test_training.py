@@ -122,7 +122,7 @@ def test_other_joints_are_refused(run, tmp_path):
 
 
 def test_joints_in_pictures(run, tmp_path):
-    """The whole picture, or boxes of a file: the joints are those that the network tells of that crop; they are drawn."""
+    """The whole picture, or boxes of a file: the joints are those that the network tells of that crop."""
     data, folder, _ = run
     picture, weights = str(data / 'val/000000.png'), str(folder / 'best.params')
     boxes = {'pictures': [{'file': picture, 'objects': [{'score': 0.9, 'box': [20, 30, 90, 120]},
