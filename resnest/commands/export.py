@@ -5,6 +5,8 @@ from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, 
 from resnest.errors import InputError
 from resnest.files import require_writable
 
+STRIDE = 32     # of the backbone's last map, which a pose network doubles
+
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
@@ -48,9 +50,12 @@ def main(arguments=None):
     output = options.output or Path(model + ('.onnx' if options.format == 'onnx' else ''))
     require_writable(output, '--output')
     images = None
-    whole_pictures = not hasattr(spec, 'crop_ratio')     # of a segmentation network, a few at a time
-    size = options.image_size or spec.crop_size
-    crop = Evaluation(size, 1, spec.interpolation) if whole_pictures else Evaluation(*preprocessing(spec, size))
+    whole_pictures = not hasattr(spec, 'crop_ratio')     # of another task's network, a few at a time
+    size = options.image_size or getattr(spec, 'crop_size', None) or max(spec.height, spec.width)
+    if hasattr(spec, 'joints') and size % STRIDE:
+        raise InputError(f'--image-size must be a multiple of {STRIDE} for this network, got {size}')
+    crop = Evaluation(size, 1, getattr(spec, 'interpolation', 'bilinear')) if whole_pictures else \
+        Evaluation(*preprocessing(spec, size))
     if options.precision != 'float32':
         records, source = calibration_records(options.calibration, options.rec_dir, needed=options.precision == 'int8')
         images = records and calibration_batches(records, crop, options.calibration_images,
@@ -71,10 +76,12 @@ def main(arguments=None):
 
 def _chosen(options):
     """The name of the network that is asked for, its row, and what makes it, of whatever task."""
+    from importlib import import_module
+
     from resnest.gluon.catalogue import get_model, task_of
     values = {**(options.model_options or {}), **({'classes': options.num_classes} if options.num_classes else {})}
-    if task_of(options.model, options.resume) == 'segmentation':
-        from resnest.gluon.tasks.segmentation.describing import know
+    if (task := task_of(options.model, options.resume)) in ('segmentation', 'pose'):
+        know = import_module(f'resnest.gluon.tasks.{task}.describing').know
         known = know(options.model, options.resume, values)
         return known.model, known.spec, lambda: get_model(known.model, known.pretrained, **known.options)
     from resnest.gluon.models.weights.choosing import DEFAULT_MODEL, choose

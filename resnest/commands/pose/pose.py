@@ -10,8 +10,8 @@ def main(arguments=None):
                         'simple_pose_resnest50)')
     parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
                         "model's row, for weights that do not tell it themselves: base=resnest14")
-    parser.add_argument('--resume', type=path_text, help='parameter file (.params); the published weights unless '
-                        'given')
+    parser.add_argument('--resume', type=path_text, help='parameter file (.params), .onnx file, or the prefix of '
+                        'exported optimized files; the published weights unless given')
     parser.add_argument('--boxes', type=plain_path, help='what resnest detect --json has written of the same pictures; '
                         'without it a picture is one person')
     parser.add_argument('--least-score', type=number(0, 1), default=0.5, help='of the boxes that are looked at')

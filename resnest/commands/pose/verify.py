@@ -1,7 +1,7 @@
 """Exact average precision of joints (OKS), with and without mirror images; horovodrun -np N shares the people out."""
 import json
 
-from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, whole
+from resnest.arguments import Pairs, Parser, add_engine, exported_file, path_text, plain_path, plain_text, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -17,20 +17,27 @@ def main(arguments=None):
                          'simple_pose_resnest50)')
     weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
                          "model's row, for weights that do not tell it themselves: height=384 width=288")
-    weights.add_argument('--resume', type=path_text, help='.params file to verify; the published weights unless given')
+    weights.add_argument('--resume', type=path_text, help='.params file to verify, .onnx file, or the prefix '
+                         'of exported optimized files; the published weights unless given')
     computing = parser.add_argument_group('computing')
+    add_engine(computing)
+    computing.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],
+                           help='what the network computes in')
+    computing.add_argument('--calibration-images', type=whole(1), default=32, metavar='N', help='int8: how many people '
+                           'to train on to calibrate with')
     computing.add_argument('--no-flip', action='store_true', help='leave out the measurement with mirror images')
     computing.add_argument('--batch-size', type=whole(1), default=32, help='people at a time')
     computing.add_argument('--num-workers', '-j', type=whole(0, 1024), default=2, help='decoding threads')
     computing.add_argument('--no-cuda', action='store_true', help='use the CPU even where there is a GPU')
     parser.add_argument('--json', type=plain_path, help='file to write the result to')
     options = parser.parse_args(arguments)
+    file = exported_file(options)
     require_writable(options.json, '--json')
 
     from resnest.gluon.tasks.pose import verify
 
-    found = verify(options.data_dir, options.annotations, options.images, options.model, options.resume,
-                   options.model_options, not options.no_flip, options.batch_size, options.num_workers, options.no_cuda,
-                   print, True)
+    found = verify(options.data_dir, options.annotations, options.images, options.model,
+                   file or options.resume, options.model_options, options.precision, not options.no_flip,
+                   options.calibration_images, options.batch_size, options.num_workers, options.no_cuda, print, True)
     if found and options.json:
         replace_file(options.json, json.dumps(found, indent=1))

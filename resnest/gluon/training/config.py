@@ -24,8 +24,9 @@ class TrainConfig:
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
-    # No fields, and a task may have its own: the learning rate of SGD for each sample of a batch, epochs of warm-up.
-    usual_sgd_lr, usual_warmup = 0.1 / 256, 5.0
+    # No fields, and a task may have its own: learning rates for each sample of a batch, epochs of warm-up. That of
+    # Adam is what Liu et al. (2022, https://arxiv.org/abs/2201.03545, table 5) have for AdamW: 4e-3 for 4096.
+    usual_sgd_lr, usual_adam_lr, usual_warmup = 0.1 / 256, 0.001 / 1024, 5.0
     # Not a field: what each option is of use with, for :func:`.fields.idle`; a task adds its own.
     of_use_with = {
         'milestones': STEP, 'milestone_steps': STEP, 'lr_decay': STEP,
@@ -213,12 +214,8 @@ class TrainConfig:
 
     @property
     def share_lr(self):
-        """Learning rate of one batch of one rank.
-
-        That of Adam is what Liu et al. (2022, https://arxiv.org/abs/2201.03545, table 5) have for AdamW: 4e-3 for
-        batches of 4096.
-        """
-        usual = self.usual_sgd_lr if self.optimizer == 'sgd' else 0.001 / 1024
+        """Learning rate of one batch of one rank."""
+        usual = self.usual_sgd_lr if self.optimizer == 'sgd' else self.usual_adam_lr
         return usual * self.batch_size if self.lr is None else self.lr
 
     @property

@@ -4,6 +4,7 @@ onnxruntime trusts its files: one may loop for ever, ask for any memory, read ot
 operator that export_onnx writes has a row here, and whatever else a file has is refused.
 """
 import math
+import re
 
 from resnest.errors import InputError
 from resnest.reading import one_line, read_bytes
@@ -27,6 +28,8 @@ AXES = {(0, 2): LEADING, (2, 4): SIDES_OF}
 # (how many numbers, least, most), or the one text that it has.
 OPERATORS = {
     'Conv': ([ARRAY] * 3, {**WINDOW, 'dilations': SIDES, 'group': (1, 1, MOST)}, ARRAY),
+    'ConvTranspose': ([ARRAY] * 3, {**WINDOW, 'dilations': SIDES, 'group': (1, 1, MOST),
+                                    'output_padding': (2, 0, 1)}, ARRAY),
     'MaxPool': ([ARRAY], {**WINDOW, 'ceil_mode': (1, 0, 1)}, ARRAY),
     'AveragePool': ([ARRAY], {**WINDOW, 'ceil_mode': (1, 0, 1), 'count_include_pad': (1, 0, 1)}, ARRAY),
     'Gemm': ([ARRAY] * 3, {'alpha': ONE, 'beta': ONE, 'transA': (1, 0, 0), 'transB': ONE}, ARRAY),
@@ -50,8 +53,8 @@ OPTIONAL = {'ceil_mode', 'count_include_pad'}
 def inspect(path):
     """``(bytes, name of the input, channels, classes, maps)`` of a file; raises InputError, that names it, for others.
 
-    ``maps`` says whether it has logits for each pixel. The bytes are what was looked at: whoever opens the file again
-    may find another.
+    ``maps`` is 1 if it has logits for each pixel, 4 if a pixel of its maps is of 4 × 4 of the image, and so on; else 0.
+    The bytes are what was looked at: whoever opens the file again may find another.
     """
     onnx = import_extra('onnx')
     data = read_bytes(path, LARGEST)
@@ -90,7 +93,7 @@ class _Inspection:
         if len(graph.input) != 1 or len(graph.output) != 1:
             raise _Other(f'{len(graph.input)} inputs and {len(graph.output)} outputs, not one image and its logits')
         channels = self.sides(graph.input[0], '(N, C, H, W)', (None, int, None, None))[1]
-        maps = len(graph.output[0].type.tensor_type.shape.dim) == 4
+        maps = self.stride(graph.output[0].type.tensor_type.shape.dim)
         classes = self.sides(graph.output[0], '(N, classes, H, W)' if maps else '(N, classes)',
                              (None, int, None, None) if maps else (None, int))[1]
         constants = {weight.name: self.constant(weight) for weight in graph.initializer}
@@ -108,6 +111,14 @@ class _Inspection:
         if graph.output[0].name not in list(known)[made:] or known[graph.output[0].name] != ARRAY:
             raise _Other('no node makes its output')
         return graph.input[0].name, channels, classes, maps
+
+    def stride(self, sides):
+        """How many pixels of the image one of the maps is of, by the names of their sides; 0 for no maps."""
+        told = [re.fullmatch('[HW](/([1-9][0-9]?))?', side.dim_param) for side in sides[2:]]
+        strides = {int(each[2] or 1) if each else 1 for each in told}
+        if len(strides) > 1:
+            raise _Other('its maps are of another stride along each side')
+        return strides.pop() if len(sides) == 4 else 0
 
     def sides(self, value, what, wanted):
         """The sides of a float array that goes in or out, whose type is ``wanted``: a number or, None, any."""

@@ -2,7 +2,8 @@
 
 The file takes what the network takes: ``data``, float32 RGB ``(N, 3, H, W)``, divided by 255, less the network's mean
 and divided by its standard deviation (both are in the file's metadata, and so are the names of the classes). It gives
-``logits`` ``(N, classes)``, and a segmentation network's ``(N, classes, H, W)``.
+``logits`` ``(N, classes)``, and a segmentation network's ``(N, classes, H, W)``; a pose network's are heat maps, whose
+sides are parts of the image's, as their names tell: ``H/4``, ``W/4``.
 """
 import json
 
@@ -35,7 +36,7 @@ def export_onnx(net, path, size=224, tolerance=1e-4):
 
     Parameters
     ----------
-    net : ResNet or SegmentationNet
+    net : ResNet, SegmentationNet or PoseNet
         With its parameters loaded, float32, on the CPU. Of a segmentation network its ``prediction`` is written.
     path : str or Path
     size : int
@@ -79,7 +80,9 @@ def _convert(net, path, size, onnx):
                 opset_version=OPSET, dynamic=True, dynamic_input_shapes=[('N', net.in_channels, 'H', 'W')])
     except AttributeError as error:     # an operator without a converter
         raise InputError(f'{path}: this network cannot be written as ONNX: {error}') from None
-    _tidy(graph, ['N', shape[1], 'H', 'W'][:len(shape)], onnx)
+    stride = size // shape[-1] if len(shape) == 4 else 1
+    sides = ['H', 'W'] if stride == 1 else [f'H/{stride}', f'W/{stride}']
+    _tidy(graph, ['N', shape[1], *sides][:len(shape)], onnx)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', OPSET)], ir_version=IR_VERSION,
                                    producer_name='resnest')
     mean, std = statistics(net)
@@ -124,7 +127,8 @@ class OnnxNet:
     ``path``, ``channels``, ``classes``
         The file, the channels of its images, and how many logits it gives.
     ``maps``
-        Whether it gives them for each pixel, ``(N, classes, H, W)``.
+        0 where it gives ``(N, classes)``; else how many pixels of the image one of its maps is of, along each side: 1
+        for ``(N, classes, H, W)``.
 
     Raises InputError for a file that is missing, damaged, or no network as :func:`export_onnx` writes it.
     """
@@ -169,7 +173,7 @@ class OnnxNet:
             logits, = self._session.run(None, {self._input: x})
         except Exception as error:
             raise InputError(f'{self.path}: onnxruntime cannot run it on {x.shape}: {_first_line(error)}') from None
-        wanted = (len(x), self.classes, *(x.shape[2:] if self.maps else ()))
+        wanted = (len(x), self.classes, *(side // self.maps for side in x.shape[2:] if self.maps))
         if logits.dtype != np.float32 or logits.shape != wanted:
             raise InputError(f'{self.path}: it gives {logits.shape} of {logits.dtype} for {len(x)} images, not their '
                              f'logits; export it again')

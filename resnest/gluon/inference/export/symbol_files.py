@@ -22,7 +22,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
 
     Parameters
     ----------
-    net : ResNet, Features or SegmentationNet
+    net : ResNet, Features, SegmentationNet or PoseNet
         With its parameters loaded, on the CPU. Of a segmentation network its ``prediction`` is written.
     prefix : str or Path
     size : int

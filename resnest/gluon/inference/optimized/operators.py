@@ -15,6 +15,7 @@ from .checks import (
     LAST,
     LIMITS,
     NUMBER,
+    PAIR,
     POSITIONS,
     RANGE,
     ROW,
@@ -122,6 +123,12 @@ def _normalization(node, found):
     return (FLOAT32,)
 
 
+def _deconvolution(node, found):
+    takes(*[FLOAT32] * (2 + (not node.flag('no_bias'))))(found)
+    check_parameters(node, 1, len(found))
+    return (FLOAT32,)
+
+
 def _concat(node, found):
     takes(*[FLOAT32] * int(node.attrs['num_args']))(found)
     return (FLOAT32,)
@@ -150,6 +157,9 @@ OPERATORS = {
     'BatchNorm': Operator(_normalization, {
         **dict.fromkeys(('eps', 'momentum'), NUMBER), 'axis': '1',
         **dict.fromkeys(('fix_gamma', 'use_global_stats'), YES_OR_NO)}),
+    'Deconvolution': Operator(_deconvolution, {
+        **WINDOW, 'dilate': PAIR, 'adj': r'\([01], ?[01]\)', 'num_filter': COUNT, 'num_group': '1',
+        'no_bias': YES_OR_NO}, ('kernel', 'num_filter', 'no_bias')),
     'Concat': Operator(_concat, {'dim': '1', 'num_args': r'[1-9]\d{0,2}'}, ('num_args',)),
     'softmax': Operator(plain(FLOAT32), {'axis': '2'}, ('axis',)),
     'transpose': Operator(plain(FLOAT32), {'axes': r'\(0, 2, 1, 3\)|\(0, 1, 3, 2\)'}, ('axes',)),

@@ -12,7 +12,7 @@ __all__ = ['fold']
 
 
 def fold(symbol, args, aux):
-    """Fold every BatchNorm that follows a convolution or dense layer into it, and drop every Dropout and BlockGrad.
+    """Fold every BatchNorm that follows a (de)convolution or dense layer into it, drop every Dropout and BlockGrad.
 
     A BatchNorm stays where something else reads the convolution too, or where weights are shared. The bias of a
     folded convolution takes the name of the normalization's ``beta``.
@@ -56,7 +56,8 @@ def _bypass(outputs, which):
 
 def _foldable(norm, readers):
     layer = norm.inputs[0][0]
-    return (layer.op in LINEAR and norm.attrs.get('axis', '1') == '1' and layer.attrs.get('layout', 'NCHW') != 'NHWC'
+    return ((layer.op in LINEAR or layer.op == 'Deconvolution' and layer.attrs.get('num_group', '1') == '1')
+            and norm.attrs.get('axis', '1') == '1' and layer.attrs.get('layout', 'NCHW') != 'NHWC'
             and all(len(readers[id(child)]) == 1 for child in (layer, *(node for node, _ in layer.inputs[1:]),
                                                               *(node for node, _ in norm.inputs[1:]))))
 
@@ -69,7 +70,8 @@ def _fold_into(layer, norm, args, aux):
     shift = _value(args, beta) - _value(aux, mean) * scale
     weight = layer.inputs[1][0]
     value = _value(args, weight)
-    _store(args, weight, value * scale.reshape((-1,) + (1,) * (value.ndim - 1)))
+    outputs = int(layer.op == 'Deconvolution')      # the axis of the weights
+    _store(args, weight, value * scale.reshape([-1 if axis == outputs else 1 for axis in range(value.ndim)]))
     if not layer.flag('no_bias'):
         shift = shift + _value(args, layer.inputs[2][0]) * scale
     _store(args, beta, shift)

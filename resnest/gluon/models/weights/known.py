@@ -1,6 +1,6 @@
 """What is known of the weights of a task that has a table of its own, whose rows have a backbone of the zoo."""
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional
 
 from resnest.errors import InputError
@@ -10,7 +10,7 @@ from ..rows import Row, override
 from ..variants import find_variant, no_such_model
 from .description import Description
 
-__all__ = ['Known', 'TaskTable']
+__all__ = ['Known', 'TaskTable', 'renewed']
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,13 @@ class Known:
 @dataclass(frozen=True)
 class TaskTable:
     """The table ``rows`` of a task, of one kind; fields that are ``free`` may differ from what weights were trained
-    with, and bases that are ``plain`` have no row in the zoo."""
+    with, bases that are ``plain`` have no row in the zoo, and ``counted`` is the field of how many outputs there are,
+    which a description calls classes."""
     task: str
     rows: Mapping
     free: tuple
     plain: tuple = ()
+    counted: str = 'classes'
 
     def split(self, values):
         """``(fields of the row, fields of the backbone's row)`` of a dict of options; of one name the row's come
@@ -71,7 +73,7 @@ class TaskTable:
             raise InputError(f'{what} are of {one_line(description.task, 60)}, not of {self.task}; give other weights')
         if model not in (None, description.model):
             raise InputError(f'{what} are of {description.model}, not of {one_line(model)}; leave out the model')
-        told = {**description.options, 'classes': description.classes}
+        told = {**description.options, self.counted: description.classes}
         values = {**told, **options}
         try:
             spec, asked = (self.spec_of(description.model, each) for each in (told, values))
@@ -84,3 +86,11 @@ class TaskTable:
         if changed:
             raise InputError(f'{what} tell by themselves what network they are of; leave out {changed[0]}')
         return Known(what, description.model, values, asked, weights, description)
+
+
+def renewed(told, found):
+    """The :class:`Description` ``found`` of a network of another task, with what else the weights ``told`` that were
+    loaded, or None, where they are of as many classes."""
+    if told is None or told.classes != found.classes:
+        return found
+    return replace(told, options=found.options, sha256=None)

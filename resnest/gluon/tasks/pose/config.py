@@ -8,8 +8,6 @@ from resnest.gluon.training.fields import option, switch
 
 __all__ = ['PoseConfig']
 
-LR, LR_BATCH = 0.001, 128       # Adam's learning rate, and the batch that it is for (Xiao et al., 2018, section 4.1)
-
 
 @dataclass
 class PoseConfig(TrainConfig):
@@ -17,6 +15,7 @@ class PoseConfig(TrainConfig):
 
     Raises InputError for a value out of range, and for values that contradict each other.
     """
+    usual_adam_lr, usual_warmup = 0.001 / 128, 0.0      # Xiao et al., 2018, section 4.1
     model: Optional[str] = option(None, 'network: simple_pose_resnest50, 101, …; that of the weights of '
                                   '--resume-params, else simple_pose_resnest50, unless given', resume='own',
                                   group='network')
@@ -45,8 +44,8 @@ class PoseConfig(TrainConfig):
     optimizer: str = option('adam', "sgd: Nesterov's gradient; adam; adamw: Adam with decay apart from the gradient",
                             choices=OPTIMIZERS, group='optimization')
     lr: Optional[float] = option(None, 'learning rate of one batch of one rank, multiplied by the ranks and by '
-                                 '--accumulate; 0.001 x batch size / 128 unless given', least=0, resume='scaled',
-                                 group='optimization')
+                                 '--accumulate; 0.001 x batch size / 128 unless given, for SGD 0.1 x batch size / 256',
+                                 least=0, resume='scaled', group='optimization')
     warmup_epochs: Optional[float] = option(None, 'epochs of linear warm-up from 0; none unless given', least=0,
                                             resume='scaled', group='optimization')
     wd: Optional[float] = option(0.0, 'weight decay, on the weights of convolutions', least=0, resume='scaled',
@@ -70,12 +69,3 @@ class PoseConfig(TrainConfig):
     @property
     def start(self):
         return super().start or self.pretrained_backbone
-
-    @property
-    def warmup(self):
-        return 0.0 if self.warmup_epochs is None else self.warmup_epochs
-
-    @property
-    def share_lr(self):
-        """Learning rate of one batch of one rank."""
-        return LR / LR_BATCH * self.batch_size if self.lr is None else self.lr

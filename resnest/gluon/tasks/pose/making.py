@@ -15,7 +15,7 @@ from resnest.gluon.models.weights.store import ROOT
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.reading import did_you_mean, one_line
 
-from .describing import TASK, require_task
+from .describing import know
 from .network import TRUNK, PoseNet
 from .table import POSE, PoseSpec
 
@@ -56,12 +56,12 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
                              'model, and the file as pretrained')
         name, pretrained = None, name
     _check({'pretrained': pretrained, 'pretrained_base': pretrained_base})
-    description = read_description(pretrained) if isinstance(pretrained, (str, os.PathLike)) else None
-    if description:
-        name, kwargs = _told(pretrained, description, name, kwargs)
+    own, description = PoseSpec.options(), None
+    if isinstance(pretrained, (str, os.PathLike)) and read_description(pretrained):
+        known = know(name, pretrained, {key: kwargs.pop(key) for key in own if key in kwargs})
+        name, kwargs, description = known.model, {**known.options, **kwargs}, known.description
     if not isinstance(name, str) or name not in POSE:
-        raise no_such_model(name, POSE, TASK)
-    own = PoseSpec.options()
+        raise no_such_model(name, POSE, 'pose')
     backbone = [option for option in VariantSpec.options() if option not in own]
     known = [*own, *backbone, *BACKBONE, *BOTH]
     if unknown := next((key for key in kwargs if key not in known), None):
@@ -91,15 +91,6 @@ def adopt(net, trunk):
     for place, child in enumerate(TRUNK):
         for name, param in structural_parameters(net.resnet[place]).items():
             param.set_data(values[f'{child}.{name}' if name else child].data())
-
-
-def _told(path, description, name, kwargs):
-    """The name and the options of a network whose weights are described."""
-    what = f'the weights in {one_line(path)}'
-    require_task(path, description)
-    if name not in (None, description.model):
-        raise InputError(f'{what} are of {description.model}, not of {one_line(name)}; leave out the model')
-    return description.model, {**description.options, 'joints': description.classes, **kwargs}
 
 
 def _check(values):

@@ -3,8 +3,10 @@ import mxnet as mx
 from mxnet.gluon import HybridBlock, nn
 
 from resnest.gluon.models.resnet import check_images, shown_options
+from resnest.gluon.models.weights.known import renewed
 from resnest.gluon.nn.bottleneck import Bottleneck
 
+from .describing import described
 from .table import PADDINGS
 
 __all__ = ['PoseNet']
@@ -59,6 +61,10 @@ class PoseNet(HybridBlock):
     def conv1(self):
         """The stem."""
         return self.resnet[0]
+
+    def as_described(self):
+        """The :class:`resnest.gluon.models.weights.description.Description` of the network as it is."""
+        return renewed(self.description, described(self))
 
     def forward(self, x):
         check_images(x, self)

@@ -6,17 +6,18 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replacing
-from resnest.gluon.data import find_pictures, read_picture, with_normalization
+from resnest.gluon.data import find_pictures, read_picture
 from resnest.gluon.device import choose_device
 from resnest.gluon.figures import files_for
 from resnest.reading import one_line, parse_json, read_text
 
 from .data import Plain
+from .describing import joints_of
 from .drawing import draw
 from .estimation import estimate
-from .knowing import know
 from .placing import moved
 from .scores.similarity import person_scores
+from .sources import make_engine, open_source
 
 __all__ = ['pose_pictures']
 
@@ -32,7 +33,7 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
     images : list of path
         Pictures of any format, or folders of them.
     model, weights, model_options
-        As :func:`.knowing.know` has them.
+        As :func:`.verification.verify` has them.
     boxes : path
         JSON as ``resnest detect --json`` writes it: objects with a ``box`` and a ``score`` by picture; without it a
         picture is one person.
@@ -54,9 +55,10 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
     paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
     targets = files_for(paths, pictures, '--pictures') if pictures else {}
     told = read_boxes(boxes, least_score) if boxes else None
-    device = choose_device(no_cuda)
-    known = know(model, weights, model_options, device)
-    net, crop = with_normalization(known.net), Plain(known.net.spec)
+    known, exported = open_source(model, weights, model_options)
+    device = choose_device(no_cuda or exported is not None)
+    engine, crop = make_engine(known, exported, 'float32', device), Plain(known.spec)
+    joints = joints_of(known.spec, known.description)
     results, problems = [], []
     for path in paths:
         try:
@@ -69,7 +71,7 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
         people, drawn = [], []
         for score, (x0, y0, x1, y1) in found:
             cut, placed = crop(pixels, [x0, y0, x1 - x0, y1 - y0])
-            points, sure = estimate(net, cut[None], device, known.joints.pairs if flip else None)
+            points, sure = estimate(engine, cut[None], device, joints.pairs if flip else None)
             if not np.isfinite(sure).all():
                 raise InputError(f"{known.what}: the network's output is not finite; these weights are of no use")
             points = moved(placed, points[0])
@@ -77,12 +79,12 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
             people.append({'score': round(float(person_scores(sure, score)[0]), 6), 'box': [x0, y0, x1, y1],
                            'keypoints': [{'name': name, 'x': round(float(x), 2), 'y': round(float(y), 2),
                                           'score': round(float(value), 4)}
-                                         for name, (x, y), value in zip(known.joints.names, points, sure[0])]})
+                                         for name, (x, y), value in zip(joints.names, points, sure[0])]})
         results.append({'file': str(path), 'size': [width, height], 'people': people})
         if path in targets:
             Path(targets[path]).parent.mkdir(parents=True, exist_ok=True)
             with replacing(targets[path]) as part:
-                draw(pixels, drawn, known.joints).save(part, format='PNG')
+                draw(pixels, drawn, joints).save(part, format='PNG')
         if say:
             say(_lines(results[-1]))
     return results, problems

@@ -1,16 +1,14 @@
 """What a run of training starts from: which network, and which weights."""
 import dataclasses
 
-from resnest.errors import InputError
 from resnest.gluon.models import ResNet, load_pretrained
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_parameters
 from resnest.gluon.models.weights.params_file import read_shapes
 from resnest.gluon.training import earlier_recipe
-from resnest.reading import one_line
 
-from .describing import DEFAULT_MODEL, require_task, spec_of, split_options
+from .describing import DEFAULT_MODEL, TABLE, know_described
 from .making import adopt
 
 __all__ = ['load_start', 'settle_network']
@@ -27,19 +25,15 @@ def settle_network(config, job):
         config = dataclasses.replace(config, model=config.model or before.model, model_options=options or None)
     path, values = config.resume_params, dict(config.model_options or {})
     description, model = None if before else first_description(path, job), config.model
-    if description:
+    if description and description.task == CLASSIFICATION:
         told = description.options
-        if description.task == CLASSIFICATION:
-            values = {'base': description.model, **split_options(told)[1],
-                      **{name: told[name] for name in OF_IMAGES if name in told}, **values}
-        else:
-            require_task(path, description)
-            if model not in (None, description.model):
-                raise InputError(f'the weights in {one_line(path)} are of {description.model}, not of '
-                                 f'{one_line(model)}; leave out --model')
-            model, values = description.model, {**told, **values}
+        values = {'base': description.model, **TABLE.split(told)[1],
+                  **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+    elif description:
+        known = know_described(path, description, model, values)
+        model, values = known.model, dict(known.options)
     model = model or DEFAULT_MODEL
-    spec_of(model, values)
+    TABLE.spec_of(model, values)
     values.pop('joints', None)      # the data tell
     return dataclasses.replace(config, model=model, model_options=values or None), values
 

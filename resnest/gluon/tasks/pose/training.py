@@ -1,6 +1,4 @@
 """Training of a pose network: what the trainer of any task is given, and ``train``, which gives it."""
-import shlex
-from pathlib import Path
 from types import SimpleNamespace
 
 import mxnet as mx
@@ -11,7 +9,7 @@ from resnest.gluon.data import training_batches, with_normalization
 from resnest.gluon.device import choose_device
 from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import SyncBatchNorm
-from resnest.gluon.training import Figure, Figures, Task, fit, in_job, load_first, recipe
+from resnest.gluon.training import Figure, Figures, Task, in_job, recipe, train_task
 from resnest.runtime import import_extra
 
 from .data import CropLoader, Training, open_people
@@ -108,13 +106,8 @@ def _open(config):
 
 def _train(config, job, print_config):
     config, options = settle_network(config, job)
-
-    def show(steps=None):
-        if job.rank == 0:
-            print(recipe.to_yaml(recipe.resolved(config, job.size, steps)), end='')
-
     if print_config and not config.data_dir and not config.annotations:
-        return show()
+        return recipe.show(config, job)
     train_set, val_set = _open(config)
     options = {**options, 'joints': len(train_set.joints.names)}
     network, twin = (get_model(config.model, **options, **each) for each in (
@@ -123,16 +116,7 @@ def _train(config, job, print_config):
     task = Pose(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few people: say so before anything is made
     if print_config:
-        return show(steps)
-    for what, count in (('people to validate by', len(val_set)), ('joints', options['joints']),
-                        ('people to train on', len(train_set))):
-        job.agree(f'number of {what}', count)
-    mx.random.seed(config.seed)
-    for each in (network, twin):
-        each.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
-    load_first(config, job, lambda source: load_start(network, config, source, device))
-    code = fit(task, config, job, device)
-    best = Path(config.save_dir, 'best.params')
-    if code == 0 and job.rank == 0 and not config.eval_only and best.exists():
-        print(f'to use it: resnest pose --resume {shlex.quote(str(best))} IMAGE', flush=True)
-    return code
+        return recipe.show(config, job, steps)
+    counts = {'people to validate by': len(val_set), 'joints': options['joints'], 'people to train on': len(train_set)}
+    return train_task(task, config, job, device, counts,
+                      lambda source: load_start(network, config, source, device), 'pose')

@@ -1,6 +1,4 @@
 """What weights of segmentation networks are of: their descriptions (models/weights/description.py), made and read."""
-from dataclasses import replace
-
 from resnest.errors import InputError
 from resnest.gluon.models.weights.description import Description, changed_options, read_description
 from resnest.gluon.models.weights.known import Known, TaskTable
@@ -10,7 +8,7 @@ from resnest.reading import one_line
 
 from .table import SEGMENTATION
 
-__all__ = ['DEFAULT_MODEL', 'TABLE', 'described', 'described_again', 'know', 'know_described']
+__all__ = ['DEFAULT_MODEL', 'TABLE', 'described', 'know', 'know_described']
 
 TASK = 'segmentation'
 DEFAULT_MODEL = 'deeplab_resnest50_ade'     # of a command that is not told otherwise
@@ -24,14 +22,6 @@ def described(net, names=None, colours=None, decoding=None, held_out=None):
     options = {**TABLE.split(changed_options(net.backbone))[1], **changed_options(net.spec)}
     classes = options.pop('classes', net.spec.classes)
     return Description(net.spec.name, classes, options, names, None, decoding, held_out, task=TASK, own=own)
-
-
-def described_again(net):
-    """The :class:`Description` of a network: that of the weights that were read, with what ``net.spec`` changes."""
-    found, told = described(net), net.description
-    if told is None or told.classes != found.classes:
-        return found
-    return replace(told, options=found.options, sha256=None)
 
 
 def know(model=None, weights=None, options=None):

@@ -6,9 +6,10 @@ from mxnet.gluon import HybridBlock, nn
 
 from resnest.gluon.models import Features
 from resnest.gluon.models.resnet import check_images, shown_options
+from resnest.gluon.models.weights.known import renewed
 from resnest.gluon.mxnet_private import child_names
 
-from .describing import described_again
+from .describing import described
 from .heads import DeepLabHead, FCNHead
 from .resizing import Resize
 
@@ -130,7 +131,7 @@ class Prediction(HybridBlock):
 
     def as_described(self):
         """The :class:`resnest.gluon.models.weights.description.Description` of the network as it is."""
-        return described_again(self)
+        return renewed(self.description, described(self))
 
     def forward(self, x, *args):
         check_images(x, self)
