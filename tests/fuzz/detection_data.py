@@ -11,7 +11,7 @@ from resnest.errors import InputError
 from resnest.gluon.tasks.detection.data import CocoLoader, CocoSet, Training, Unchanged, open_coco
 from resnest.gluon.tasks.detection.scores import Found, average_precision, segment_counts
 
-from ..tasks.detection.data import little_coco
+from ..data.coco import little_coco
 from .mutations import damaged_bytes, damaged_json, hostile_file
 
 # In the place of a box, of polygons or of run lengths.

@@ -11,7 +11,7 @@ from resnest.gluon.tasks.detection import evaluation
 from resnest.gluon.tasks.detection.data import open_coco
 from resnest.gluon.tasks.detection.finding import Detections
 
-from .data import little_coco
+from ...data.coco import little_coco
 
 SPEC = SimpleNamespace(short_side=50, long_side=100, overlap=0.5, detections=100)
 

@@ -14,7 +14,7 @@ from resnest.gluon.tasks.detection.describing import described
 from resnest.gluon.tasks.detection.scores.coco_figures import FIGURES
 
 from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, read_json, run_here
-from .data import little_coco
+from ...data.coco import little_coco
 from .drawn import drawn_net
 from .scores.test_coco_figures import on_files
 

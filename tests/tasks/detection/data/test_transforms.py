@@ -10,7 +10,7 @@ from resnest.gluon.tasks.detection.data import CocoLoader, Training, Unchanged, 
 from resnest.gluon.tasks.detection.data.transforms import cropped, mirrored, resized
 from resnest.gluon.tasks.detection.truth import Truth
 
-from . import little_coco
+from ....data.coco import little_coco
 
 POLYGON = np.array([[20, 10], [70, 30], [40, 60]], np.float32)
 

@@ -16,7 +16,7 @@ from resnest.gluon.tasks.detection.data import open_coco
 from resnest.gluon.tasks.detection.scores import Found, average_precision, gather
 from resnest.gluon.tasks.detection.scores.coco_figures import FIGURES
 
-from ..data import little_coco
+from ....data.coco import little_coco
 
 
 def detections(boxes, scores, classes, masks):

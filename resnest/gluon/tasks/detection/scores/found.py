@@ -4,8 +4,7 @@ import io
 import numpy as np
 
 from resnest.errors import InputError
-
-from ..data.run_lengths import compressed, counts_in
+from resnest.gluon.data.coco.run_lengths import compressed, counts_in
 
 __all__ = ['Found', 'gather']
 
