@@ -7,7 +7,8 @@ import numpy as np
 from resnest.errors import InputError
 from resnest.reading import one_line
 
-from .annotations import Annotations, Reader, read_with
+from .annotations import Reader, read_with
+from .instances import Annotations
 
 __all__ = ['COCO_JOINTS', 'Joints', 'Keypoints', 'read_keypoints']
 

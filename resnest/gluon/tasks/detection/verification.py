@@ -4,12 +4,12 @@ import sys
 from resnest.errors import InputError
 from resnest.gluon import distributed
 from resnest.gluon.data import find_pictures
+from resnest.gluon.data.coco.layout import find_split
 from resnest.gluon.device import choose_device
 from resnest.runtime import import_extra
 
 from .data import open_coco
 from .data.categories import categories_of
-from .data.layout import find_split
 from .describing import know
 from .evaluation import evaluate
 from .finding import network_inputs

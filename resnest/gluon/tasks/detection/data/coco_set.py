@@ -6,7 +6,8 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.gluon.data.annotated import pixels_of_size
-from resnest.gluon.data.coco.annotations import NO_SHAPE, RUNS, read_annotations
+from resnest.gluon.data.coco.annotations import read_annotations
+from resnest.gluon.data.coco.instances import NO_SHAPE, RUNS
 from resnest.gluon.data.coco.layout import find_panoptic, find_split, require_pictures
 from resnest.gluon.data.coco.run_lengths import mask_of
 from resnest.reading import one_line

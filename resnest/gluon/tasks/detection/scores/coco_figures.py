@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 
-from resnest.gluon.data.coco.annotations import NO_SHAPE, RUNS
+from resnest.gluon.data.coco.instances import NO_SHAPE, RUNS
 from resnest.runtime import import_extra
 
 __all__ = ['FIGURES', 'average_precision']
