@@ -69,7 +69,7 @@ def segment_pictures(images, model=None, weights=None, model_options=None, figur
         except InputError as error:
             problems.append(str(error))
             continue
-        (labels,), (finite,) = labelled(score(pixels[None]))
+        (labels,), (finite,) = labelled(score(pixels[None]), *pixels.shape[:2])
         if not finite:
             raise InputError(f"{known.what}: the network's output is not finite; these weights are of no use")
         results.append({'file': str(path), 'size': list(pixels.shape[1::-1]), 'classes': _shares(labels, names)})

@@ -6,7 +6,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from resnest.errors import InputError
+from resnest.gluon import device
 from resnest.gluon.tasks.segmentation import SegmentationSpec
+from resnest.gluon.tasks.segmentation.resizing import resize_to
+from resnest.gluon.tasks.segmentation.scores import evaluation
 from resnest.gluon.tasks.segmentation.scores.evaluation import evaluate, labelled
 from resnest.gluon.tasks.segmentation.scores.metrics import confusion
 from resnest.gluon.tasks.segmentation.scores.scoring import MultiScale, SingleScale
@@ -33,6 +37,11 @@ def resized_slowly(scores, height, width):
                 for j in range(int(x), min(int(x) + 2, scores.shape[2])):
                     found[:, row, column] += scores[:, i, j] * (1 - abs(y - i)) * (1 - abs(x - j))
     return found
+
+
+def added_up(maps, height, width):
+    """The scores whose highest ones are the labels."""
+    return sum(resize_to(mx.nd, each, height, width) for each in maps).asnumpy()
 
 
 def scored_slowly(image, scales, side, base):
@@ -76,7 +85,7 @@ def scored_slowly(image, scales, side, base):
 def test_several_scales_equal_a_slow_loop(size):
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     scales = (0.5, 1.0, 1.75)
-    found = MultiScale(net, SPEC, mx.cpu(), scales, crops=3)(image[None]).asnumpy()[0]
+    found = added_up(MultiScale(net, SPEC, mx.cpu(), scales, crops=3)(image[None]), *size)[0]
     np.testing.assert_allclose(found, scored_slowly(image, scales, 16, 24), rtol=1e-4)
 
 
@@ -97,7 +106,7 @@ def test_several_scales_are_gluoncvs(size, side):
     scales = (0.5, 1.0, 1.75)
     theirs = segbase.MultiEvalModel(Module(), 3, ctx_list=[mx.cpu()], flip=True, scales=list(scales))
     wanted = theirs(((mx.nd.array(image.transpose(2, 0, 1)[None]) / 255 - mean) / std)[0]).asnumpy()
-    found = MultiScale(net, spec, mx.cpu(), scales)(image[None]).asnumpy()
+    found = added_up(MultiScale(net, spec, mx.cpu(), scales)(image[None]), *size)
     np.testing.assert_allclose(found, wanted, rtol=0.02)
 
 
@@ -109,10 +118,33 @@ def test_one_scale_sees_the_whole_picture():
         return net(images)
 
     image = np.random.default_rng(0).integers(0, 256, (1, 30, 48, 3), dtype=np.uint8)
-    assert SingleScale(watched, SPEC, mx.cpu())(image).shape == (1, 3, 30, 48)
+    found, = SingleScale(watched, SPEC, mx.cpu())(image)
+    assert found.shape == (1, 3, 16, 24)
     assert seen == [(1, 16, 24, 3)]      # crops of 16 pixels, and strides of 8
     small = image[:, :24, :16]
-    assert (SingleScale(net, SPEC, mx.cpu())(small) == net(mx.nd.array(small, dtype='uint8'))).min() == 1
+    found, = SingleScale(net, SPEC, mx.cpu())(small)
+    assert (found == net(mx.nd.array(small, dtype='uint8'))).min() == 1
+
+
+def test_labels_are_those_of_the_maps_resized_and_added_up(monkeypatch):
+    """Tile by tile, whose edges must not show."""
+    monkeypatch.setattr(evaluation, 'TILE', 16)
+    rng = np.random.default_rng(2)
+    maps = [mx.nd.array(rng.normal(size=(1, 3, *size))) for size in ((9, 7), (1, 1), (50, 61), (33, 40))]
+    labels, finite = labelled(maps, 33, 40)
+    assert (labels[0] == sum(resized_slowly(each.asnumpy()[0], 33, 40) for each in maps).argmax(axis=0)).all()
+    assert finite.all()
+
+
+@pytest.mark.parametrize('score', [SingleScale, MultiScale])
+@pytest.mark.parametrize('classes, base_size, free, wanted', [
+    (3, 5000, 1 << 28, '5000: a picture of .* pixels with 3 classes takes more than .* GB'),
+    (150, 16000, None, '16000: a picture of .* pixels with 150 classes is more than an array of MXNet holds')])
+def test_pictures_beyond_memory(score, classes, base_size, free, wanted, monkeypatch):
+    monkeypatch.setattr(device, '_free_memory', lambda _: free)
+    spec = replace(SPEC, classes=classes, base_size=base_size)
+    with pytest.raises(InputError, match=f'^base size {wanted}.*; use a smaller one$'):
+        score(net, spec, mx.cpu())(np.zeros((1, 20, 30, 3), dtype=np.uint8))
 
 
 def test_a_picture_whose_scores_are_not_finite_is_counted_apart():
@@ -127,5 +159,5 @@ def test_a_picture_whose_scores_are_not_finite_is_counted_apart():
     for score in (SingleScale(broken, SPEC, mx.cpu()), MultiScale(broken, SPEC, mx.cpu(), (1.0,))):
         found = evaluate(score, pictures, 3)
         assert (found['seen'], found['nonfinite']) == (3, 1)
-        wanted = sum(confusion(labelled(score(image))[0], labels, 3) for image, labels in pictures[::2])
+        wanted = sum(confusion(labelled(score(image), 20, 24)[0], labels, 3) for image, labels in pictures[::2])
         assert (found['confusion'] == wanted).all()

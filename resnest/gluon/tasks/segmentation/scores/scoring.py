@@ -1,5 +1,7 @@
-"""Scores of each pixel of a picture of any size: at one scale, or at several with the mirror image, in sliding crops.
+"""Scores of a picture of any size: at one scale, or at several with the mirror image, in sliding crops.
 
+They are a list of maps ``(1, classes, h, w)``, NDArrays, for :func:`.evaluation.labelled`, which resizes them to the
+picture and adds them up.
 Several scales are those of gluoncv's MultiEvalModel: pictures are resized with aligned corners, the scores of a crop
 are the exponentials of its logits and its mirror image's logits added up, crops that overlap are averaged, and the
 scores of all scales are added up.
@@ -10,24 +12,27 @@ import mxnet as mx
 import numpy as np
 from PIL import Image
 
+from resnest.errors import InputError
 from resnest.gluon.data.images.transforms import FILTERS
+from resnest.gluon.device import require_memory
 from resnest.gluon.models.resnet import smallest_side
 
 from ..data.transforms import with_longer_side
-from ..resizing import resize_to
 
 __all__ = ['SCALES', 'MultiScale', 'SingleScale']
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 STEP = 2 / 3        # of a crop's side, to the next crop
+FLOATS, LOGITS = 4, 2       # bytes; arrays of the size of the logits: they, and what they are resized from or into
+MOST_VALUES = 2 ** 31 - 2   # of an array in mxnet
 LARGEST = 80.0      # logit whose exponential, and some sums of it, float32 still holds
 
 
 class SingleScale:
-    """Takes uint8 ``(1, H, W, 3)``, returns the logits ``(1, classes, H, W)``, an NDArray.
+    """Takes uint8 ``(1, H, W, 3)``, returns a map of logits, in a list.
 
     The network sees the whole picture with about ``spec.base_size`` pixels on its longer side, which is the middle of
-    what it saw in training; its logits are resized to the picture. Both sides differ from ``spec.crop_size`` by whole
+    what it saw in training. Both sides differ from ``spec.crop_size`` by whole
     output strides: with aligned corners the last stage's positions are 8 pixels apart where a side has 161, and 8.4
     where it has 160. In pictures of another remainder than the crops' the map would lie beside what it shows.
 
@@ -45,9 +50,10 @@ class SingleScale:
     def __call__(self, images):
         height, width = images.shape[1:3]
         scaled = with_longer_side((width, height), self._spec.base_size)
-        pixels = _resampled(images[0], tuple(self._like_crops(side) for side in scaled), self._spec)
-        logits = self._net(mx.nd.array(pixels[None], ctx=self._device, dtype='uint8'))
-        return logits if logits.shape[2:] == (height, width) else resize_to(mx.nd, logits, height, width)
+        size = tuple(self._like_crops(side) for side in scaled)
+        _require_room(size, self._spec, self._device)
+        pixels = _resampled(images[0], size, self._spec)
+        return [self._net(mx.nd.array(pixels[None], ctx=self._device, dtype='uint8'))]
 
     def _like_crops(self, side):
         """The nearest length that a network takes and that differs from a crop's by whole strides."""
@@ -56,7 +62,7 @@ class SingleScale:
 
 
 class MultiScale:
-    """Takes uint8 ``(1, H, W, 3)``, returns scores ``(1, classes, H, W)``, an NDArray, the highest the likeliest.
+    """Takes uint8 ``(1, H, W, 3)``, returns a map for each scale, in a list.
 
     Parameters
     ----------
@@ -74,12 +80,9 @@ class MultiScale:
 
     def __call__(self, images):
         height, width = images.shape[1:3]
-        total = 0
-        for scale in self._scales:
-            scaled = with_longer_side((width, height), math.ceil(self._spec.base_size * scale))
-            pixels = _stretched(images[0], scaled)
-            total = total + resize_to(mx.nd, self._at_one_scale(pixels), height, width)
-        return total
+        sizes = [with_longer_side((width, height), math.ceil(self._spec.base_size * scale)) for scale in self._scales]
+        _require_room(max(sizes), self._spec, self._device)
+        return [self._at_one_scale(_stretched(images[0], size)) for size in sizes]
 
     def _at_one_scale(self, pixels):
         """Scores ``(1, classes, h, w)`` of uint8 ``(h, w, 3)``."""
@@ -111,6 +114,15 @@ def _starts(length, side):
     """Where the crops of ``side`` pixels begin that cover ``length`` pixels."""
     step = max(1, int(side * STEP))
     return [step * number for number in range(1 + max(0, math.ceil((length - side) / step)))]
+
+
+def _require_room(size, spec, device):
+    """Raise InputError where the logits of a picture of ``size`` (width, height) are more than there is room for."""
+    width, height = size
+    what = f'base size {spec.base_size}: a picture of {width} x {height} pixels with {spec.classes} classes'
+    if spec.classes * width * height > MOST_VALUES:
+        raise InputError(f'{what} is more than an array of MXNet holds; use a smaller one')
+    require_memory(FLOATS * LOGITS * spec.classes * width * height, device, what, 'use a smaller one')
 
 
 def _stretched(pixels, size):
