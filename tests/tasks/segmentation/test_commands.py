@@ -200,7 +200,8 @@ def test_narrow_pictures(trained, blocks, tmp_path):
 def test_crops_beyond_memory(trained, blocks, monkeypatch):
     monkeypatch.setattr(device, '_free_memory', lambda _: 1 << 30)
     assert_refused(run_verify('--data-dir', blocks, '--resume', trained / 'best.params', '--crop-size', 8192),
-                   '--crop-size 8192: a crop with 3 classes takes more than 1.5 GB', 'use a smaller one')
+                   '--crop-size 8192: a map of 8192 x 8192 pixels with 3 classes takes more than 1.5 GB',
+                   'use a smaller one')
 
 
 def test_exported_files_of_classifiers_and_of_one_size_are_refused(blocks, tmp_path, tiny):
@@ -265,6 +266,7 @@ def test_other_classes_and_a_classifier_to_start_from(trained, blocks, tmp_path,
     (['--num-classes', 0], ['--num-classes must be at least 2']),
     (['--num-classes', 7], ['--num-classes 7', '3 classes']),
     (['--class-weights', 1, 2], ['2 class weights, but 3 classes']),
+    (['--class-weights', 0, 0, 0], ['--class-weights: all of them are 0']),
     (['--batch-size', 100], ['8 training records']),
     (['--hard-share', 0.5], ['--hard-share does nothing without --hard-threshold']),
     (['--images', 'x'], ['--data-dir', '--images']),

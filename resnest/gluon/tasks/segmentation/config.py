@@ -89,6 +89,8 @@ class SegmentationConfig(TrainConfig):
         if self.pretrained_backbone and (self.pretrained or self.resume_params):
             raise InputError('--pretrained-backbone, --pretrained and --resume-params all say what to start from; give '
                              'one of them')
+        if self.class_weights and not any(self.class_weights):
+            raise InputError('--class-weights: all of them are 0, so that nothing would be learned; give one above 0')
         low, high = self.scale
         if low > high:
             raise InputError(f'--scale {low:g} {high:g}: the smaller number comes first')

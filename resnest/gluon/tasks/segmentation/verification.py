@@ -7,19 +7,18 @@ from resnest.errors import InputError, SharedError
 from resnest.gluon import distributed
 from resnest.gluon.data import evaluation_batches
 from resnest.gluon.data.loader import REMEDY
-from resnest.gluon.device import choose_device, require_memory
+from resnest.gluon.device import choose_device
 from resnest.gluon.inference.export.onnx_files import OnnxNet
 from resnest.gluon.models.resnet import smallest_side
 
 from .data import CentralCrop, MapLoader, Whole, is_known, open_maps
 from .scores.evaluation import evaluate
 from .scores.metrics import figures
-from .scores.scoring import MultiScale, SingleScale
+from .scores.scoring import MultiScale, SingleScale, require_room
 from .sources import make_engine, open_source
 
 __all__ = ['result_line', 'table', 'verify']
 
-FLOATS, LOGITS = 4, 2     # bytes; arrays of the size of a crop's logits: they, and what they are resized from or into
 SHOWN = 30      # classes that a table of text has at most
 
 
@@ -69,9 +68,8 @@ def verify(data_dir=None, images=None, maps=None, classes=None, model=None, weig
         train_set, val_set = _open((data_dir, images, maps), classes, known, job)
         device = choose_device(no_cuda or exported is not None, job)
         if exported is None or multi_scale:
-            require_memory(known.spec.classes * known.spec.crop_size ** 2 * FLOATS * LOGITS, device,
-                           f'--crop-size {known.spec.crop_size}: a crop with {known.spec.classes} classes',
-                           'use a smaller one')
+            crop_size = known.spec.crop_size
+            require_room(f'--crop-size {crop_size}', (crop_size, crop_size), known.spec, device)
         pictures = _calibration(train_set, known.spec, calibration_images, workers)
         engine = make_engine(known, exported, precision, device, pictures)
         settings = {}

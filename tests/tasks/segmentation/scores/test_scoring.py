@@ -138,8 +138,8 @@ def test_labels_are_those_of_the_maps_resized_and_added_up(monkeypatch):
 
 @pytest.mark.parametrize('score', [SingleScale, MultiScale])
 @pytest.mark.parametrize('classes, base_size, free, wanted', [
-    (3, 5000, 1 << 28, '5000: a picture of .* pixels with 3 classes takes more than .* GB'),
-    (150, 16000, None, '16000: a picture of .* pixels with 150 classes is more than an array of MXNet holds')])
+    (3, 5000, 1 << 28, '5000: a map of .* pixels with 3 classes takes more than .* GB'),
+    (150, 16000, None, '16000: a map of .* pixels with 150 classes is more than an array of MXNet holds')])
 def test_pictures_beyond_memory(score, classes, base_size, free, wanted, monkeypatch):
     monkeypatch.setattr(device, '_free_memory', lambda _: free)
     spec = replace(SPEC, classes=classes, base_size=base_size)

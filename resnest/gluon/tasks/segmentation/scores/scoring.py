@@ -19,11 +19,11 @@ from resnest.gluon.models.resnet import smallest_side
 
 from ..data.transforms import with_longer_side
 
-__all__ = ['SCALES', 'MultiScale', 'SingleScale']
+__all__ = ['SCALES', 'MultiScale', 'SingleScale', 'require_room']
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 STEP = 2 / 3        # of a crop's side, to the next crop
-FLOATS, LOGITS = 4, 2       # bytes; arrays of the size of the logits: they, and what they are resized from or into
+FLOATS, LOGITS = 4, 2       # bytes; arrays of the size of the logits: they, and what is computed of them
 MOST_VALUES = 2 ** 31 - 2   # of an array in mxnet
 LARGEST = 80.0      # logit whose exponential, and some sums of it, float32 still holds
 
@@ -51,7 +51,7 @@ class SingleScale:
         height, width = images.shape[1:3]
         scaled = with_longer_side((width, height), self._spec.base_size)
         size = tuple(self._like_crops(side) for side in scaled)
-        _require_room(size, self._spec, self._device)
+        require_room(f'base size {self._spec.base_size}', size, self._spec, self._device)
         pixels = _resampled(images[0], size, self._spec)
         return [self._net(mx.nd.array(pixels[None], ctx=self._device, dtype='uint8'))]
 
@@ -81,7 +81,7 @@ class MultiScale:
     def __call__(self, images):
         height, width = images.shape[1:3]
         sizes = [with_longer_side((width, height), math.ceil(self._spec.base_size * scale)) for scale in self._scales]
-        _require_room(max(sizes), self._spec, self._device)
+        require_room(f'base size {self._spec.base_size}', max(sizes), self._spec, self._device)
         return [self._at_one_scale(_stretched(images[0], size)) for size in sizes]
 
     def _at_one_scale(self, pixels):
@@ -116,13 +116,13 @@ def _starts(length, side):
     return [step * number for number in range(1 + max(0, math.ceil((length - side) / step)))]
 
 
-def _require_room(size, spec, device):
-    """Raise InputError where the logits of a picture of ``size`` (width, height) are more than there is room for."""
-    width, height = size
-    what = f'base size {spec.base_size}: a picture of {width} x {height} pixels with {spec.classes} classes'
-    if spec.classes * width * height > MOST_VALUES:
+def require_room(option, size, spec, device):
+    """Raise InputError where the logits of ``size`` (width, height) that an option asks for have no room."""
+    what = f'{option}: a map of {size[0]} x {size[1]} pixels with {spec.classes} classes'
+    count = spec.classes * size[0] * size[1]
+    if count > MOST_VALUES:
         raise InputError(f'{what} is more than an array of MXNet holds; use a smaller one')
-    require_memory(FLOATS * LOGITS * spec.classes * width * height, device, what, 'use a smaller one')
+    require_memory(FLOATS * LOGITS * count, device, what, 'use a smaller one')
 
 
 def _stretched(pixels, size):
