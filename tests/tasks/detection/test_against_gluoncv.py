@@ -1,11 +1,13 @@
 """gluoncv's Faster R-CNN, mended so that it is right on a CPU, with the same random weights."""
+import re
+
 import mxnet as mx
 import numpy as np
 import pytest
 
 from resnest.gluon.mxnet_private import load_value, structural_parameters
 from resnest.gluon.tasks.detection import get_model
-from resnest.gluon.tasks.detection.weights.gluoncv_files import from_gluoncv
+from resnest.gluon.tasks.detection.weights.gluoncv_files import from_gluoncv, gluoncv_names
 
 from .drawn import match
 
@@ -28,6 +30,21 @@ def randomized(net):
             gain = next((gain for text, gain in GAINS.items() if text in name), 1)
             param.set_data(mx.nd.array(rng.normal(size=param.shape) * gain * (2 / np.prod(param.shape[1:])) ** 0.5))
     return net
+
+
+@pytest.mark.parametrize('depth', [101, 269])
+def test_names_of_the_deeper_ones(depth):
+    """And the shapes, where gluoncv knows them before a picture has been seen."""
+    name = f'faster_rcnn_fpn_syncbn_resnest{depth}_coco'
+    ours = get_model(name)
+    own, params = gluoncv_names(ours), structural_parameters(ours)
+    theirs = {re.sub(r'^features\.[a-z]+\d*_', 'features.', key): param for key, param in
+              gluoncv.get_model(name, pretrained=False, pretrained_base=False)._collect_params_with_prefix().items()
+              if 'anchors' not in key}
+    assert {*own.values()} == theirs.keys()
+    for key, their in own.items():
+        if theirs[their].shape and all(theirs[their].shape):
+            assert theirs[their].shape == params[key].shape
 
 
 @pytest.mark.slow

@@ -2,12 +2,13 @@
 import threading
 from types import SimpleNamespace
 
+import mxnet as mx
 import numpy as np
 import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.distributed import current
-from resnest.gluon.tasks.detection import evaluation
+from resnest.gluon.tasks.detection import evaluation, get_model
 from resnest.gluon.tasks.detection.data import open_coco
 from resnest.gluon.tasks.detection.finding import Detections
 
@@ -33,7 +34,7 @@ def seen(records, monkeypatch):
         for mirrored in (False, True):
             known[(pixels[:, ::-1] if mirrored else pixels).tobytes()] = index, mirrored, truth
 
-    def each_detections(net, pictures, batch_size, short_side, long_side):
+    def each_detections(net, pictures, batch_size, short_side, long_side, categories):
         for picture in pictures:
             sides_seen.append((short_side, long_side))
             index, mirrored, truth = known[picture.tobytes()]
@@ -124,6 +125,18 @@ def test_what_cannot_be_read_is_left_out(records, seen, batch_size):
     for part in 'box', 'mask':
         assert found[part]['ar_100'] == pytest.approx(found[part]['ap'])
     assert found['box']['ap'] == pytest.approx(100)
+
+
+def test_segments_have_the_numbers_of_the_data(records):
+    """As in training, where nothing describes the network: 92 and 184, which it does not know by itself."""
+    net = get_model('panoptic_cascade_rcnn_fpn_resnest200_3x', base='resnest14', stem_width=8, classes=3, kinds=3,
+                    channels=8, box_units=8, box_convolutions=0, mask_convolutions=1, short_side=33, stuff_area=1,
+                    proposals=9)
+    net.initialize()
+    net.semantic_head.logits.bias.set_data(mx.nd.array([-9, 0, 9]))     # 184 everywhere
+    counts = evaluation.look_at(net, records, current()).segments
+    assert counts[-1, 1:3].sum() == 4       # right or wrong
+    assert counts[-2, 1:3].sum() == 0
 
 
 def test_pictures_without_an_annotation_are_refused(records):

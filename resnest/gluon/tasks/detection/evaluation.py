@@ -81,7 +81,7 @@ def look_at(net, records, job, limit=None, short_sides=None, flip=False, batch_s
                 read.append(index)
                 yield picture
 
-    for number, each in enumerate(_each(net, pictures(), short_sides, flip, batch_size)):
+    for number, each in enumerate(_each(net, pictures(), short_sides, flip, batch_size, records.categories)):
         place = records.place(read[number])
         found.add(place, each)
         if maps:
@@ -114,19 +114,20 @@ def measure(seen, job):
     return {**figures, 'seen': len(places)}
 
 
-def _each(net, pictures, short_sides, flip, batch_size):
+def _each(net, pictures, short_sides, flip, batch_size, categories):
     """Yield the detections of each picture, merged where it is seen in several versions."""
     short_sides = short_sides or [net.spec.short_side]
     if not flip and len(short_sides) == 1:
-        yield from each_detections(net, pictures, batch_size, short_sides[0], long_side_for(short_sides[0], net.spec))
+        side = short_sides[0]
+        yield from each_detections(net, pictures, batch_size, side, long_side_for(side, net.spec), categories)
         return
     while some := list(itertools.islice(pictures, TOGETHER)):
         versions = []
         for side in short_sides:
-            sides = side, long_side_for(side, net.spec)
-            versions.append(list(each_detections(net, some, batch_size, *sides)))
+            rest = batch_size, side, long_side_for(side, net.spec), categories
+            versions.append(list(each_detections(net, some, *rest)))
             if flip:
-                mirrored = each_detections(net, [picture[:, ::-1] for picture in some], batch_size, *sides)
+                mirrored = each_detections(net, [picture[:, ::-1] for picture in some], *rest)
                 versions.append([mirrored_back(each, each.size[1]) for each in mirrored])
         for each in zip(*versions):
             yield merged(each, net.spec.overlap, net.spec.detections)

@@ -97,9 +97,10 @@ def detect(net, pictures, batch_size=1, short_side=None, long_side=None):
     return list(each_detections(net, pictures, batch_size, short_side, long_side))
 
 
-def each_detections(net, pictures, batch_size=1, short_side=None, long_side=None):
+def each_detections(net, pictures, batch_size=1, short_side=None, long_side=None, categories=None):
     """As :func:`detect`, but yield one after the other, in the order of the pictures; of these no more is held than a
-    few batches."""
+    few batches. Segments have the numbers of ``categories``, those of :func:`.categories.categories_of` unless given.
+    """
     if not isinstance(getattr(net, 'spec', None), DetectionSpec):
         raise InputError("net must be a detector, such as get_model('mask_rcnn_fpn_resnest50') makes, got "
                          f'{one_line(repr(net), 60)}')
@@ -109,7 +110,7 @@ def each_detections(net, pictures, batch_size=1, short_side=None, long_side=None
              net.spec.long_side if long_side is None else long_side)
     for side in sides:
         check_count('a side of pictures', side, most=LONGEST_SIDE)
-    categories = categories_of(net) if net.spec.kinds else None
+    categories = categories or (categories_of(net) if net.spec.kinds else None)
     window = []
     for picture in each_picture(pictures):
         window.append(_resized(picture, net.spec, sides))

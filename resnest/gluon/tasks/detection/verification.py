@@ -82,10 +82,12 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
 def _require_same_classes(known, categories, records):
     """Raise InputError where a detector's classes are not those of the data, told by their names, or their number
     where bare weights know nothing else."""
-    what, named = known.what, known.description and known.description.names
-    if len(categories.names) != len(records.names):
-        raise InputError(f'{what} know {len(categories.names)} classes, {records.annotations.path} has '
-                         f'{len(records.names)}; give other weights, or data with the same categories')
+    what, named, theirs = known.what, known.description and known.description.names, records.categories
+    for kind, ours, others in (('classes', categories.names, theirs.names),
+                               *([('kinds of stuff', categories.stuff, theirs.stuff)] if records.panoptic else [])):
+        if len(ours) != len(others):
+            raise InputError(f'{what} know {len(ours)} {kind}, {records.annotations.path} has {len(others)}; give '
+                             'other weights, or data with the same categories')
     for one, other in zip(categories.names, records.names):
         if one != other and (named or not one.isdigit()):
             raise InputError(f"{what} know other classes than the data: '{one}' where {records.annotations.path} has "
