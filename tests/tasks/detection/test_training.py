@@ -155,7 +155,7 @@ def test_what_the_evaluation_needs_is_asked_for_before_training(scenes, tmp_path
     assert not (tmp_path / 'run').exists()
 
 
-def test_a_stop_is_heard_between_the_passes_of_precise_bn(scenes, tmp_path, monkeypatch):
+def test_a_stop_is_heard_between_the_passes_of_precise_bn(scenes, tmp_path, monkeypatch, capfd):
     """Asked for in the first of two passes, as by a signal."""
     passes, made, add = [], [], renewing._add
 
@@ -172,8 +172,10 @@ def test_a_stop_is_heard_between_the_passes_of_precise_bn(scenes, tmp_path, monk
 
     monkeypatch.setattr(engine, 'StopRequest', Request)
     monkeypatch.setattr(renewing, '_add', interrupted)
-    result = run_train(scenes, tmp_path, '--num-epochs', 1, '--precise-bn', 2)
+    result = run_train(scenes, tmp_path, '--num-epochs', 1, '--precise-bn', 2, '--short-sides', 72, 136,
+                       '--side-choice', 'list', '--long-side', 250, '--pad-multiple', 64, '--batch-size', 2)
     assert result.returncode == EXIT_AGAIN
+    assert 'MKLDNN' not in result.stderr + capfd.readouterr().err       # at any size of images
     assert len(passes) == len(set(passes)) > 0
 
 

@@ -13,6 +13,7 @@ from resnest.gluon.streams import REGIONS, generator
 from resnest.gluon.training import Figure, Figures, Task, in_job, recipe, train_task
 from resnest.gluon.training.config import STAGES
 from resnest.gluon.training.methods.finetuning import freeze
+from resnest.gluon.training.run.chatter import without_chatter
 from resnest.runtime import import_extra
 
 from .data import CocoLoader, Training, open_coco
@@ -113,7 +114,8 @@ class Detection(Task):
 
         def run(each):
             check()
-            learner(*self.prepare(*each, epoch, self.device)[0])
+            with without_chatter():
+                learner(*self.prepare(*each, epoch, self.device)[0])
 
         passes = (lambda each=each: run(each) for each in itertools.islice(zip(loader.batches, loader), count))
         renew_statistics(self.twin, passes, self._job)

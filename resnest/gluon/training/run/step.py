@@ -39,7 +39,7 @@ class Step:
 
     def __init__(self, task, config, job, device, total, warmup):
         self.trainer = make_trainer(task, config, job)
-        self._first = True      # batch: operators are set up
+        self._shapes = set()    # of images, that operators are set up for
         self.skipped = 0        # steps left out since their loss was not finite
         self.scale = LossScale() if config.dtype == 'float16' else None
         self._task, self._config, self._job, self._device = task, config, job, device
@@ -79,9 +79,10 @@ class Step:
         losses, sums = [], dict.fromkeys(self._task.sums, 0)
         grads = [param.grad() for param in self._params]
         for place, (_, inputs, targets) in enumerate(batches):
-            with without_chatter() if self._first else contextlib.nullcontext():
+            shape = inputs[0].shape
+            with contextlib.nullcontext() if shape in self._shapes else without_chatter():
                 outputs, loss = self._backward(inputs, targets)
-            self._first = False
+            self._shapes.add(shape)
             if self._sums:
                 _accumulate(self._sums, grads, place == 0, place == len(batches) - 1)
             if place == len(batches) - 1:

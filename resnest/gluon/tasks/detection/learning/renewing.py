@@ -23,7 +23,7 @@ def renew_statistics(net, passes, job):
     sums, norms = {}, []
     net.apply(lambda block: norms.append(block) if isinstance(block, nn.BatchNorm) and
               not norm_settings(block)['use_global_stats'] else None)
-    with contextlib.ExitStack() as stack, autograd.record():    # mxnet's layers tell of training without a record
+    with contextlib.ExitStack() as stack, autograd.train_mode():
         for norm in norms:
             stack.enter_context(norm.register_forward_pre_hook(lambda *call: _add(sums, *call)))
         for run in passes:
@@ -47,10 +47,9 @@ def _add(sums, norm, inputs):
     x = inputs[0]
     gamma = norm.gamma.data(x.context)
     one, zero, settings = mx.nd.ones_like(gamma), mx.nd.zeros_like(gamma), norm_settings(norm)
-    with autograd.pause(train_mode=True):
-        _, mean, inverse = mx.nd.BatchNorm(x, one, zero, zero.copy(), one.copy(), output_mean_var=True,
-                                           fix_gamma=False, axis=settings['axis'], eps=settings['eps'])
-        count, mean = x.size // gamma.size, mean.astype('float64')
-        var = 1 / inverse.astype('float64') ** 2 - settings['eps']
-        before = sums.get(norm, (0, 0, 0))
-        sums[norm] = before[0] + count, before[1] + mean * count, before[2] + (var + mean ** 2) * count
+    _, mean, inverse = mx.nd.BatchNorm(x, one, zero, zero.copy(), one.copy(), output_mean_var=True, fix_gamma=False,
+                                       axis=settings['axis'], eps=settings['eps'])
+    count, mean = x.size // gamma.size, mean.astype('float64')
+    var = 1 / inverse.astype('float64') ** 2 - settings['eps']
+    before = sums.get(norm, (0, 0, 0))
+    sums[norm] = before[0] + count, before[1] + mean * count, before[2] + (var + mean ** 2) * count
