@@ -163,16 +163,20 @@ def test_exported_files_verify_and_segment_as_the_weights(trained, blocks, tmp_p
     for more in (['--output', tmp_path / 'x.onnx'], ['--format', 'symbol', '--output', tmp_path / 'x']):
         result = run_here(export.main, 'export.py', *words, *more)
         assert result.returncode == 0, result.stderr
-    found, segmented = [], []
+    found, segmented, at_scales = [], [], []
     for number, given in enumerate((['--resume', trained / 'best.params'], ['--resume', tmp_path / 'x'],
                                     ['--engine', 'onnxruntime', tmp_path / 'x.onnx'])):
         result = run_verify('--data-dir', blocks, *given, '--json', tmp_path / f'{number}.json')
         assert result.returncode == 0, result.stderr
         found.append(read_json(tmp_path / f'{number}.json'))
+        result = run_verify('--data-dir', blocks, *given, '--multi-scale', '--limit', 1, '--json', tmp_path / 'y.json')
+        assert result.returncode == 0, result.stderr
+        at_scales.append(read_json(tmp_path / 'y.json')['miou'])
         result = run_segment(picture, '--resume', given[-1], '--maps', tmp_path / str(number))
         assert result.returncode == 0, result.stderr
         segmented.append((tmp_path / str(number) / '0.png').read_bytes())
     assert [each.pop('engine') for each in found] == ['gluon', 'gluon', 'onnxruntime']
+    assert at_scales == pytest.approx(at_scales[:1] * 3, abs=0.2)
     for each in found[1:]:
         assert each.keys() == found[0].keys()
         assert [row['name'] for row in each['classes']] == ['ground', 'red', 'green']
