@@ -32,9 +32,9 @@ class SingleScale:
     """Takes uint8 ``(1, H, W, 3)``, returns a map of logits, in a list.
 
     The network sees the whole picture with about ``spec.base_size`` pixels on its longer side, which is the middle of
-    what it saw in training. Both sides differ from ``spec.crop_size`` by whole
-    output strides: with aligned corners the last stage's positions are 8 pixels apart where a side has 161, and 8.4
-    where it has 160. In pictures of another remainder than the crops' the map would lie beside what it shows.
+    what it saw in training. Both sides differ from ``spec.crop_size`` by whole output strides: with aligned corners the
+    last stage's positions are 8 pixels apart where a side has 161, and 8.4 where it has 160. In pictures of another
+    remainder than the crops' the map would lie beside what it shows.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class MultiScale:
         return [self._at_one_scale(_stretched(images[0], size)) for size in sizes]
 
     def _at_one_scale(self, pixels):
-        """Scores ``(1, classes, h, w)`` of uint8 ``(h, w, 3)``."""
+        """A map ``(1, classes, h, w)`` of uint8 ``(h, w, 3)``."""
         side, (height, width) = self._spec.crop_size, pixels.shape[:2]
         corners = [(top, left) for top in _starts(height, side) for left in _starts(width, side)]
         canvas = np.zeros((corners[-1][0] + side, corners[-1][1] + side, 3), dtype=np.uint8)    # black beyond
