@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resnest import launchers
 
-__all__ = ['cores_of_rank', 'set_threads', 'usable_cores']
+__all__ = ['cgroup_folders', 'cores_of_rank', 'set_threads', 'usable_cores']
 
 # The value that a parent process set by set_threads, as against one that the user chose.
 OURS = 'RESNEST_NUM_THREADS'
@@ -94,22 +94,25 @@ def cgroup_cpus(root='/sys/fs/cgroup', own='/proc/self/cgroup'):
 
     Returns a float of at least 1, or 65536 without a quota.
     """
+    return max(1.0, min([65536.0, *(quota for folder in cgroup_folders('cpu', root, own) for quota in _quota(folder))]))
+
+
+def cgroup_folders(controller, root='/sys/fs/cgroup', own='/proc/self/cgroup'):
+    """Yield the folders of this process's cgroup and of those above it (v2, and v1 of a controller), there or not."""
     try:
         lines = Path(own).read_text().splitlines()
     except OSError:
         lines = []
-    quotas = [65536.0]
-    for line in [*lines, '0::/', '0:cpu:/']:      # a container sees its own group as the root
+    for line in [*lines, '0::/', f'0:{controller}:/']:      # a container sees its own group as the root
         _, controllers, group = line.split(':', 2)
-        if controllers and 'cpu' not in controllers.split(','):
+        if controllers and controller not in controllers.split(','):
             continue
         top = Path(root, controllers)       # v1 keeps a tree for each set of controllers
         inner = top / group.strip('/')
         for folder in (inner, *inner.parents):
-            quotas += _quota(folder)
+            yield folder
             if folder == top:
                 break
-    return max(1.0, min(quotas))
 
 
 def _quota(folder):

@@ -6,7 +6,8 @@ import pytest
 
 from resnest import runtime
 from resnest.errors import InputError
-from resnest.gluon.device import choose_device
+from resnest.gluon import device
+from resnest.gluon.device import choose_device, require_memory
 
 
 @pytest.fixture
@@ -57,3 +58,20 @@ def test_a_gpu_that_is_asked_for_and_not_there(gpus):
     gpus(0)
     with pytest.raises(InputError, match='--cuda: MXNet finds no GPU here; resnest env tells'):
         choose_device(cuda=True)
+
+
+@pytest.mark.parametrize('names, limit, free', [
+    (('max', 'current'), '5000', 4600), (('limit_in_bytes', 'usage_in_bytes'), '5000', 4600),
+    (('max', 'current'), '500', 100), (('max', 'current'), 'max', None), (('max', 'nothing'), '5000', None)])
+def test_free_memory_is_what_the_container_leaves(names, limit, free, tmp_path, monkeypatch):
+    """Of its limit; what it keeps of files can go."""
+    for name, text in ((names[0], limit), (names[1], '1000'), ('stat', 'anon 300\ninactive_file 600\n')):
+        (tmp_path / f'memory.{name}').write_text(f'{text}\n')
+    monkeypatch.setattr(device, 'cgroup_folders', lambda controller: [tmp_path / 'none', tmp_path])
+    if free is None:
+        require_memory(1 << 20, mx.cpu(), 'a crop', 'use a smaller one')
+        free = 1 << 60
+    with pytest.raises(InputError, match=r'^a crop takes more than .* GB are free; use a smaller one$'):
+        require_memory(free + 1, mx.cpu(), 'a crop', 'use a smaller one')
+    monkeypatch.setattr(device, 'cgroup_folders', lambda controller: [])
+    require_memory(5000, mx.cpu(), 'a crop', 'use a smaller one')

@@ -1,4 +1,5 @@
 """Which device a process computes on, and how much memory is free there."""
+import contextlib
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import mxnet as mx
 from resnest import runtime
 from resnest.errors import InputError, SharedError
 from resnest.reading import one_line
+from resnest.threads import cgroup_folders
 
 __all__ = ['check_device', 'choose_device', 'require_memory']
 
@@ -61,8 +63,19 @@ def _free_memory(device):
     """Bytes, or None where nobody tells."""
     if device.device_type == 'gpu':
         return mx.context.gpu_memory_info(device.device_id)[0]
-    try:
+    left = [bytes_left for folder in cgroup_folders('memory') for bytes_left in _left_in_group(folder)]
+    with contextlib.suppress(OSError, TypeError):
         told = Path('/proc/meminfo').read_text()
-        return 1024 * int(re.search(r'^MemAvailable: +(\d+) kB$', told, re.MULTILINE)[1])
-    except (OSError, TypeError):
-        return None
+        left.append(1024 * int(re.search(r'^MemAvailable: +(\d+) kB$', told, re.MULTILINE)[1]))
+    return min(left, default=None)
+
+
+def _left_in_group(folder):
+    """``[bytes]`` that one cgroup folder leaves, what is read from files and can be dropped among them, or ``[]``."""
+    limit, used = ('max', 'current') if (folder / 'memory.max').exists() else ('limit_in_bytes', 'usage_in_bytes')
+    try:
+        limit, used = (int((folder / f'memory.{name}').read_text()) for name in (limit, used))
+        dropped = re.search(r'^(?:total_)?inactive_file (\d+)$', (folder / 'memory.stat').read_text(), re.MULTILINE)
+        return [max(0, limit - used + int(dropped[1]))]
+    except (OSError, TypeError, ValueError):        # absent, unreadable or 'max'
+        return []
