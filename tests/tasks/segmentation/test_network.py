@@ -217,6 +217,5 @@ def test_refusals(settings, wanted):
     with pytest.raises(InputError, match=wanted) as caught:
         get_model(**{'name': 'deeplab_resnest50_ade', **settings})
     assert '\n' not in str(caught.value)
-    with pytest.raises(InputError, match='task must be one of classification, segmentation, detection, '
-                                         'got segmentaton; did you'):
+    with pytest.raises(InputError, match='task must be one of classification, segmentation, .*, got segmentaton; did'):
         list_models(task='segmentaton')
