@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
+from sklearn.datasets import load_digits
 
 from resnest.gluon.data.preparing.digit_scenes import draw_scene, run_lengths
 from resnest.gluon.tasks.segmentation.data import MapLoader, Whole, open_maps
@@ -74,6 +75,20 @@ def test_a_scene_without_overlap_has_its_ends_at_its_box():
             (_, top, _), (right, _, _), (_, bottom, _), (left, _, _) = scene.keypoints[number].tolist()
             assert (left, top, right, bottom) == (columns.min(), rows.min(), columns.max(), rows.max())
     assert (scene.keypoints[..., 2] == 2).any()
+
+
+def test_sigmas_are_the_spread_of_what_is_as_far_out(scenes):
+    """Of the digits that nothing hides, by their masks: each pixel of the outermost rows and columns, from the end."""
+    digits, rng, found = load_digits(), np.random.default_rng(0), []
+    for scene in (draw_scene(digits.images, digits.target, rng) for _ in range(30)):
+        for number, ends in enumerate(scene.keypoints[..., :2]):
+            rows, columns = np.nonzero(scene.mask(number))
+            sides = rows == rows.min(), columns == columns.max(), rows == rows.max(), columns == columns.min()
+            apart = [(columns[side] - x) ** 2 + (rows[side] - y) ** 2 for side, (x, y) in zip(sides, ends)]
+            if all((each == 0).any() for each in apart):
+                found.append([each.mean() / len(rows) for each in apart])
+    sigmas = json.loads((scenes / 'annotations/person_keypoints_val.json').read_text())['categories'][0]['sigmas']
+    assert sigmas == pytest.approx(np.sqrt(np.mean(found, 0)).tolist(), rel=0.25)
 
 
 def test_each_digit_has_its_own_picture(scenes):

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnest.commands import classify, export
+from resnest.commands.pose import verify
 from resnest.commands.pose.pose import main as pose
 from resnest.commands.pose.train import main as train_pose
 from resnest.commands.pose.verify import main as verify_pose
@@ -20,9 +22,8 @@ from resnest.gluon.tasks.pose.estimation import estimate
 from resnest.gluon.tasks.pose.placing import moved
 from resnest.gluon.tasks.pose.training import Pose
 
-from .little_people import write
-
-SMALL = ['base=resnest14', 'planes=[8,8,16,16]', 'stem_width=4', 'deconv_filters=[8,8,8]', 'height=64', 'width=64']
+from ...conftest import assert_refused, run_here
+from .little_people import SMALL, write
 
 
 @pytest.fixture(scope='module')
@@ -146,6 +147,38 @@ def test_joints_in_pictures(run, tmp_path):
     (tmp_path / 'boxes.json').write_text('{"pictures": [{"file": "a", "objects": [{"box": [3, 2, 1]}]}]}')
     with pytest.raises(InputError, match='^[^\n]*boxes.json: no boxes of pictures[^\n]*$'):
         pose([*common, '--boxes', str(tmp_path / 'boxes.json')])
+
+
+def test_exported_files_and_other_precisions_verify_as_the_weights(run, tmp_path):
+    """As ONNX, and optimized: with the joints' names, at the size of the crops; bfloat16 and int8 on the way."""
+    data, folder, _ = run
+    words = ['--resume', folder / 'best.params']
+    for more in (['--output', tmp_path / 'x.onnx'], ['--format', 'symbol', '--output', tmp_path / 'x']):
+        result = run_here(export.main, 'export.py', *words, *more)
+        assert result.returncode == 0, result.stderr
+    found = []
+    for number, given in enumerate((words, ['--resume', tmp_path / 'x'],
+                                    ['--engine', 'onnxruntime', tmp_path / 'x.onnx'],
+                                    [*words, '--precision', 'bfloat16'],
+                                    [*words, '--precision', 'int8', '--calibration-images', 4])):
+        result = run_here(verify.main, 'verify_pose.py', '--data-dir', data, '--no-cuda', *given, '--json',
+                          tmp_path / f'{number}.json')
+        assert result.returncode == 0, result.stderr
+        found.append(json.loads((tmp_path / f'{number}.json').read_text()))
+    assert [(each['engine'], each['precision']) for each in found] == [
+        ('gluon', 'float32'), ('gluon', 'float32'), ('onnxruntime', 'float32'), ('gluon', 'bfloat16'),
+        ('gluon', 'int8')]
+    for each in found[1:3]:
+        assert each['plain'] == pytest.approx(found[0]['plain'])
+        assert each['mirrored'] == pytest.approx(found[0]['mirrored'])
+    pose([str(data / 'val/000000.png'), '--resume', str(tmp_path / 'x.onnx'), '--json', str(tmp_path / 'told.json')])
+    person, = json.loads((tmp_path / 'told.json').read_text())['pictures'][0]['people']
+    assert [each['name'] for each in person['keypoints']] == ['top', 'right', 'bottom', 'left']
+    for given, wanted in ((['--resume', tmp_path / 'x.onnx', '--precision', 'int8'], 'leave out --precision'),
+                          (['--resume', tmp_path / 'x', '--model-options', 'joints=4'], 'leave out joints')):
+        assert_refused(run_here(verify.main, 'verify_pose.py', '--data-dir', data, *given), wanted)
+    assert_refused(run_here(export.main, 'export.py', *words, '--image-size', 50), '--image-size must be a multiple')
+    assert_refused(run_here(classify.main, 'classify.py', data / 'val/000000.png', '--resume', tmp_path / 'x'), 'pose')
 
 
 def test_skeletons_have_their_lines():

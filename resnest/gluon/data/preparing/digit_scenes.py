@@ -29,9 +29,9 @@ __all__ = ['CLASSES', 'KEYPOINTS', 'Scene', 'draw_scene', 'run_lengths', 'write_
 
 CLASSES = [str(digit) for digit in range(10)]
 KEYPOINTS = ['top', 'right', 'bottom', 'left']
-# How far an end may lie elsewhere, as COCO's sigmas tell of its annotators (cocodataset.org/#keypoints-eval): all pixels
-# of the outermost row or column are as far out as its middle, which is annotated. The root of their mean squared
-# distance from it, over the digit's area, measured on the digits of 400 scenes.
+# How far off an end may well be told, as COCO's sigmas have it of its annotators (cocodataset.org/#keypoints-eval):
+# all pixels of the outermost row or column are as far out as its middle, which is annotated. The root of the mean of
+# their squared distance from it over the digit's area, measured on the digits of 400 scenes.
 SIGMAS = [0.070, 0.077, 0.070, 0.091]
 SIDES = (256, 336)          # px of a scene's height and width, both included
 DIGITS = (2, 5)             # in a scene, both included; fewer where there is no room

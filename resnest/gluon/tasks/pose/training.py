@@ -112,7 +112,7 @@ def _train(config, job, print_config):
     options = {**options, 'joints': len(train_set.joints.names)}
     network, twin = (get_model(config.model, **options, **each) for each in (
         {'last_gamma': config.last_gamma, 'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}, {}))
-    device = choose_device(config.no_cuda, job.local_rank, config.cuda)
+    device = choose_device(config.no_cuda, job, config.cuda)
     task = Pose(network, twin, config, device, job, train_set, val_set)
     steps = len(task.batches(0)) // config.accumulate       # too few people: say so before anything is made
     if print_config:

@@ -66,7 +66,7 @@ def verify(data_dir=None, annotations=None, images=None, model=None, weights=Non
             raise InputError(f'{known.what} know other joints than {people.annotations.path}, {len(joints.names)} and '
                              f'{len(people.joints.names)}; give other weights')
         job.agree('number of people', len(people))
-        device = choose_device(no_cuda or exported is not None, job.local_rank)
+        device = choose_device(no_cuda or exported is not None, job)
         crops = _calibration(data_dir, spec, calibration_images, workers) if precision == 'int8' else None
         engine = make_engine(known, exported, precision, device, crops)
         if say and job.rank == 0 and precision != 'float32':
