@@ -23,4 +23,5 @@ def main(arguments=None):
 
     count, classes = convert(options.source, options.target, options.model, options.to, options.model_options)
     known = described(options.target)
-    print(f'{options.target}: {f"{known.model}, " if known else ""}{count} arrays, {classes} classes')
+    print(f'{options.target}: {f"{known.model}, " if known else ""}{count} arrays, '
+          f'{f"{classes} classes" if classes else "a backbone"}')

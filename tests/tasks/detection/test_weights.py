@@ -319,6 +319,12 @@ def test_backbones(files, tmp_path, form):
             from resnest.gluon.models.weights.conversion import convert as convert_classifier
             convert_classifier(tmp_path / 'a.params', path, 'resnest14', options={'stem_width': 16})
     values = values_of(get_model(NAME, pretrained_base=path, classes=5, **LITTLE))
+    if form in ('bare', 'prefixed'):
+        assert convert(path, tmp_path / 'b.params', NAME, options=LITTLE)[1] == 0
+        again = values_of(get_model(NAME, pretrained_base=tmp_path / 'b.params', classes=5, **LITTLE))
+        assert all((again[name] == values[name]).all() for name in values if name.startswith('backbone.'))
+        with pytest.raises(InputError, match='c.pkl: a backbone alone is converted to .params'):
+            convert(path, tmp_path / 'c.pkl', NAME, options=LITTLE)
     if form in ('ours', 'pytorch'):
         wanted = {f'backbone.{name}': value for name, value in values_of(classifier).items()
                   if not name.startswith('fc.')}

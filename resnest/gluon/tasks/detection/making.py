@@ -4,7 +4,10 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import mxnet as mx
+
 from resnest.errors import InputError
+from resnest.files import save_arrays
 from resnest.gluon.models import Features, ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.variants import no_such_model
 from resnest.gluon.models.weights.choosing import is_file_of_weights
@@ -18,7 +21,7 @@ from .describing import counted, described, know, know_described, read_any_descr
 from .detector import Detector
 from .parts.plain_resnet import PlainResNet
 from .table import BASELINES, DETECTION, DetectionSpec
-from .weights.loading import load_backbone, load_file, to_ours
+from .weights.loading import backbone_arrays, is_backbone, load_backbone, load_file, to_ours
 from .weights.published import converted_file
 from .weights.writing import FORMATS, write_file
 
@@ -117,6 +120,8 @@ def load_base(net, source, root=ROOT, ctx=None):
 def convert(source, target, model=None, to=None, options=None):
     """Convert a file of a detector's weights; returns ``(number of arrays, classes)``.
 
+    A file of a backbone alone becomes one that ``pretrained_base`` and ``--resume-params`` take, of no classes.
+
     Parameters
     ----------
     source : str or Path
@@ -143,6 +148,12 @@ def convert(source, target, model=None, to=None, options=None):
         model, values = known.model, known.options
     elif model is None:
         raise InputError(f'{one_line(source)}: does not tell which network it is of; give --model')
+    elif is_backbone(arrays):
+        if to != 'params':
+            raise InputError(f'{one_line(target)}: a backbone alone is converted to .params; give that ending')
+        found = backbone_arrays(arrays, make(model, options or {}), source)
+        save_arrays(target, {name: mx.nd.array(array) for name, array in found.items()})
+        return len(found), 0
     else:
         values = counted(model, arrays, source, options)
     net = make(model, values)

@@ -13,10 +13,13 @@ from .counting import count_outputs
 from .detectron2_files import BACKBONE, detectron2_names, fitting, from_detectron2
 from .gluoncv_files import from_gluoncv
 
-__all__ = ['load_backbone', 'load_file', 'to_ours']
+__all__ = ['backbone_arrays', 'is_backbone', 'load_backbone', 'load_file', 'to_ours']
 
 OFFSET = '.conv2_offset.'
 NOTHING = re.compile('(?!)')
+# What a detector has besides its backbone: Detectron2's names, ours, gluoncv's.
+HEADS = re.compile(r'(roi_heads|proposal_generator|sem_seg_head|backbone\.fpn_.*|box_heads|rpn|fpn|class_predictor|'
+                   r'features)\b.*')
 # What a file of a backbone may hold besides it: a classifier, counters, statistics of pixels.
 BESIDE = re.compile(r'(fc|linear|stem\.fc|head)\..*|.*num_batches_tracked|pixel_(mean|std)')
 
@@ -61,7 +64,16 @@ def load_backbone(net, path, ctx=None):
     holds is passed over; offsets of deformable convolutions start at zero where it has none. Raises InputError for a
     file that cannot be read or does not fit; nothing is loaded then.
     """
-    arrays = read_weights(path)
+    load_arrays(net.backbone, backbone_arrays(read_weights(path), net, path), path, ctx)
+
+
+def is_backbone(arrays):
+    """Whether no name among arrays is one of what a detector has besides its backbone."""
+    return not any(HEADS.fullmatch(name) for name in arrays)
+
+
+def backbone_arrays(arrays, net, path):
+    """The arrays of a file as those of a detector's backbone, under its names, as :func:`load_backbone` loads them."""
     if any(name.startswith((BACKBONE, 'backbone.')) for name in arrays):
         arrays = {name: array for name, array in arrays.items() if name.startswith('backbone.')
                   and not name.startswith('backbone.fpn_')}
@@ -82,7 +94,7 @@ def load_backbone(net, path, ctx=None):
     offsets = set() if any(OFFSET in name for name in arrays) else {name for name in own if OFFSET in name}
     found = fitting(arrays, net, names, BESIDE, path, offsets)
     _require_finite(found, path)
-    load_arrays(net.backbone, {bare[name]: array for name, array in found.items()}, path, ctx)
+    return {bare[name]: array for name, array in found.items()}
 
 
 def _require_finite(arrays, path):
