@@ -27,6 +27,7 @@ COMMANDS = {
     'prepare-digits': ('prepare_digits', "scikit-learn's scanned digits as RecordIO shards"),
     'prepare-digit-scenes': ('prepare_scenes', 'pictures of digits with boxes, masks, keypoints, maps'),
     'models': ('models', 'table of the networks'),
+    'memory': ('memory', 'what a recipe takes of a GPU, and which batches fit'),
     'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
     'benchmark': ('benchmark', 'images per second beside other implementations'),
     'scaling': ('scaling', 'forecast what many ranks gain, or measure it here'),
