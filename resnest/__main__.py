@@ -27,10 +27,10 @@ COMMANDS = {
     'prepare-digits': ('prepare_digits', "scikit-learn's scanned digits as RecordIO shards"),
     'prepare-digit-scenes': ('prepare_scenes', 'pictures of digits with boxes, masks, keypoints, maps'),
     'models': ('models', 'table of the networks'),
-    'memory': ('memory', 'what a recipe takes of a GPU, and which batches fit'),
+    'memory': ('foretelling.memory', 'what a recipe takes of a GPU, and which batches fit'),
     'env': ('env', 'versions, threads, devices, Horovod, and what is missing'),
     'benchmark': ('benchmark', 'images per second beside other implementations'),
-    'scaling': ('scaling', 'forecast what many ranks gain, or measure it here'),
+    'scaling': ('foretelling.scaling', 'forecast what many ranks gain, or measure it here'),
     'design-space': ('design_space', 'train networks drawn from spaces, draw their errors'),
     'ablation': ('ablation', 'train the rows of an ablation, table and draw them'),
 }

@@ -5,7 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
-from resnest.commands.memory import main
+from resnest.commands.foretelling.memory import main
 from resnest.gluon import get_model
 from resnest.gluon.data import with_normalization
 from resnest.gluon.training.memory import largest_batch, plan

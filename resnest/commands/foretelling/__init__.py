@@ -1,0 +1,1 @@
+"""The commands that foretell what training takes, of many ranks and of a GPU."""
