@@ -4,6 +4,7 @@ import json
 import mxnet as mx
 import numpy as np
 import pytest
+from mxnet.gluon import nn
 
 from resnest.gluon.inference import fold
 from resnest.gluon.inference.passes.tracing import trace
@@ -60,6 +61,21 @@ def test_formula_of_one_convolution_with_a_bias():
     wanted = (wanted + (bias - mean)[column]) * (gamma / np.sqrt(variance + 0.01))[column] + beta[column]
     assert relative_error(run(symbol, args, aux, mx.nd.array(x)), wanted) < 1e-5
     assert (set(args), aux) == ({'c_weight', 'n_beta'}, {})
+
+
+@pytest.mark.parametrize('adj', [0, 1])
+def test_deconvolutions_fold(adj):
+    """Whose weights have the outputs on their second axis, with and without a bias; grouped ones stay."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2DTranspose(5, 4, 2, 1, adj, in_channels=3), nn.BatchNorm(in_channels=5), nn.Activation('relu'),
+            nn.Conv2DTranspose(3, 3, 2, 1, use_bias=False, in_channels=5), nn.BatchNorm(in_channels=3),
+            nn.Conv2DTranspose(6, 2, 2, groups=3, in_channels=3), nn.BatchNorm(in_channels=6))
+    net.initialize()
+    randomize(net)
+    x = images(2, 3, 6, 5)
+    folded = fold(*trace(net))
+    assert operators(folded[0]).count('BatchNorm') == 1
+    assert relative_error(run(*folded, x), net(x).asnumpy()) < 1e-5
 
 
 def test_what_another_node_reads_stays():

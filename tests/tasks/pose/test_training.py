@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from resnest.commands import classify, export
-from resnest.commands.pose import verify
+from resnest.commands.pose import train, verify
 from resnest.commands.pose.pose import main as pose
 from resnest.commands.pose.train import main as train_pose
 from resnest.commands.pose.verify import main as verify_pose
@@ -106,6 +106,32 @@ def test_a_backbone_is_a_start(run, tmp_path):
 def test_recipes_that_contradict_themselves(values, told):
     with pytest.raises(InputError, match=told):
         PoseConfig(**values)
+
+
+def test_published_weights_of_the_backbone_are_a_start(run, tmp_path, monkeypatch):
+    """With a rate of 0 the stages are theirs in the end, and the deconvolutions new."""
+    classifier = get_model('resnest14', planes=[8, 8, 16, 16], stem_width=4)
+    classifier.initialize(mx.init.Xavier())
+    classifier.save_parameters(str(tmp_path / 'published.params'))
+    monkeypatch.setattr('resnest.gluon.models.weights.store.model_file',
+                        lambda spec, root: str(tmp_path / 'published.params'))
+    result = run_here(train.main, 'train_pose.py', '--data-dir', run[0], '--model-options', *SMALL, '--no-cuda',
+                      '--num-epochs', 1, '--batch-size', 4, '--lr', 0, '--pretrained-backbone', '--save-dir',
+                      tmp_path / 'run')
+    assert result.returncode == 0, result.stderr
+    assert 'they are those of the backbone, the rest is new' in result.stdout
+    net = get_model(str(tmp_path / 'run/best.params'))
+    np.testing.assert_array_equal(net.conv1[0].weight.data().asnumpy(), classifier.conv1[0].weight.data().asnumpy())
+
+
+@pytest.mark.parametrize('words, wanted', [
+    (['--data-dir', 'nowhere'], ['nowhere']), (['--model', 'simple_pose_resnest5'], ['simple_pose_resnest50']),
+    (['--batch-size', 99], ['training']), (['--model-options', 'height=70'], ['height must be a multiple of 32']),
+    (['--pretrained', '--batch-size', 4], ['no weights are published']), (['--lr-schedule', 'x'], ['--lr-schedule'])])
+def test_what_cannot_be_trained(run, tmp_path, words, wanted):
+    assert_refused(run_here(train.main, 'train_pose.py', '--data-dir', run[0], '--no-cuda', '--save-dir',
+                            tmp_path / 'run', '--num-epochs', 1, *words), *wanted)
+    assert not (tmp_path / 'run').exists()
 
 
 def test_other_joints_are_refused(run, tmp_path):
