@@ -117,6 +117,12 @@ def _joined(node, found):
     return found[:1]
 
 
+def _winograd(node, found):
+    takes(*[FLOAT32] * 3)(found)
+    check_parameters(node, 1, 3)
+    return (FLOAT32,)
+
+
 def _normalization(node, found):
     takes(*[FLOAT32] * 5)(found)
     check_parameters(node, 1, 5)
@@ -172,6 +178,7 @@ OPERATORS = {
     'split_attention_sum': Operator(plain(FLOAT32, FLOAT32), RADIX, ('radix',)),
     'split_attention_float': Operator(_joined, {**RADIX, 'cardinality': COUNT, 'pooling': '[1-9]'},
                                       ('radix', 'cardinality')),
+    'winograd_convolution': Operator(_winograd, {'groups': COUNT, 'relu': '[01]'}, ('groups', 'relu')),
     'split_attention_int8': Operator(_attention, {**RADIX, 'cardinality': COUNT, 'scaled': '[01]', 'range': NUMBER},
                                      ('radix', 'cardinality', 'scaled', 'range')),
     'resize_map': Operator(plain(FLOAT32, FLOAT32)),

@@ -14,6 +14,7 @@ from ..passes.folding import fold
 from ..passes.joining import join_attention
 from ..passes.rewriting import pool_early, slice_splits
 from ..passes.tracing import in_list, trace
+from ..passes.winograd import to_winograd
 from .exported import last_line
 from .network import OptimizedNet
 from .precision import require_cpu
@@ -25,7 +26,7 @@ BACKEND = 'MKLDNN'      # oneDNN's name in mxnet 1.9
 
 
 def optimize(net, example, precision='float32', calibration=None, calibration_mode='naive', native=None,
-             agreement=None):
+             agreement=None, winograd=True):
     """Make ``net`` ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
 
     Normalizations are folded into the convolutions, which oneDNN runs together with the ReLU and the sum after them;
@@ -55,6 +56,9 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         them. Take images that the network was not trained on: it is too sure of the others.
     native : bool
         Whether to use the native operators; by default where they can be loaded.
+    winograd : bool
+        Whether float32 with the native operators may compute 3×3 convolutions by Winograd's algorithm, in less time and
+        with rounding that is some ten times as large (:mod:`..passes.winograd`).
 
     Returns an :class:`OptimizedNet`. The ``largest_difference`` of its report is that of a value of the output from
     the one of ``net``, relative to the largest value; of a tuple it is a list. Raises InputError for a precision that
@@ -82,6 +86,8 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
             agreement = AGREEMENT[classes is not None and classes.ndim == 3]
         symbol, args, aux, report = quantize(symbol, args, aux, batches, calibration_mode, native, agreement)
     else:
+        if precision == 'float32' and native and winograd and native_operators.load(name='winograd_convolution'):
+            symbol, args = to_winograd(symbol, args)
         if precision == 'bfloat16':
             symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
         symbol = symbol.get_backend_symbol(BACKEND)
