@@ -28,6 +28,8 @@ def count_channels(node, known, shapes):
     if node.op in FIXED:
         layer = next(each for each in walk(node.subgraphs[0]) if FIXED[node.op] in each.attrs)
         return int(layer.attrs[FIXED[node.op]])
+    if node.op == 'winograd_convolution':
+        return shapes[node.inputs[2][0].name][0]
     if node.op == 'BatchNorm':
         if found[0] is None or any(shapes[child.name] != (found[0],) for child, _ in node.inputs[1:]):
             raise ValueError(f'it has parameters for other channels than {found[0] or "are known"}')
