@@ -36,7 +36,7 @@ def to_winograd(symbol, args):
         attrs = {'groups': layer.attrs.get('num_group', '1'), 'relu': str(int(relu))}
         made[id(following[0] if relu else layer)] = Node(
             OPERATOR, f'{layer.name}_winograd', attrs, [layer.inputs[0], (weight, 0), layer.inputs[2]])
-    for node in walk(outputs):
+    for node in [*walk(outputs), *made.values()]:
         node.inputs = [(made.get(id(child), child), number) for child, number in node.inputs]
     return to_symbol([(made.get(id(node), node), number) for node, number in outputs]), args
 
