@@ -47,14 +47,16 @@ void turn(const T* from, T* to, const mxnet::TShape& shape, int64_t block) {
   }
 }
 
-// The values of x: where they lie, or copied, channels last. A block divides each of `splits` parts of the channels.
+// The values of x: where they lie, or copied, channels last. A block divides each of `splits` parts of the channels, and
+// is no smaller than `least`.
 template <typename T>
 class Source {
  public:
-  Source(const mxnet::NDArray& x, int64_t splits) {
+  Source(const mxnet::NDArray& x, int64_t splits, int64_t least = 0) {
     if (x.IsMKLDNNData() && !x.IsView()) {
       for (int64_t each : {0, 16, 8}) {
-        if ((each && x.shape()[1] / splits % each) || !x.GetMKLDNNData(described(x.shape(), x.dtype(), each))) continue;
+        if (each && (each < least || x.shape()[1] / splits % each)) continue;
+        if (!x.GetMKLDNNData(described(x.shape(), x.dtype(), each))) continue;
         values = static_cast<const T*>(x.storage_handle().dptr);
         block = each;
         return;

@@ -1,22 +1,30 @@
-// 3 × 3 convolutions with stride 1 and one row of zeros around the map, for the CPU, float32, in inference: Winograd's
-// F(4 × 4, 3 × 3) (Lavin and Gray, 2016, https://arxiv.org/abs/1509.09308, section 4.3), a quarter of the products.
+// 3 × 3 convolutions with stride 1, dilation D and D rows of zeros around the map, for the CPU, float32, in inference:
+// Winograd's F(4 × 4, 3 × 3) (Lavin and Gray, 2016, https://arxiv.org/abs/1509.09308, section 4.3), a quarter of the
+// products. A dilated one is D × D plain ones, of every Dth row and column.
 //
-//   winograd_convolution(x, weight, bias, groups=G, relu=0 or 1)   (N, C, H, W) -> (N, K, H, W)
+//   winograd_convolution(x, weight, bias, groups=G, relu=0 or 1[, dilation=D])   (N, C, H, W) -> (N, K, H, W)
 //
 // weight (36, K / 16, C / G, 16) holds the transformed kernels, G g G', of 16 output channels side by side. x and y lie
-// in memory with the channels last, as oneDNN's convolutions have them; another x is copied.
+// in memory as oneDNN's convolutions have them.
+#include <omp.h>
+
+#include <memory>
+
 #include "layouts.h"
 
 namespace {
 
 #ifdef __AVX512F__
-constexpr int LANES = 16, PANELS = 4;
+constexpr int LANES = 16, PANELS = 4;   // what fills the registers
 #else
 constexpr int LANES = 8, PANELS = 1;
 #endif
 constexpr int PANEL = 16, ROWS = 6;     // output channels side by side in weight, tiles at once
 // Numbers side by side in memory, at any address.
 typedef float Vector __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
+struct alignas(64) Line {       // of the cache
+  float values[16];
+};
 
 constexpr const char* NAME = "winograd_convolution";
 
@@ -27,10 +35,15 @@ bool has_relu(const Attributes& attributes) {
   return found != attributes.end() && found->second == "1";
 }
 
+int64_t dilation(const Attributes& attributes) {
+  return attributes.count("dilation") ? positive(attributes, "dilation") : 1;
+}
+
 MXReturnValue count(const Attributes& attributes, int* inputs, int* outputs) {
   *inputs = 3;
   *outputs = 1;
-  return positive(attributes, "groups") ? MX_SUCCESS : wrong("needs the attribute groups, 1 or more");
+  return positive(attributes, "groups") && dilation(attributes) ? MX_SUCCESS
+                                                                : wrong("groups and dilation must be 1 or more");
 }
 
 MXReturnValue only_float32(const Attributes&, Types* in, Types* out) {
@@ -114,65 +127,85 @@ void multiply_rows(const float* left, const float* right, int64_t inner, float* 
   if (row < rows) rest(left + row * inner, right, inner, to + row * step, step);
 }
 
+// A (images, channels, height * width = size) array whose channels lie side by side by `width`: a block or all of them.
+struct Place {
+  int64_t channels, size, width;
+
+  int64_t position(int64_t image, int64_t position) const { return image * channels * size + position * width; }
+  int64_t channel(int64_t channel) const { return channel / width * width * size + channel % width; }
+};
+
+// Where a tile lies: its first output, among every `dilation`th row and column of an image, from `top` and `left` on.
+struct Tile {
+  int64_t image, top, left, line, column;
+};
+
 struct Convolution {
-  int64_t images, height, width, channels, filters, groups;
+  int64_t images, height, width, groups, dilation;
+  Place in, out;
   bool relu;
 
-  int64_t inner() const { return channels / groups; }
-  int64_t outer() const { return filters / groups; }
-  int64_t across() const { return (width + 3) / 4; }
-  int64_t tiles() const { return images * ((height + 3) / 4) * across(); }
+  int64_t inner() const { return in.channels / groups; }
+  int64_t outer() const { return out.channels / groups; }
+  int64_t along(int64_t side) const { return ((side + dilation - 1) / dilation + 3) / 4; }
+  int64_t tiles() const { return images * dilation * dilation * along(height) * along(width); }
 
-  // Tiles at a time: few, so that what is between stays in the cache, or many where the weights are what does not.
-  int64_t together() const { return inner() * outer() > 1 << 17 ? 96 : 12; }
+static inline int64_t env(const char*n,int64_t d){const char*v=getenv(n);return v?atoi(v):d;}
+  // Tiles at a time: few, so that what is between stays in the cache, or many where the weights are what does not; and
+  // no more than leave work for every thread.
+  int64_t together() const {
+    const int64_t most = inner() * outer() > 1 << 16 ? env("LARGE",96) : env("SMALL",12), threads = omp_get_max_threads();
+    const int64_t each = std::min(most, (tiles() * groups + threads - 1) / threads);
+    return (each + ROWS - 1) / ROWS * ROWS;
+  }
 
   void operator()(const float* x, const float* weight, const float* bias, float* y) const {
     const int64_t step = together(), blocks = (tiles() + step - 1) / step;
-    const std::vector<float> zeros(channels);
+    // From one of the 36 matrices to the next; a line more, for not all of them in the same few places of the cache.
+    const int64_t from = step * inner() + PANEL, to = step * outer() + PANEL;
 #pragma omp parallel
     {
-      std::vector<float> in(36 * step * inner()), out(36 * step * outer());
+      const std::unique_ptr<Line[]> memory(new Line[36 * (from + to) / PANEL]);
+      float *left = memory[0].values, *made = left + 36 * from;
 #pragma omp for schedule(static)
       for (int64_t part = 0; part < groups * blocks; ++part) {
         const int64_t group = part / blocks, first = part % blocks * step, rows = std::min(step, tiles() - first);
-        for (int64_t row = 0; row < rows; ++row)
-          read(x + group * inner(), zeros.data(), first + row, in.data() + row * inner(), step * inner());
-        const float* factors = weight + group * outer() * inner();
+        for (int64_t row = 0; row < rows; ++row) read(x, group * inner(), first + row, left + row * inner(), from);
         for (int64_t each = 0; each < 36; ++each) {
-          for (int64_t filter = 0; filter < outer();) {
-            const bool wide = filter + PANELS * PANEL <= outer();
-            (wide ? multiply_rows<PANELS> : multiply_rows<1>)(
-                in.data() + each * step * inner(), factors + (each * filters + filter) * inner(), inner(),
-                out.data() + each * step * outer() + filter, outer(), rows);
-            filter += wide ? PANELS * PANEL : PANEL;
+          const float* factors = weight + (each * groups + group) * outer() * inner();
+          for (int64_t filter = 0, wide; filter < outer(); filter += wide * PANEL) {
+            wide = std::min<int64_t>((outer() - filter) / PANEL, PANELS);
+            wide = wide == 3 ? 2 : wide;
+            const auto product = wide == 4 ? multiply_rows<4> : wide == 2 ? multiply_rows<2> : multiply_rows<1>;
+            product(left + each * from, factors + filter * inner(), inner(), made + each * to + filter, outer(), rows);
           }
         }
         for (int64_t row = 0; row < rows; ++row)
-          write(out.data() + row * outer(), step * outer(), first + row, bias + group * outer(), y + group * outer());
+          write(made + row * outer(), to, first + row, group * outer(), bias + group * outer(), y);
       }
     }
   }
 
-  // The place of a tile's first output.
-  void find(int64_t tile, int64_t* image, int64_t* line, int64_t* column) const {
-    const int64_t down = (height + 3) / 4;
-    *column = tile % across() * 4;
-    *line = tile / across() % down * 4;
-    *image = tile / across() / down;
+  Tile find(int64_t tile) const {
+    const int64_t down = along(height), across = along(width), phase = tile / across / down % (dilation * dilation);
+    return {tile / across / down / (dilation * dilation), phase / dilation, phase % dilation, tile / across % down * 4,
+            tile % across * 4};
   }
 
-  void read(const float* x, const float* zeros, int64_t tile, float* to, int64_t step) const {
-    int64_t image, line, column;
-    find(tile, &image, &line, &column);
+  void read(const float* x, int64_t first, int64_t tile, float* to, int64_t step) const {
+    static const float ZEROS[LANES] = {0};
+    const Tile at_tile = find(tile);
     const float* places[36];
     for (int64_t i = 0; i < 36; ++i) {
-      const int64_t h = line - 1 + i / 6, w = column - 1 + i % 6;
+      const int64_t h = (at_tile.line - 1 + i / 6) * dilation + at_tile.top;
+      const int64_t w = (at_tile.column - 1 + i % 6) * dilation + at_tile.left;
       const bool inside = h >= 0 && h < height && w >= 0 && w < width;
-      places[i] = inside ? x + ((image * height + h) * width + w) * channels : zeros;
+      places[i] = inside ? x + in.position(at_tile.image, h * width + w) : nullptr;
     }
     for (int64_t channel = 0; channel < inner(); channel += LANES) {
+      const int64_t offset = in.channel(first + channel);
       Vector d[36], half[36], row[6];
-      for (int i = 0; i < 36; ++i) d[i] = at(places[i] + channel);
+      for (int i = 0; i < 36; ++i) d[i] = at(places[i] ? places[i] + offset : ZEROS);
       for (int j = 0; j < 6; ++j) {
         transform_input(d + j, 6, row);
         for (int i = 0; i < 6; ++i) half[i * 6 + j] = row[i];
@@ -184,10 +217,8 @@ struct Convolution {
     }
   }
 
-  void write(const float* from, int64_t step, int64_t tile, const float* bias, float* y) const {
-    int64_t image, line, column;
-    find(tile, &image, &line, &column);
-    const int64_t lines = std::min<int64_t>(4, height - line), columns = std::min<int64_t>(4, width - column);
+  void write(const float* from, int64_t step, int64_t tile, int64_t first, const float* bias, float* y) const {
+    const Tile at_tile = find(tile);
     for (int64_t filter = 0; filter < outer(); filter += LANES) {
       Vector m[36], half[24], made[4];
       const Vector shift = at(bias + filter);
@@ -196,12 +227,16 @@ struct Convolution {
         transform_output(m + j, 6, made);
         for (int i = 0; i < 4; ++i) half[i * 6 + j] = made[i];
       }
-      for (int i = 0; i < lines; ++i) {
+      float* to = y + out.channel(first + filter);
+      for (int i = 0; i < 4; ++i) {
+        const int64_t h = (at_tile.line + i) * dilation + at_tile.top;
+        if (h >= height) break;
         transform_output(half + i * 6, 1, made);
-        float* to = y + ((image * height + line + i) * width + column) * filters + filter;
-        for (int j = 0; j < columns; ++j) {
+        for (int j = 0; j < 4; ++j) {
+          const int64_t w = (at_tile.column + j) * dilation + at_tile.left;
+          if (w >= width) break;
           const Vector sum = made[j] + shift;
-          at(to + j * filters) = relu ? (sum > 0 ? sum : Vector{}) : sum;
+          at(to + out.position(at_tile.image, h * width + w)) = relu ? (sum > 0 ? sum : Vector{}) : sum;
         }
       }
     }
@@ -213,11 +248,13 @@ void forward(const nnvm::NodeAttrs& attrs, const mxnet::OpContext&, const Arrays
   CHECK_NE(requests[0], mxnet::kAddTo) << NAME << ": it has no gradient, and adds to nothing";
   if (requests[0] == mxnet::kNullOp) return;
   const mxnet::TShape &shape = in[0].shape(), &made = out[0].shape();
-  const Source<float> x(in[0], shape[1]);       // no block divides one channel: the channels are last
+  const int64_t groups = positive(attrs.dict, "groups"), size = shape[2] * shape[3];
+  const Source<float> x(in[0], groups, LANES);
   const mxnet::NDArray weight = plain(in[1]), bias = plain(in[2]);
-  const Convolution convolution{shape[0], shape[2], shape[3], shape[1], made[1], positive(attrs.dict, "groups"),
-                                has_relu(attrs.dict)};
-  write<float>(out[0], in, 0, [&](float* y) {
+  const auto place = [&](int64_t channels) { return Place{channels, size, x.block ? x.block : channels}; };
+  const Convolution convolution{shape[0], shape[2], shape[3], groups, dilation(attrs.dict), place(shape[1]),
+                                place(made[1]), has_relu(attrs.dict)};
+  write<float>(out[0], in, x.block, [&](float* y) {
     convolution(x.values, weight.data().dptr<float>(), bias.data().dptr<float>(), y);
   });
 }
