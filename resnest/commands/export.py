@@ -30,6 +30,8 @@ def main(arguments=None):
                         'extremes of these images, or to what suits their distribution best')
     parser.add_argument('--no-native', action='store_true',
                         help='without the native operators, so that the files load without this package')
+    parser.add_argument('--no-winograd', action='store_true', help="float32: without Winograd's algorithm, whose "
+                        'rounding is ten times as large, and weights of 3x3 convolutions four times')
     parser.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
     parser.add_argument('--image-size', '--crop-size', type=whole(1, 1 << 14),
                         help="image side in pixels to check with; the weights' or the model's own unless given")
@@ -68,7 +70,8 @@ def main(arguments=None):
               f'{difference:.1e} of the largest')
     else:
         made = export_symbol(network, output, size, options.precision, images,
-                             native=False if options.no_native else None, calibration_mode=options.calibration_mode)
+                             native=False if options.no_native else None, calibration_mode=options.calibration_mode,
+                             winograd=not options.no_winograd)
         how = (f"resnest.gluon.inference.load('{output}')" if made.native else
                f"mxnet.gluon.SymbolBlock.imports('{output}-symbol.json', ['data'], '{output}-0000.params')")
         print(f'{made.describe()}\nload it with {how}')

@@ -15,7 +15,7 @@ __all__ = ['export_symbol']
 
 
 def export_symbol(net, prefix, size=224, precision='float32', calibration=None, native=None,
-                  calibration_mode='naive'):
+                  calibration_mode='naive', winograd=True):
     """Optimize ``net`` and write ``prefix-symbol.json``, ``prefix-0000.params`` and ``prefix.json``.
 
     The files take normalized float32 ``(N, 3, H, W)``, as the network does.
@@ -27,7 +27,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     prefix : str or Path
     size : int
         Image side in pixels.
-    precision, native, calibration_mode
+    precision, native, calibration_mode, winograd
         See :func:`resnest.gluon.inference.optimize`.
     calibration : iterable of (uint8 ``(n, size, size, 3)``, labels)
 
@@ -39,7 +39,7 @@ def export_symbol(net, prefix, size=224, precision='float32', calibration=None, 
     normalize = normalization(*statistics(net))
     batches = calibration and [normalize(mx.nd.array(images, dtype='uint8')) for images, _ in calibration]
     example = mx.nd.array(np.random.default_rng(0).normal(size=(2, net.in_channels, size, size)))
-    made = optimize(net, example, precision, batches, calibration_mode, native)
+    made = optimize(net, example, precision, batches, calibration_mode, native, winograd=winograd)
     made.description = describe_at(net, size)
 
     def check(new):

@@ -14,7 +14,7 @@ from ..passes.folding import fold
 from ..passes.joining import join_attention
 from ..passes.rewriting import pool_early, slice_splits
 from ..passes.tracing import in_list, trace
-from ..passes.winograd import to_winograd
+from ..passes.winograd import WINOGRAD, to_winograd
 from .exported import last_line
 from .network import OptimizedNet
 from .precision import require_cpu
@@ -56,9 +56,10 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
         them. Take images that the network was not trained on: it is too sure of the others.
     native : bool
         Whether to use the native operators; by default where they can be loaded.
-    winograd : bool
-        Whether float32 with the native operators may compute 3×3 convolutions by Winograd's algorithm, in less time and
-        with rounding that is some ten times as large (:mod:`..passes.winograd`).
+    winograd : bool or tuple
+        Whether float32, unless ``native`` is False, computes 3×3 convolutions by Winograd's algorithm where that takes
+        less time; rounding is some ten times as large (:mod:`..passes.winograd`). Which ones, ``winograd_layers`` of
+        the report, the example's shape decides, or a shape that is given here.
 
     Returns an :class:`OptimizedNet`. The ``largest_difference`` of its report is that of a value of the output from
     the one of ``net``, relative to the largest value; of a tuple it is a list. Raises InputError for a precision that
@@ -75,6 +76,7 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
     if not all(np.isfinite(each).all() for each in wanted):       # int8 would turn them into numbers
         raise InputError("the network's output is not finite in float32; these weights are of no use")
     batches = None if calibration is None else _batches(calibration, example)
+    winograd = precision == 'float32' and native is not False and winograd
     native = _native(native, precision, net)
     symbol, args, aux = fold(*trace(net, np.dtype(example.dtype).name, native))
     report = {}
@@ -86,8 +88,9 @@ def optimize(net, example, precision='float32', calibration=None, calibration_mo
             agreement = AGREEMENT[classes is not None and classes.ndim == 3]
         symbol, args, aux, report = quantize(symbol, args, aux, batches, calibration_mode, native, agreement)
     else:
-        if precision == 'float32' and native and winograd and native_operators.load(name='winograd_convolution'):
-            symbol, args = to_winograd(symbol, args)
+        if winograd and native_operators.load(name=WINOGRAD):
+            symbol, args, report['winograd_layers'] = to_winograd(symbol, args,
+                                                                  example.shape if winograd is True else winograd)
         if precision == 'bfloat16':
             symbol, args, report['in_float32'] = to_bfloat16(symbol, args)
         symbol = symbol.get_backend_symbol(BACKEND)

@@ -3,57 +3,84 @@ quarter of the products, and rounding that is some ten times as large. For float
 import mxnet as mx
 import numpy as np
 
-from .graph import Node, from_symbol, to_symbol, users, walk
+from .graph import INPUT, Node, from_symbol, output_name, to_symbol, users, walk
 
-__all__ = ['to_winograd', 'transformed']
+__all__ = ['WINOGRAD', 'to_winograd', 'transformed']
 
-OPERATOR = 'winograd_convolution'
+WINOGRAD = 'winograd_convolution'
 PANEL = 16      # output channels side by side in the operator's weights
 FEWEST = 32     # input channels of a group; below, the transformations take longer than the products
-WINDOW = {'kernel': '(3, 3)', 'stride': '(1, 1)', 'pad': '(1, 1)', 'dilate': '(1, 1)', 'layout': 'NCHW'}
+TILES = 12      # in a batch; with fewer, reading the weights, four times as many, takes longer than the products
+SHARE = 0.5     # of the products that are left at most, where tiles of 4 × 4 lie over the edges of a small map
+WINDOW = {'kernel': '(3, 3)', 'stride': '(1, 1)', 'layout': 'NCHW'}
+DILATIONS = {f'({side}, {side})': side for side in range(1, 10)}
 # G, of the points 0, 1, -1, 2, -2 and infinity (section 4.3).
 KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 
 
-def to_winograd(symbol, args):
-    """``symbol`` with ``winograd_convolution`` for each 3×3 convolution that it suits, with the ReLU behind it.
+def to_winograd(symbol, args, shape):
+    """``symbol`` with ``winograd_convolution`` for each 3×3 convolution that it makes faster, with the ReLU behind it.
 
-    Those are convolutions with a bias, stride 1, zeros that keep the map's size and channels for whole vectors.
+    Those have a bias, stride 1, zeros that keep the map's size, channels for whole vectors and, on images of
+    ``shape``, maps for which the rule above holds; it comes from timing single layers in batches of 1, 4 and 16.
 
-    Returns ``(symbol, args)``; the transformed weights are named like the layer, ``.winograd``, and four times as many.
+    Returns ``(symbol, args, layers)``, the layers' names last; the transformed weights, four times as many, are named
+    like the layer, ``.winograd``.
     """
     outputs, args = from_symbol(symbol), dict(args)
-    readers, made = users(outputs), {}
+    readers, sizes, made = users(outputs), _sizes(symbol, args, shape), {}
+    layers = []
     for layer in walk(outputs):
-        if layer.op != 'Convolution' or not _suits(layer, args) or len(readers[id(layer.inputs[1][0])]) > 1:
+        if layer.op != 'Convolution' or not _suits(layer, args, sizes) or len(readers[id(layer.inputs[1][0])]) > 1:
             continue
-        name = layer.inputs[1][0].name
+        layers.append(layer.layer)
         weight = Node('null', f'{layer.layer}.winograd')
-        args[weight.name] = mx.nd.array(transformed(args.pop(name).asnumpy()))
+        args[weight.name] = mx.nd.array(transformed(args.pop(layer.inputs[1][0].name).asnumpy()))
         following = readers[id(layer)]
-        relu = len(following) == 1 and following[0] is not None and following[0].attrs.get('act_type') == 'relu' \
-            and following[0].op == 'Activation'
-        attrs = {'groups': layer.attrs.get('num_group', '1'), 'relu': str(int(relu))}
+        relu = len(following) == 1 and following[0] is not None and following[0].op == 'Activation' \
+            and following[0].attrs['act_type'] == 'relu'
+        attrs = {'groups': layer.attrs.get('num_group', '1'), 'relu': str(int(relu)), 'dilation': str(_dilation(layer))}
         made[id(following[0] if relu else layer)] = Node(
-            OPERATOR, f'{layer.name}_winograd', attrs, [layer.inputs[0], (weight, 0), layer.inputs[2]])
+            WINOGRAD, f'{layer.name}_winograd', attrs, [layer.inputs[0], (weight, 0), layer.inputs[2]])
     for node in [*walk(outputs), *made.values()]:
         node.inputs = [(made.get(id(child), child), number) for child, number in node.inputs]
-    return to_symbol([(made.get(id(node), node), number) for node, number in outputs]), args
+    return to_symbol([(made.get(id(node), node), number) for node, number in outputs]), args, layers
 
 
-def _suits(layer, args):
-    if len(layer.inputs) != 3 or any(layer.attrs.get(name, value) != value for name, value in WINDOW.items()) \
-            or 'pad' not in layer.attrs:
-        return False
-    weight = args.get(layer.inputs[1][0].name)
-    if weight is None or weight.dtype != np.float32:
+def _sizes(symbol, args, shape):
+    """The shapes of all arrays inside a symbol, by their names, for images of ``shape``."""
+    inside = symbol.get_internals()
+    known = {INPUT: shape, **{name: value.shape for name, value in args.items()}}
+    _, found, _ = inside.infer_shape_partial(**known)
+    return dict(zip(inside.list_outputs(), found))
+
+
+def _dilation(layer):
+    """The dilation of a layer that keeps the map's size, None for others."""
+    dilation = DILATIONS.get(layer.attrs.get('dilate', '(1, 1)'))
+    return dilation if dilation and layer.attrs.get('pad') == f'({dilation}, {dilation})' else None
+
+
+def _suits(layer, args, sizes):
+    weight, dilation = args.get(layer.inputs[1][0].name), _dilation(layer)
+    if len(layer.inputs) != 3 or weight is None or weight.dtype != np.float32 or dilation is None \
+            or any(layer.attrs.get(name, value) != value for name, value in WINDOW.items()):
         return False
     outer, inner = weight.shape[0] // int(layer.attrs.get('num_group', 1)), weight.shape[1]
-    return inner >= FEWEST and inner % PANEL == 0 and outer % PANEL == 0
+    if inner < FEWEST or inner % PANEL or outer % PANEL:
+        return False
+    batch, _, height, width = sizes[output_name(layer.name)]
+    tiles = batch * dilation ** 2 * _tiles(height, dilation) * _tiles(width, dilation)
+    return tiles >= TILES and 36 * tiles <= SHARE * 9 * batch * height * width
+
+
+def _tiles(side, dilation):
+    """How many tiles of four lie along a side of which every ``dilation``th position is taken."""
+    return ((side + dilation - 1) // dilation + 3) // 4
 
 
 def transformed(weight):
     """The operator's weights ``(36, K / 16, C, 16)`` of kernels ``(K, C, 3, 3)``, NumPy."""
-    found = np.einsum('ih,kchw,jw->ijkc', KERNEL, weight.astype(np.float64), KERNEL)
+    found = np.einsum('ih,kchw,jw->ijkc', KERNEL, weight.astype(np.float64), KERNEL, optimize=True)
     found = found.reshape(36, -1, PANEL, weight.shape[1]).transpose(0, 1, 3, 2)
     return np.ascontiguousarray(found, dtype=np.float32)

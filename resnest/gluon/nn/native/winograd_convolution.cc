@@ -150,11 +150,10 @@ struct Convolution {
   int64_t along(int64_t side) const { return ((side + dilation - 1) / dilation + 3) / 4; }
   int64_t tiles() const { return images * dilation * dilation * along(height) * along(width); }
 
-static inline int64_t env(const char*n,int64_t d){const char*v=getenv(n);return v?atoi(v):d;}
   // Tiles at a time: few, so that what is between stays in the cache, or many where the weights are what does not; and
   // no more than leave work for every thread.
   int64_t together() const {
-    const int64_t most = inner() * outer() > 1 << 16 ? env("LARGE",96) : env("SMALL",12), threads = omp_get_max_threads();
+    const int64_t most = inner() * outer() > 1 << 16 ? 96 : 12, threads = omp_get_max_threads();
     const int64_t each = std::min(most, (tiles() * groups + threads - 1) / threads);
     return (each + ROWS - 1) / ROWS * ROWS;
   }

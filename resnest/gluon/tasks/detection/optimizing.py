@@ -20,9 +20,10 @@ REGIONS = 128           # that a head computes at once: their maps stay in the c
 MASKED_REGIONS = 32     # of twice the side
 LEARNED = 128           # regions of a batch that int8 learns from
 SIDE = 128              # pixels, of the picture that stands for those that are not given
+USUAL = (800, 1088)     # pixels, that most pictures have
 
 
-def optimize_detector(net, batches=None, precision='float32', native=None, agreement=None):
+def optimize_detector(net, batches=None, precision='float32', native=None, agreement=None, winograd=True):
     """Make a detector ready for fast inference on this machine's CPU; ``net`` itself stays as it is.
 
     Backbone, pyramid, proposal head and semantic head become one graph, each box head and the mask head one of its own
@@ -36,7 +37,7 @@ def optimize_detector(net, batches=None, precision='float32', native=None, agree
         Normalized images ``(N, 3, H, W)``, of several sizes if need be. int8 needs them to learn its ranges; in every
         precision the report compares the detections of both on them.
     precision : 'float32', 'bfloat16' or 'int8'
-    native, agreement
+    native, agreement, winograd
         As :func:`resnest.gluon.inference.optimize` has them, but that regions are pooled by the native operator, where
         it can be loaded, unless ``native`` is False; the agreement of a box head is that of the classes of proposals.
 
@@ -52,12 +53,15 @@ def optimize_detector(net, batches=None, precision='float32', native=None, agree
     learned = given or [mx.nd.array(np.random.RandomState(0).normal(size=(1, 3, SIDE, SIDE)))]
     rest = dict(precision=precision, native=native, agreement=agreement)
     alike = _alike(learned)
-    trunk = optimize(Trunk(net, semantic=precision != 'int8'), alike[0], calibration=alike, **rest)
+    shape = (1, net.in_channels, *USUAL)
+    trunk = optimize(Trunk(net, semantic=precision != 'int8'), alike[0], calibration=alike, **rest,
+                     winograd=winograd and (bool(given) or shape))
     made = OptimizedDetector(net, trunk, [*map(_Recorder, net.box_heads)], net.mask_head and _Recorder(net.mask_head))
     _record(made, learned)
-    made.box_heads = [_optimized_head(head, REGIONS, rest) for head in made.box_heads]
+    heads = {**rest, 'winograd': winograd}
+    made.box_heads = [_optimized_head(head, REGIONS, heads) for head in made.box_heads]
     if net.mask_head is not None:
-        made.mask_head = _optimized_head(made.mask_head, MASKED_REGIONS, rest)
+        made.mask_head = _optimized_head(made.mask_head, MASKED_REGIONS, heads)
     made.precision = precision
     if native is not False:
         for pooling in (made.box_pooling, made.mask_pooling):
