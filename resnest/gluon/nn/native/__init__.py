@@ -1,10 +1,10 @@
 """The optional C++ operators for the CPU, compiled here and loaded as mxnet libraries.
 
-``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_float``
-and ``split_attention_int8`` the networks that :func:`resnest.gluon.inference.optimize` makes, ``resize_map`` and
-``map_cross_entropy`` segmentation in float32, ``deformable_convolution`` and ``roi_align`` detectors,
-``sync_batch_norm`` the training of any network on several ranks; mxnet_operator.h is what they share. A block that has
-native operators names their library, ``library``, and uses them while its ``native`` is true.
+``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_float``,
+``split_attention_int8`` and ``winograd_convolution`` those that :func:`resnest.gluon.inference.optimize` makes,
+``resize_map`` and ``map_cross_entropy`` segmentation in float32, ``deformable_convolution`` and ``roi_align``
+detectors, ``sync_batch_norm`` the training of any network on several ranks; mxnet_operator.h is what they share. A
+block that has native operators names their library, ``library``, and uses them while its ``native`` is true.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
 network uses them only after :func:`use_native`, and ``RESNEST_NATIVE=0`` in the environment turns them off.
