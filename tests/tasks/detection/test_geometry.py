@@ -3,13 +3,18 @@ import numpy as np
 import pytest
 
 from resnest.gluon.streams import generator
+from resnest.gluon.tasks.detection import Detections
 from resnest.gluon.tasks.detection.geometry import boxes, matching, suppression
 from resnest.gluon.tasks.detection.geometry.anchors import grid
 from resnest.gluon.tasks.detection.geometry.panoptic import merge
 from resnest.gluon.tasks.detection.geometry.pasting import paste
 from resnest.gluon.tasks.detection.geometry.sizes import seen_size
 from resnest.gluon.tasks.detection.geometry.suppression import detect, propose, suppress
+from resnest.gluon.tasks.detection.learning.rasterizing import mask_targets
+from resnest.gluon.tasks.detection.learning.targets import drawn_anchors, drawn_regions, relabelled
 from resnest.gluon.tasks.detection.parts.pooling import level_of
+from resnest.gluon.tasks.detection.scores.merging import merged, mirrored_back
+from resnest.gluon.tasks.detection.truth import Truth
 
 from .drawn import CLASSES, OBJECTS, expected, train_boxes
 
@@ -158,10 +163,15 @@ def test_levels_of_regions():
     assert level_of(regions).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def boxes_of_every_kind(rng):
+    """A thousand: usual ones, empty, turned, far away, and with values that are not finite."""
+    extremes = np.array([0, -0.0, 1, -1, 1e-30, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan], 'float32')
+    return np.where(rng.uniform(size=(1000, 4)) < 0.4, rng.choice(extremes, (1000, 4)), random_boxes(rng, 1000))
+
+
 def test_nothing_ends_in_an_error(rng):
     """A thousand boxes of every kind through all that is done with boxes: what comes out is whole."""
-    extremes = np.array([0, -0.0, 1, -1, 1e-30, 1e9, -1e9, 3e38, np.inf, -np.inf, np.nan], 'float32')
-    wild = np.where(rng.uniform(size=(1000, 4)) < 0.4, rng.choice(extremes, (1000, 4)), random_boxes(rng, 1000))
+    wild = boxes_of_every_kind(rng)
     deltas, logits = rng.permutation(wild), rng.permutation(wild)[:, 0]
     found, scores = propose([logits], [deltas], [wild], (40, 50), 1000, 300, 0.7)
     assert boxes.are_whole(found).all()
@@ -177,6 +187,34 @@ def test_nothing_ends_in_an_error(rng):
     level_of(wild)
     for box in wild[:200]:
         assert paste(np.ones((28, 28)), box, 6, 8).shape == (6, 8)
+    versions = [Detections(part, scores, rng.integers(0, 3, len(part)), (40, 50))
+                for part, scores in zip(np.split(wild, 2), rng.uniform(size=(2, 500)))]
+    assert len(merged([versions[0], mirrored_back(versions[1], 50)], 0.5, 100).boxes) == 100
+    masks = [paste(np.ones((28, 28)), box, 6, 8) for box in wild[:200]]
+    labels = rng.integers(0, 3, (6, 8))
+    segments, facts = merge(masks, rng.uniform(size=200), rng.integers(0, 3, 200), labels, least_area=1)
+    assert [fact['area'] for fact in facts] == np.bincount(segments.ravel(), minlength=len(facts) + 1)[1:].tolist()
+
+
+def test_no_target_ends_in_an_error(rng):
+    """A thousand boxes of every kind as anchors and as what a stage of a cascade has refined; as objects what a
+    file may hold: those that are finite, within their picture, with polygons near it, or maps, as masks."""
+    wild, classes = boxes_of_every_kind(rng), 5
+    known = boxes.clip(wild[np.isfinite(wild).all(1)][:40], 40, 50)
+    masks = [[rng.uniform(-50, 100, (5, 2))] if place % 2 else rng.uniform(size=(40, 50)) < 0.5
+             for place in range(len(known))]
+    truth = Truth(known, rng.integers(0, classes, len(known)).astype('int32'), masks).whole()
+    with np.errstate(all='ignore'):
+        places, labels, counted, wanted = drawn_anchors(wild, truth, 256, 0.5)
+    assert labels.any()
+    assert counted.sum() == 256
+    drawn = drawn_regions(random_boxes(rng, 300), truth, 0, classes, 128, 0.25, 0.5)
+    refined = relabelled(wild, np.zeros(1000, int), [truth], classes, 0.5)
+    for regions in (drawn, refined):
+        assert boxes.are_whole(regions.boxes).all()
+        objects = regions[regions.classes < classes]
+        assert len(objects) > 5
+        assert mask_targets(objects, [truth], 14).shape == (len(objects), 14, 14)
 
 
 def test_pasting(rng):
