@@ -1,4 +1,6 @@
 """The loader of any task's samples, here pictures of different sizes with lists of boxes, as detection has them."""
+import threading
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,32 @@ def test_samples_of_any_kind_in_their_order(workers):
             for index, picture in zip(indices, pictures):
                 assert (picture[:, :index + 1] == np.random.default_rng(index).integers(256)).all()
     assert loader.skipped == []
+
+
+def test_all_threads_make_the_first_batch():
+    """Samples that wait for each other: with a thread for each batch none would come."""
+    together = threading.Barrier(3, timeout=30)
+
+    class Waiting(Boxes):
+        def make(self, record, index):
+            together.wait()
+            return super().make(record, index)
+
+    loader = SampleLoader(Waiting(6), [[0, 1, 2], [3, 4, 5]], padded, 3)
+    assert [list(map(len, boxes)) for _, boxes in loader] == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_a_loader_that_is_left_makes_no_more():
+    made = []
+
+    class Counted(Boxes):
+        def make(self, record, index):
+            made.append(record)
+            return super().make(record, index)
+
+    for _ in SampleLoader(Counted(3), [[0, 1, 2]] * 500, padded, 2):
+        break
+    assert 3 <= len(made) < 50
 
 
 @pytest.mark.parametrize('workers', [0, 2])

@@ -8,6 +8,8 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import numpy as np
+
 from resnest.errors import InputError
 from resnest.gluon.streams import AUGMENTATION, generator
 
@@ -113,10 +115,19 @@ class SampleLoader:
 
     def batch(self, indices):
         """The batch of a list of indices, None where it is empty, and messages about what was passed over."""
+        return self._joined([self._part(indices)])
+
+    def _part(self, indices):
+        """The samples of some indices, and messages about what was passed over."""
         skipped = []
         find = self._readable if self.skip_bad == LEAVE_OUT else lambda *each: [self.sample(*each)]
-        samples = [sample for index in indices for sample in find(index, skipped)]
-        return self.collate(samples) if samples else None, skipped
+        return [sample for index in indices for sample in find(index, skipped)], skipped
+
+    def _joined(self, parts):
+        """The batch of the samples of all ``parts``, as :meth:`batch` returns it."""
+        parts = list(parts)
+        samples = [sample for part, _ in parts for sample in part]
+        return self.collate(samples) if samples else None, [message for _, skipped in parts for message in skipped]
 
     def _readable(self, index, skipped):
         """One sample in a list, or none."""
@@ -148,14 +159,21 @@ class SampleLoader:
             ahead = deque()
             try:
                 for indices in self.batches:
-                    ahead.append(pool.submit(self.batch, indices))
+                    ahead.append(self._submitted(pool, indices))
                     if len(ahead) > 2 * self.workers:
-                        yield ahead.popleft().result()
+                        yield ahead.popleft()[-1].result()
                 while ahead:
-                    yield ahead.popleft().result()
+                    yield ahead.popleft()[-1].result()
             finally:
-                for future in ahead:
+                for future in (future for futures in ahead for future in futures):
                     future.cancel()
+
+    def _submitted(self, pool, indices):
+        """Futures of the parts of a batch, and last of the batch itself: all threads make one batch, so that the first
+        one comes early. The pool begins what it is given in order, and so no thread waits for what none has begun."""
+        count = max(1, min(self.workers, len(indices)))
+        parts = [pool.submit(self._part, part) for part in np.array_split(indices, count)]
+        return [*parts, pool.submit(self._joined, (part.result() for part in parts))]
 
 
 class TransformedRecords:
