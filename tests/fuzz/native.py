@@ -5,13 +5,14 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import MissingPackage
+from resnest.gluon.inference.passes.winograd import transformed
 from resnest.gluon.mxnet_private import freeze_statistics, structural_parameters
 from resnest.gluon.nn import SplitAttentionConv, native, use_native
 
 from ..conftest import randomize
 
 LOADED = all(native.load(name=name) for name in
-             ('split_attention', 'split_attention_int8', 'resize_map', 'map_cross_entropy'))
+             ('split_attention', 'split_attention_int8', 'resize_map', 'map_cross_entropy', 'winograd_convolution'))
 POOL = ThreadPoolExecutor(4)
 REQUESTS = ['write', 'add', 'null']
 
@@ -19,7 +20,7 @@ REQUESTS = ['write', 'add', 'null']
 def case(rng, folder):
     if not LOADED:
         raise MissingPackage('no C++ compiler for the native operators: apt-get install g++')
-    rng.choice([block, block, operators, operators, int8, maps, maps])(rng)
+    rng.choice([block, block, operators, operators, int8, maps, maps, winograd, winograd])(rng)
 
 
 def near(found, wanted, tolerance, what):
@@ -231,3 +232,21 @@ def _shares(old, new):
     """The share ``(new, old)`` of each old position in each new one, corners aligned."""
     places = np.arange(new) * (old - 1) / max(new - 1, 1)
     return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(old)))
+
+
+def winograd(rng):
+    """A convolution of any size against mxnet's, in any layout, in several threads."""
+    settings = {'groups': int(rng.integers(1, 4)), 'dilation': int(rng.integers(1, 6)), 'relu': int(rng.integers(2))}
+    groups, dilation, relu = settings.values()
+    inner, outer = (16 * int(rng.integers(1, 9)) for _ in range(2))
+    x = rng.normal(size=(int(rng.integers(1, 5)), groups * inner, *map(int, rng.integers(1, 24, 2))))
+    weight = rng.normal(0, (2 / 9 / inner) ** 0.5, (groups * outer, inner, 3, 3))
+    bias, transform = map(mx.nd.array, (rng.normal(size=groups * outer), transformed(weight)))
+    wanted = mx.nd.Convolution(mx.nd.array(x), mx.nd.array(weight), bias, kernel=(3, 3), pad=(dilation, dilation),
+                               dilate=(dilation, dilation), num_group=groups, num_filter=groups * outer).asnumpy()
+
+    def run(seed):
+        return mx.nd.winograd_convolution(layout(np.random.default_rng(seed), x), transform, bias, **settings).asnumpy()
+
+    for found in POOL.map(run, rng.integers(1 << 30, size=4)):
+        near(found, np.maximum(wanted, 0) if relu else wanted, 3e-5, "Winograd's convolution")
