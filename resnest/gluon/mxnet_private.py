@@ -156,7 +156,7 @@ def pending_average(trainer):
 def observe_outputs(cached_op, watch):
     """Have ``watch(name, array)`` called with each node's outputs as ``cached_op`` computes them.
 
-    The output of a node ``conv0`` is called ``conv0_output``.
+    The output of a node ``conv0`` is called ``conv0_output``; of several ones ``slice0_output0`` is the first.
     """
     def seen(name, operator, handle):
         node, _, output = name.decode().rpartition('_')

@@ -26,6 +26,9 @@ EITHER = [pytest.param(True, marks=compiled, id='native'), pytest.param(False, i
 VARIANTS = {'radix 0': (dict(radix=0), 0.11), 'radix 1': (dict(radix=1), 0.12), 'radix 2': ({}, 0.13),
             'radix 4': (dict(radix=4), 0.3), 'cardinality 2': (dict(cardinality=2), 0.21),
             'pooling first': (dict(avd_first=True), 0.13)}
+OTHERS = {'none': (dict(attention='none', avd=False, stem='plain', shortcut='strided', cardinality=2), 0.2),
+          'se': (dict(attention='se'), 0.2), 'scse': (dict(attention='scse'), 0.2),
+          'sk': (dict(attention='sk', avd=False), 0.2), 'sk, halves': (dict(attention='sk', halves=True), 0.2)}
 
 
 def network(**settings):
@@ -100,6 +103,16 @@ def test_logits_stay_close(settings, allowed):
         assert made.symbol.tojson().count('"op": "split_attention_int8"') == (4 if fused else 0)
         assert distance(made(x).asnumpy(), wanted) < allowed
         assert distance(made(other).asnumpy(), other_wanted) < allowed / 2
+
+
+@pytest.mark.parametrize('settings, allowed', OTHERS.values(), ids=list(OTHERS))
+def test_other_attentions(settings, allowed, tmp_path):
+    """Each array that is quantized has a range, without which :func:`load` would refuse the file."""
+    net, x = network(**settings), images(24)
+    made = optimize(net, x, 'int8', [x], agreement=0)
+    assert distance(made(x).asnumpy(), net(x).asnumpy()) < allowed
+    made.export(tmp_path / 'net')
+    np.testing.assert_array_equal(load(tmp_path / 'net')(x).asnumpy(), made(x).asnumpy())
 
 
 def attention_arrays(made, x):

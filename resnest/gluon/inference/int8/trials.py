@@ -11,6 +11,7 @@ __all__ = ['Reference', 'Trial']
 
 BACKEND = 'MKLDNN_QUANTIZE'     # oneDNN's fusions, before and after mxnet's quantization
 CONVOLUTION, DENSE = '_sg_mkldnn_conv', '_sg_mkldnn_fully_connected'
+JOINS = 'Concat', 'elemwise_add'        # those sums that no convolution does
 
 
 class Reference:
@@ -24,7 +25,7 @@ class Reference:
         Names of the nodes that stay in float32 always: convolutions of pooled maps, the attention's, and the one that
         makes a map of logits.
     ``joins``
-        Names of the nodes that join arrays, in float32 too: each has a range of its own.
+        Names of the nodes that join arrays or add them, in float32 too: each array has a range of its own.
     ``ranges``
         See :func:`.ranges.find_ranges`.
     ``signed_sums``
@@ -44,13 +45,15 @@ class Reference:
         # begins with a transposition, would be whole numbers of steps.
         still = pooled | {id(child) for node in nodes if node.op == 'transpose' for child, _ in node.inputs}
         self.fixed = [node.name for node in nodes if node.op == CONVOLUTION and id(node) in still]
-        self.joins = [node.name for node in nodes if node.op == 'Concat']
+        self.joins = [node.name for node in nodes if node.op in JOINS]
         layers = [node for node in nodes if node.op in (CONVOLUTION, DENSE) and node.name not in self.fixed]
         self.layers = {node.name: node.layer for node in layers}
         self.reads = _readings(nodes, self.layers)
         names = {INPUT} | {output_name(node.name) for node in nodes if node.op == 'split_attention_sum'}
         for node in layers:
-            names |= {output_name(each.name) for each in (node, *(child for child, _ in node.inputs))}
+            # Of two names of what it reads one is there.
+            names |= {output_name(node.name), *(output_name(child.name, which) for child, number in node.inputs
+                                                for which in ('', number))}
         self.ranges, found = find_ranges(self.symbol, args, aux, batches, names, mode)
         self.classes = first_classes(found, batches[0])
         self.signed_sums = _signed_sums(layers, self.ranges)

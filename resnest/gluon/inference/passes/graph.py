@@ -123,9 +123,9 @@ def vectors(outputs):
     return found
 
 
-def output_name(name):
-    """What mxnet calls the first output of the node ``name``."""
-    return f'{name}_output'
+def output_name(name, number=''):
+    """What mxnet calls the output of the node ``name``, or the one of this ``number`` where it has several."""
+    return f'{name}_output{number}'
 
 
 def to_symbol(outputs):
