@@ -4,8 +4,8 @@ The rules, for whoever writes there: a block fenced as ```bash or ```python is r
 Commands for what no test has are checked with their script's parser, and Python is compiled: that goes for blocks with
 a line ``<!-- parsed only: why -->`` above their fence, and for those of ``horovodrun`` with more than two ranks.
 ``<!-- slow -->`` above a fence, and commands that train or time, make a test slow. A block below
-``<!-- shortened: why -->`` runs on few scenes, for one epoch of each training. The Python blocks of a page are one
-program. A command finds what :meth:`World.furnish` puts there.
+``<!-- shortened: why -->`` runs on few scenes, for one epoch of each training, with two networks of each design space.
+The Python blocks of a page are one program. A command finds what :meth:`World.furnish` puts there.
 """
 import argparse
 import importlib
@@ -34,7 +34,8 @@ from .data.preparing import ilsvrc
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 FENCE = re.compile(r'(?:^<!-- *(?P<mark>[^\n]*?) *-->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```',
                    re.MULTILINE | re.DOTALL)
-SLOW = re.compile(r'(train|benchmark|ablation)\.py|resnest (train|benchmark|ablation)|--measure')
+SLOW = re.compile(r'(train|benchmark|ablation)\.py|resnest (train|benchmark|ablation)|-- --rec-train|--measure')
+SHORT = {'num-epochs': 1, 'networks': 2}
 
 
 class Block(NamedTuple):
@@ -53,11 +54,11 @@ class Block(NamedTuple):
 
     @property
     def runnable(self):
-        """The text, with few scenes and epochs where it is to be shortened."""
+        """The text, with few scenes, networks and epochs where it is to be shortened."""
         if not self.mark.startswith('shortened'):
             return self.text
         text = re.sub(r'(prepare-digit-scenes .*) --train \d+', r'\1 --train 24 --val 12', self.text)
-        return re.sub(r'--num-epochs \d+', '--num-epochs 1', text)
+        return re.sub(r'--(num-epochs|networks) \d+', lambda found: f"--{found[1]} {SHORT[found[1]]}", text)
 
     @property
     def slow(self):
