@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from mxnet.gluon import nn
 
+from resnest.commands import export
+from resnest.gluon import get_model
 from resnest.gluon.inference import load, optimize
 from resnest.gluon.models import ResNet, VariantSpec
 
@@ -56,6 +58,16 @@ def test_switched_off(network, settings):
     made = optimize(network, x, **settings)
     assert 'winograd_convolution' not in operators(made)
     assert 'winograd_layers' not in made.report
+
+
+@pytest.mark.parametrize('options, used', [([], True), (['--no-winograd'], False)], ids=str)
+def test_exported_by_the_command(tmp_path, capsys, options, used):
+    """It names the layers, and writes the files without the operator where that is asked for."""
+    randomize(get_model('resnest14', classes=4)).save_parameters(str(tmp_path / 'x.params'))
+    export.main(['--model', 'resnest14', '--num-classes', '4', '--resume', str(tmp_path / 'x.params'), '--format',
+                 'symbol', '--image-size', '32', '--output', str(tmp_path / 'made'), *options])
+    assert ('winograd layers: conv1.3, ' in capsys.readouterr().out) is used
+    assert ('winograd_convolution' in (tmp_path / 'made-symbol.json').read_text()) is used
 
 
 def test_a_shape_that_is_given_decides(network):
