@@ -35,6 +35,7 @@ def main(arguments=None):
     if options.stem % 2:
         raise InputError(f'--stem must be an even number, got {options.stem}')
 
+    from resnest.gluon.tasks.classification import ClassificationConfig
     from resnest.gluon.tasks.classification.design_space.spaces import SPACES, Limits, sample
     from resnest.gluon.tasks.classification.design_space.study import Study
 
@@ -43,6 +44,7 @@ def main(arguments=None):
             raise InputError(f'SPACE {not_among(name, SPACES)}' if name not in SPACES else
                              f'the space {name} is given twice; once will do')
     values = {'num_epochs': EPOCHS, **recipe_options(words, 'a design space: give the options themselves')}
+    ClassificationConfig(**values)      # refuses what no network could be trained with
     size, classes = values.get('input_size') or 224, values.get('num_classes') or 1000
     train = train_command(options)
     limits = Limits(options.max_depth, options.max_width, options.max_group, stem=options.stem, radix=options.radix)

@@ -37,6 +37,18 @@ def test_they_are_read_beside_the_boxes(tmp_path):
     assert found.boxes[2].tolist() == [2, 3, 10, 12]
 
 
+def test_objects_of_a_category_without_joints_have_none(tmp_path):
+    found = content()
+    found['categories'] = [{'id': 4, 'name': 'car'}, CATEGORY]
+    cars = [{**found['annotations'][1], 'category_id': 4, 'id': 8 + number, 'keypoints': keypoints}
+            for number, keypoints in enumerate(([], [1, 1, 2], [1, 1, 2] * 4))]
+    found['annotations'][1:1] = cars
+    read, plain = (read_keypoints(written(tmp_path, each)) for each in (found, content()))
+    assert read.jointed.tolist() == [True, False, False, False, True, True]
+    assert (read.points[[0, 4, 5]] == plain.points).all()
+    assert not read.points[1:4].any()
+
+
 def test_the_joints_of_coco():
     """Its sigmas are those of pycocotools, and 8 pairs change places in a mirror."""
     evaluation = pytest.importorskip('pycocotools.cocoeval', reason='pycocotools is an extra; make test installs it')

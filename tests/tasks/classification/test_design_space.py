@@ -185,6 +185,9 @@ def test_a_budget_that_none_has(monkeypatch):
     monkeypatch.setattr('resnest.gluon.tasks.classification.design_space.spaces.MOST_BATCHES', 2)
     with pytest.raises(InputError, match='0 of 65536 networks of space A have 1 to 2 multiply-adds, not 5'):
         sample(SPACES['A'], 5, 0, (1, 2))
+    monkeypatch.setattr('resnest.gluon.tasks.classification.design_space.spaces.WITHOUT', 1)
+    with pytest.raises(InputError, match='0 of 32768 networks'):
+        sample(SPACES['A'], 5, 0, (1, 2))
     with pytest.raises(InputError, match='--radix 64: divides no group width up to 32'):
         sample(SPACES['A'], 5, 0, BUDGET, Limits(radix=64))
 
@@ -275,6 +278,7 @@ def test_networks_are_drawn_without_data(tmp_path):
     (['A', '--', '--model', 'resnest50'], '--model: the space has the networks'),
     (['A', '--', '--config', 'x'], '--config and --print-config do not go with a design space'),
     (['A', '--launcher', 'a "b'], '--launcher a "b: No closing'),
+    (['A', '--', '--input-size', 0], '--input-size must be'), (['A', '--', '--lr', -1], '--lr must be'),
     (['A', '--radix', 32, '--max-group', 8], '--radix 32: divides no group width'),
 ])
 def test_wrong_commands(tmp_path, words, wanted):

@@ -80,14 +80,15 @@ def test_what_is_missing(scenes, tmp_path):
         open_people('val', annotations=scenes / 'annotations/person_keypoints_val.json', images=tmp_path)
 
 
-def truth():
+def truth(jointed=True):
     """Two pictures: a person each, of areas 100 and 400, and a crowd in the second."""
     pictures = np.array([0, 1, 1])
     points = np.array([[[5, 5, 2], [8, 9, 1]], [[10, 10, 2], [0, 0, 0]], [[3, 3, 0], [3, 3, 0]]], float)
     return Keypoints('a.json', np.array([1, 2]), np.full((2, 2), 50), None, [(1, 'x')], np.arange(3), pictures,
                      np.array([[0, 0, 10, 10], [0, 0, 20, 20], [0, 0, 50, 50]], float), np.zeros(3, int),
                      np.array([False, False, True]), np.array([100.0, 400.0, 2500.0]), None, None, None,
-                     joints=Joints(('a', 'b'), sigmas=(0.1, 0.2)), points=points)
+                     joints=Joints(('a', 'b'), sigmas=(0.1, 0.2)), points=points,
+                     jointed=np.array([True, True, jointed]))
 
 
 def test_similarity_by_its_formula():
@@ -105,6 +106,15 @@ def test_similarity_by_its_formula():
     assert found['ap50'] == pytest.approx(100)
     assert average_precision(keypoints, [0, 1], [0, 1], points - shifts, [0.9, 0.8])['ap'] == pytest.approx(100)
     assert average_precision(keypoints, [0, 1], [], np.zeros((0, 2, 2)), [])['ap'] == 0
+
+
+@pytest.mark.parametrize('jointed, ap50', [(True, 100), (False, 50)])
+def test_a_joint_in_an_object_of_another_category_is_wrong(jointed, ap50):
+    """Whereas there is no telling in a crowd, which the third object is otherwise."""
+    keypoints = truth(jointed)
+    points = np.stack([keypoints.points[1, :, :2] + 30, keypoints.points[1, :, :2]])
+    found = average_precision(keypoints, [1], [1, 1], points, [0.9, 0.8])
+    assert found['ap50'] == pytest.approx(ap50, abs=1)
 
 
 def test_the_score_of_a_person_is_the_mean_of_the_joints_that_are_sure():

@@ -61,6 +61,13 @@ def test_names_and_start():
         2, 4, *small.spec.map_size) == (2, 4, 64, 48)
 
 
+def test_a_backbone_of_other_widths():
+    net = get_model('simple_pose_resnest50', base='resnet50_v1b', blocks=[1] * 4, planes=[8] * 4,
+                    expansions=[1, 1, 2, 3], deconv_filters=[8] * 3)
+    net.initialize()
+    assert net(mx.nd.ones((1, 3, 64, 32))).shape == (1, 17, 16, 8)
+
+
 @pytest.mark.parametrize('values, told', [
     ({'joint': 4}, "has no 'joint'; did you mean 'joints'?"), ({'height': 250}, 'multiple of 32'),
     ({'deconv_kernels': [4, 4]}, 'for each of the 3'), ({'joints': 0}, 'joints must be at least 1'),

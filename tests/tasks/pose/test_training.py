@@ -148,7 +148,7 @@ def test_other_joints_are_refused(run, tmp_path):
                      '--no-cuda'])
 
 
-def test_joints_in_pictures(run, tmp_path):
+def test_joints_in_pictures(run, tmp_path, monkeypatch):
     """The whole picture, or boxes of a file: the joints are those that the network tells of that crop."""
     data, folder, _ = run
     picture, weights = str(data / 'val/000000.png'), str(folder / 'best.params')
@@ -170,6 +170,23 @@ def test_joints_in_pictures(run, tmp_path):
     pose(common)
     person, = json.loads((tmp_path / 'found.json').read_text())['pictures'][0]['people']
     assert person['box'] == [0, 0, *pixels.shape[1::-1]]
+    other, found = str(data / 'val/000001.png'), boxes['pictures'][0]
+    named = {**found, 'objects': [{'name': name, 'box': [20, 30, 90 + shift, 120]}
+                                  for shift, name in enumerate(('car', 'person', 'dog'))]}
+    (tmp_path / 'boxes.json').write_text(json.dumps({'pictures': [named]}))
+    monkeypatch.chdir(data)     # where the same picture has another name
+    with pytest.raises(InputError, match='^[^\n]*000001.png: [^\n]*boxes.json tells nothing of this picture[^\n]*$'):
+        pose(['val/000000.png', other, *common[1:], '--boxes', str(tmp_path / 'boxes.json'),
+              '--names', 'person', 'dog'])
+    found = json.loads((tmp_path / 'found.json').read_text())
+    assert [each['box'][2] for each in found['pictures'][0]['people']] == [91, 92]
+    for changed, told in (({'size': [9, 9]}, r'tells that it has \[9, 9\]'),
+                          ({'objects': [{'box': [3000, 0, 3050, 9]}]}, 'of a box .* outside of it')):
+        (tmp_path / 'boxes.json').write_text(json.dumps({'pictures': [{**named, **changed}]}))
+        with pytest.raises(InputError, match=f'^[^\n]*000000.png: of [^\n]*{told}[^\n]*$'):
+            pose([*common, '--boxes', str(tmp_path / 'boxes.json')])
+    with pytest.raises(InputError, match='give --boxes'):
+        pose([*common, '--names', 'person'])
     (tmp_path / 'boxes.json').write_text('{"pictures": [{"file": "a", "objects": [{"box": [3, 2, 1]}]}]}')
     with pytest.raises(InputError, match='^[^\n]*boxes.json: no boxes of pictures[^\n]*$'):
         pose([*common, '--boxes', str(tmp_path / 'boxes.json')])

@@ -67,19 +67,22 @@ COCO_JOINTS = Joints(COCO_NAMES,
 @dataclass
 class Keypoints(Annotations):
     """:class:`.Annotations`, with the ``joints`` of their categories, and ``points``, float64 ``(A, J, 3)``: x, y and
-    COCO's visibility of each: 0 for not annotated, 1 for hidden, 2 for seen."""
+    COCO's visibility of each: 0 for not annotated, 1 for hidden, 2 for seen; ``jointed`` ``(A,)`` tells whether the
+    category of an instance has joints at all."""
     joints: Joints = None
     points: np.ndarray = None
+    jointed: np.ndarray = None
 
 
 def read_keypoints(path):
     """The :class:`Keypoints` of a JSON file, without masks.
 
-    Instances of categories without keypoints have none, as have those of which none is annotated. The sigmas may stand
-    beside the skeleton in the category (``sigmas``, which COCO's files have not); otherwise those of COCO's joints are
-    COCO's, and those of any others 0.05. Raises InputError in one line, that names the file and the annotation, for
-    what :func:`.annotations.read_annotations` refuses, for a file without keypoints, for categories of different ones,
-    and for an instance with another number of values than three for each, or with values that no joint has.
+    Instances of categories without keypoints have none, whatever they say, as have those of which none is annotated.
+    The sigmas may stand beside the skeleton in the category (``sigmas``, which COCO's files have not); otherwise those
+    of COCO's joints are COCO's, and those of any others 0.05. Raises InputError in one line, that names the file and
+    the annotation, for what :func:`.annotations.read_annotations` refuses, for a file without keypoints, for categories
+    of different ones, and for an instance with another number of values than three for each, or with values that no
+    joint has.
     """
     return read_with(path, _Reader)
 
@@ -87,7 +90,7 @@ def read_keypoints(path):
 class _Reader(Reader):
     def __init__(self, path, with_shapes=False):
         super().__init__(path, with_shapes=False)
-        self.joints, self.points, self.owners = None, array('d'), []
+        self.joints, self.points, self.owners, self.jointed = None, array('d'), [], []
 
     def category(self, item):
         super().category(item)
@@ -106,14 +109,15 @@ class _Reader(Reader):
             raise InputError(f"{self.path}: category {item['id']} has other keypoints than the one before; give files "
                              f'of one kind each')
         self.joints = joints
+        self.jointed.append(item['id'])
 
     def annotation(self, item):
         super().annotation(item)
         values = item.get('keypoints')
-        if values is None:
+        if values is None or values == []:
             return
         where = f'{self.path}: annotation {self.ids[-1]}'
-        if not isinstance(values, list) or not values or len(values) % 3 or \
+        if not isinstance(values, list) or len(values) % 3 or \
                 not all(type(value) in (int, float) for value in values):
             raise InputError(f'{where}: keypoints must be numbers x, y, visibility of each, got {one_line(values, 60)}')
         if any(visibility not in VISIBILITY for visibility in values[2::3]):
@@ -129,10 +133,13 @@ class _Reader(Reader):
                              f'.json')
         count, plain = len(self.joints.names), super().result()
         points = np.zeros((len(plain.ids), count, 3))
+        jointed = np.isin([number for number, _ in plain.categories], self.jointed)[plain.classes]
         for place, given in self.owners:
-            if given != count:
+            if given != count and jointed[place]:
                 raise InputError(f'{self.path}: annotation {self.ids[place]}: {given} keypoints, but its category has '
                                  f'{count}; mend it')
-        points[[place for place, _ in self.owners]] = np.array(self.points).reshape(-1, count, 3)
+        places, counts = np.array(self.owners, np.int64).reshape(-1, 2).T
+        counted = np.array(self.points).reshape(-1, 3)[np.repeat(jointed[places], counts)]
+        points[places[jointed[places]]] = counted.reshape(-1, count, 3)
         values = {name: getattr(plain, name) for name in Annotations.__dataclass_fields__}
-        return Keypoints(**values, joints=self.joints, points=points)
+        return Keypoints(**values, joints=self.joints, points=points, jointed=jointed)

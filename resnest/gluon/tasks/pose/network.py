@@ -4,7 +4,6 @@ from mxnet.gluon import HybridBlock, nn
 
 from resnest.gluon.models.resnet import check_images, shown_options
 from resnest.gluon.models.weights.known import renewed
-from resnest.gluon.nn.bottleneck import Bottleneck
 
 from .describing import described
 from .table import PADDINGS
@@ -42,7 +41,7 @@ class PoseNet(HybridBlock):
         self.spec, self.backbone, self.description = spec, backbone.spec, None
         self.in_channels, self.smallest, self.dilation = backbone.in_channels, backbone.smallest, backbone.dilation
         self.deformable_stages = backbone.deformable_stages
-        channels = backbone.spec.planes[-1] * Bottleneck.expansion
+        channels = backbone.spec.widths[-1]
         with self.name_scope():
             self.resnet = nn.HybridSequential()
             self.resnet.add(*(getattr(backbone, name) for name in TRUNK))

@@ -1,4 +1,5 @@
 """The joints of people in pictures: told, and drawn."""
+import os
 import sys
 from pathlib import Path
 
@@ -24,8 +25,8 @@ __all__ = ['pose_pictures']
 MOST_TEXT = 1 << 28     # bytes of a file of boxes
 
 
-def pose_pictures(images, model=None, weights=None, model_options=None, boxes=None, least_score=0.5, flip=True,
-                  pictures=None, no_cuda=False, say=None):
+def pose_pictures(images, model=None, weights=None, model_options=None, boxes=None, least_score=0.5, names=None,
+                  flip=True, pictures=None, no_cuda=False, say=None):
     """Tell where the joints of people in pictures are.
 
     Parameters
@@ -39,6 +40,8 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
         picture is one person.
     least_score : float
         Of the boxes that are looked at.
+    names : sequence of str
+        Of the objects that are looked at, as ``boxes`` tells them; all unless given.
     flip : bool
         Whether to look at mirror images, too.
     pictures : path
@@ -50,11 +53,12 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
 
     Returns ``(results, problems)``: a dict ``{'file', 'size': [width, height], 'people': [{'score', 'box': [x0, y0, x1,
     y1], 'keypoints': [{'name', 'x', 'y', 'score'}, …]}, …]}`` for each picture, and a line for each file that cannot be
-    read. Raises InputError for what is not there or does not fit, and for outputs that are not finite.
+    read, or that the boxes are not of. Raises InputError for what is not there or does not fit, and for outputs that
+    are not finite.
     """
     paths = find_pictures(images, lambda note: print(note, file=sys.stderr))
     targets = files_for(paths, pictures, '--pictures') if pictures else {}
-    told = read_boxes(boxes, least_score) if boxes else None
+    told = read_boxes(boxes, least_score, names) if boxes else None
     known, exported = open_source(model, weights, model_options)
     device = choose_device(no_cuda or exported is not None)
     engine, crop = make_engine(known, exported, 'float32', device), Plain(known.spec)
@@ -63,11 +67,11 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
     for path in paths:
         try:
             pixels = read_picture(path, lambda picture, rng: np.asarray(picture.whole()))
+            found = _boxes_in(told, path, pixels.shape[1::-1], boxes)
         except InputError as error:
             problems.append(str(error))
             continue
         height, width = pixels.shape[:2]
-        found = [(1.0, [0, 0, width, height])] if told is None else told.get(str(path), [])
         people, drawn = [], []
         for score, (x0, y0, x1, y1) in found:
             cut, placed = crop(pixels, [x0, y0, x1 - x0, y1 - y0])
@@ -90,22 +94,45 @@ def pose_pictures(images, model=None, weights=None, model_options=None, boxes=No
     return results, problems
 
 
-def read_boxes(path, least_score=0.0):
-    """``{file: [(score, [x0, y0, x1, y1]), …]}`` of a JSON file as ``resnest detect --json`` writes it.
+def read_boxes(path, least_score=0.0, names=None):
+    """``{path: (size, [(score, [x0, y0, x1, y1]), …])}`` of a JSON file as ``resnest detect --json`` writes it.
 
-    Boxes of lower scores than ``least_score`` are left out. Raises InputError that names the file for anything else.
+    Paths are absolute, and a size is width and height of the picture, None where the file does not tell it.
+
+    Boxes of lower scores than ``least_score`` are left out, and those of objects of other ``names``. Raises InputError
+    that names the file for anything else.
     """
     value = parse_json(read_text(path, MOST_TEXT), path)
     try:
-        found = {str(picture['file']): [(float(each.get('score', 1)), [float(side) for side in each['box']])
-                                        for each in picture['objects']] for picture in value['pictures']}
-        for _, (x0, y0, x1, y1) in (each for some in found.values() for each in some):
+        found = {os.path.abspath(os.path.expanduser(picture['file'])): (picture.get('size'), [
+            (float(each.get('score', 1)), [float(side) for side in each['box']], each.get('name'))
+            for each in picture['objects']]) for picture in value['pictures']}
+        for _, (x0, y0, x1, y1), _ in (each for _, some in found.values() for each in some):
             if not (np.isfinite([x0, y0, x1, y1]).all() and x0 < x1 and y0 < y1):
                 raise ValueError
     except (TypeError, KeyError, ValueError, AttributeError, OverflowError):
         raise InputError(f'{one_line(path)}: no boxes of pictures; give a file that resnest detect --json has '
                          f'written') from None
-    return {file: [each for each in some if each[0] >= least_score] for file, some in found.items()}
+    return {file: (size, [(score, box) for score, box, name in some
+                          if score >= least_score and (not names or name in names)])
+            for file, (size, some) in found.items()}
+
+
+def _boxes_in(told, path, size, source):
+    """The boxes of a picture of that width and height; where nothing is ``told``, it is one person. Raises InputError
+    for boxes that cannot be of this picture."""
+    if told is None:
+        return [(1.0, [0, 0, *size])]
+    told_size, found = told.get(os.path.abspath(path), (None, None))
+    if found is None:
+        raise InputError(f'{one_line(path)}: {one_line(source)} tells nothing of this picture; let resnest detect look '
+                         f'at it, too')
+    outside = [box for _, box in found if box[0] >= size[0] or box[1] >= size[1] or box[2] <= 0 or box[3] <= 0]
+    if outside or told_size not in (None, list(size)):
+        raise InputError(f'{one_line(path)}: of {" x ".join(map(str, size))} pixels, but {one_line(source)} tells ' + (
+            f'of a box {outside[0]} outside of it' if outside else f'that it has {one_line(told_size, 60)}') +
+            '; give what resnest detect has written of this picture')
+    return found
 
 
 def _lines(result):

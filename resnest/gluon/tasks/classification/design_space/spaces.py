@@ -14,6 +14,7 @@ __all__ = ['Limits', 'SPACES', 'Space', 'draw', 'linear_rule', 'log_uniform', 's
 
 BATCH = 1 << 15         # networks that are drawn at once; another number would draw others
 MOST_BATCHES = 1000
+WITHOUT = 100            # batches after which a budget is given up that no network has met
 MULTIPLE = 8            # of widths
 
 
@@ -72,7 +73,9 @@ def sample(space, count, seed, budget, limits=PAPERS, size=224, classes=1000):
         if found >= count:
             joined = [np.concatenate([getattr(part, name) for part in parts]) for name in Networks.PARAMETERS]
             return replace(networks, **dict(zip(Networks.PARAMETERS, joined))).take(slice(count))
-    raise InputError(f'{found} of {MOST_BATCHES * BATCH} networks of space {space.name} have {budget[0]:,} to '
+        if not found and number + 1 == WITHOUT:
+            break
+    raise InputError(f'{found} of {(number + 1) * BATCH} networks of space {space.name} have {budget[0]:,} to '
                      f'{budget[1]:,} multiply-adds, not {count}; choose another budget, or other limits')
 
 

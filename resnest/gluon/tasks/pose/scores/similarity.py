@@ -27,7 +27,8 @@ def average_precision(keypoints, pictures, people, points, scores):
     Parameters
     ----------
     keypoints : resnest.gluon.data.coco.keypoints.Keypoints
-        The truth. A crowd, and an object of which no joint is annotated, are no errors when they are found or missed.
+        The truth. A crowd, and an object of which no joint is annotated, are no errors when they are found or missed;
+        objects of categories without joints are passed over.
     pictures : sequence of int
         The places, among those of ``keypoints``, of all pictures that were looked at.
     people : sequence of int
@@ -62,7 +63,7 @@ def average_precision(keypoints, pictures, people, points, scores):
 
 def _truth(keypoints, pictures):
     for place in pictures:
-        for row in keypoints.of(place):
+        for row in (each for each in keypoints.of(place) if keypoints.jointed[each]):
             values = keypoints.points[row]
             yield {'image_id': int(place), 'category_id': 1, 'iscrowd': int(keypoints.crowd[row]),
                    'bbox': keypoints.boxes[row].tolist(), 'area': float(keypoints.areas[row]),
