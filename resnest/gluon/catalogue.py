@@ -110,13 +110,16 @@ def convert(source, target, model=None, to=None, options=None):
     """Convert a file of weights of any task that has other formats; returns ``(number of arrays, classes)``.
 
     See :func:`resnest.gluon.models.weights.conversion.convert` and
-    :func:`resnest.gluon.tasks.detection.making.convert`. Raises InputError as they do, and for an unknown model
-    with the nearest one of both.
+    :func:`resnest.gluon.tasks.detection.making.convert`. Raises InputError as they do, for an unknown model with
+    the nearest one, and for networks of other tasks, whose weights have no other format.
     """
     description = described(source)
     task = description.task if description else model is not None and _named_task(model)
     if task is None:
         raise no_such_model(model, [row for each in TASKS for row in _table(each)])
+    if task in ('segmentation', 'pose'):
+        raise InputError(f"{one_line(source)}: weights of networks of {task} have no other format than Gluon's, "
+                         f'.params; use the file as it is')
     if task == 'detection':
         from resnest.gluon.tasks.detection.making import convert as convert_detector
         return convert_detector(source, target, model, to, options)

@@ -268,6 +268,7 @@ def test_the_docs_list_the_names():
     (('{small}/a.pth', 'b.bin', '--model', 'resnest14'), ('b.bin: the ending tells no format',)),
     (('{small}/a.pth', 'no/b.params', '--model', 'resnest14'), ('no/b.params', 'No such file')),
     (('no.pth', 'b.params', '--model', 'resnest14'), ('no.pth: no such file',)),
+    (('no.pth', 'b.params', '--model', 'simple_pose_resnet50_v1b'), ('of pose have no other format than',)),
     (('/proc/self/mem', 'b.params'), ('/proc/self/mem: cannot be read: Input/output error',)),
     (('{small}/a.pth', 'b.params', '--model', 'resnest14', '--model-options', 'radx=1'), ("did you mean 'radix'",)),
     (('{small}/a.pth', 'b.params', '--model', 'resnest14', '--model-options', 'radix=1'), ('a.pth: not of resnest14',)),

@@ -127,7 +127,8 @@ def test_published_weights_of_the_backbone_are_a_start(run, tmp_path, monkeypatc
 @pytest.mark.parametrize('words, wanted', [
     (['--data-dir', 'nowhere'], ['nowhere']), (['--model', 'simple_pose_resnest5'], ['simple_pose_resnest50']),
     (['--batch-size', 99], ['training']), (['--model-options', 'height=70'], ['height must be a multiple of 32']),
-    (['--pretrained', '--batch-size', 4], ['no weights are published']), (['--lr-schedule', 'x'], ['--lr-schedule'])])
+    (['--pretrained', '--batch-size', 4], ['no weights are published']), (['--lr-schedule', 'x'], ['--lr-schedule']),
+    (['--model-options', 'joints=9'], ['joints=9', 'has 4 joints'])])
 def test_what_cannot_be_trained(run, tmp_path, words, wanted):
     assert_refused(run_here(train.main, 'train_pose.py', '--data-dir', run[0], '--no-cuda', '--save-dir',
                             tmp_path / 'run', '--num-epochs', 1, *words), *wanted)

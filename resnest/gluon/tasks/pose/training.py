@@ -10,6 +10,7 @@ from resnest.gluon.device import choose_device
 from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import SyncBatchNorm
 from resnest.gluon.training import Figure, Figures, Task, in_job, recipe, train_task
+from resnest.reading import one_line
 from resnest.runtime import import_extra
 
 from .data import CropLoader, Training, open_people
@@ -105,10 +106,14 @@ def _open(config):
 
 
 def _train(config, job, print_config):
+    asked = (config.model_options or {}).get('joints')
     config, options = settle_network(config, job)
     if print_config and not config.data_dir and not config.annotations:
         return recipe.show(config, job)
     train_set, val_set = _open(config)
+    if asked not in (None, len(train_set.joints.names)):
+        raise InputError(f'--model-options joints={one_line(asked)}: {train_set.annotations.path} has '
+                         f'{len(train_set.joints.names)} joints, which is what the network gets; leave it out')
     options = {**options, 'joints': len(train_set.joints.names)}
     network, twin = (get_model(config.model, **options, **each) for each in (
         {'last_gamma': config.last_gamma, 'norm_layer': SyncBatchNorm if config.sync_bn else nn.BatchNorm}, {}))
