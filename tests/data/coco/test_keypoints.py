@@ -58,6 +58,13 @@ def test_the_joints_of_coco():
     assert len(COCO_JOINTS.edges) == 19
 
 
+@pytest.mark.parametrize('names, pairs', [
+    (('l_eye', 'r_eye', 'nose'), ((0, 1),)), (('Right Knee', 'Left Knee'), ((1, 0),)), (('hip.L', 'hip.R'), ((0, 1),)),
+    (('L1', 'R1', 'L2'), ((0, 1),)), (('tail', 'tair', 'ball', 'left'), ()), (('rightEar', 'leftEar'), ((1, 0),))])
+def test_what_changes_places_in_a_mirror(names, pairs):
+    assert Joints(names).pairs == pairs
+
+
 @pytest.mark.parametrize('changed, told', [
     ({'keypoints': [1, 2]}, 'annotation 7: keypoints must be numbers x, y, visibility'),
     ({'keypoints': [1, 2, 3]}, 'a visibility must be 0, 1 or 2'),

@@ -1,4 +1,5 @@
 """COCO's keypoints (https://cocodataset.org/#format-data): annotations whose instances also have joints."""
+import re
 from array import array
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ __all__ = ['COCO_JOINTS', 'Joints', 'Keypoints', 'read_keypoints']
 MOST_JOINTS = 10_000
 FAR = 1 << 20           # pixels: beyond, a joint is of no picture
 SIGMA = 0.05            # of joints that nobody tells one of
+LEFT = re.compile(r'left|(?<![^\W\d_])l(?![^\W\d_])')      # in a name of small letters
 VISIBILITY = (0, 1, 2)  # not annotated, hidden, seen
 
 
@@ -47,10 +49,12 @@ class Joints:
 
     @property
     def pairs(self):
-        """The joints that change places in a mirror: those of one name but for 'left' and 'right'."""
-        places = {name: place for place, name in enumerate(self.names)}
-        return tuple((place, places[other]) for name, place in places.items()
-                     if 'left' in name and (other := name.replace('left', 'right')) in places)
+        """The joints that change places in a mirror: those of one name but for 'left' and 'right', or for the letters
+        'l' and 'r' where no others are beside them."""
+        places = {name.lower(): place for place, name in enumerate(self.names)}
+        others = {name: LEFT.sub(lambda left: 'right' if left[0] == 'left' else 'r', name) for name in places}
+        return tuple((places[name], places[other]) for name, other in others.items()
+                     if other != name and other in places)
 
 
 COCO_NAMES = ('nose', 'left_eye', 'right_eye', 'left_ear', 'right_ear', 'left_shoulder', 'right_shoulder', 'left_elbow',
