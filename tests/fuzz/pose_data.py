@@ -26,7 +26,7 @@ def case(rng, folder):
     boxes = folder / 'boxes.json'
     boxes.write_bytes(damaged_json(rng, json.dumps(BOXES)))
     if rng.random() < 0.3:
-        assert all(x0 < x1 for found in read_boxes(boxes).values() for _, (x0, _, x1, _) in found)
+        assert all(x0 < x1 for _, found in read_boxes(boxes).values() for _, (x0, _, x1, _) in found)
     people = PeopleSet(path, folder / 'val2017')
     count = len(people.joints.names)
     spec = PoseSpec('simple_pose_resnest50', 'resnest50', joints=count, height=64, width=32)
