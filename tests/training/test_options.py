@@ -177,7 +177,7 @@ def test_recipes_of_the_package_are_named(tmp_path, monkeypatch):
     assert parse('--config', 'resnest101').model == 'resnest26'
     for name in ('resnet50', 'configs/resnest50.yaml', '~/resnest50.yml'):
         with pytest.raises(InputError, match=r"no such file, and not in the package; did you mean 'resnest50'\?.* "
-                                             r'ablation, .* resnest269, resnest50\)$'):
+                                             r'ablation, .* resnest269, resnest50, .*simple_pose_resnest50\)$'):
             parse('--config', name)
 
 
