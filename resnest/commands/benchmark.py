@@ -1,4 +1,4 @@
-"""Images per second of ResNeSt next to gluoncv's and ONNX Runtime, or of preparing and reading images (data)."""
+"""Images per second of ResNeSt next to other frameworks', or of preparing and reading images (data)."""
 import json
 import sys
 
@@ -24,8 +24,11 @@ def main(arguments=None):
                          help='what our network computes in')
     network.add_argument('--mode', nargs='+', default=['inference'], choices=['inference', 'training'],
                          help='what to time; a training step is forward, backward and update')
-    network.add_argument('--implementation', nargs='+', choices=['ours', 'gluoncv', 'onnxruntime'],
+    network.add_argument('--implementation', nargs='+',
+                         choices=['ours', 'gluoncv', 'onnxruntime', 'openvino', 'pytorch'],
                          help='what takes part; all that are installed unless given')
+    network.add_argument('--peers-python', type=path_text,
+                         help='Python of the environment with openvino, nncf, torch and timm; this one unless given')
     network.add_argument('--steps', type=whole(1), default=8, help='timed batches in each process')
     network.add_argument('--seconds', type=number(above=0), default=10,
                          help='no more batches in a process after that, but two')
@@ -58,7 +61,8 @@ def main(arguments=None):
 
     def keep(results):
         if options.json:
-            replace_file(options.json, json.dumps({'results': results, 'machine': machine()}, indent=1))
+            found = {'results': results, 'machine': machine(options.peers_python)}
+            replace_file(options.json, json.dumps(found, indent=1))
 
     if options.what == 'data':
         with tqdm(unit='process', desc='timing', disable=None) as bar:
@@ -68,7 +72,8 @@ def main(arguments=None):
         keep(results)
     else:
         contenders = plan(list_models() if options.all else options.model, options.precision, options.mode,
-                          options.implementation, options.batch_size, options.image_size, options.rec_dir)
+                          options.implementation, options.batch_size, options.image_size, options.rec_dir,
+                          options.peers_python)
         if options.picture:
             drawable(contenders, options.picture)       # refused before the work
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing', disable=None) as bar:

@@ -1,10 +1,13 @@
 """Who takes part, the ratios and the table from made-up times, the picture; speeds themselves are not tested."""
 import json
+import os
+import sys
 
 import pytest
 
-from resnest.errors import InputError
-from resnest.gluon.speed import benchmark
+from resnest.errors import InputError, MissingPackage
+from resnest.gluon.speed import benchmark, peers
+from resnest.gluon.speed.fresh_process import run_fresh
 from resnest.gluon.speed.report import draw, drawable, format_table
 from resnest.runtime import usable_cores
 
@@ -17,14 +20,16 @@ def timed(monkeypatch):
     def run(settings):
         ran.append((*(settings[key] for key in ('implementation', 'precision', 'data')), 'prepare' in settings))
         rounds = sum(name == ran[-1] for name in ran)
-        ours = {'float32': 1.0, 'int8': 0.25}[settings['precision']]
-        slow = rounds + 1 if settings['implementation'].startswith('gluoncv') else ours
+        ours = {'float32': 1.0, 'bfloat16': 0.5, 'int8': 0.25}[settings['precision']]
+        slow = {'gluoncv': rounds + 1, 'openvino': 2 * ours, 'ours, native': ours / 4}.get(
+            settings['implementation'].removesuffix(', default threads'), ours)
         return {'seconds': [9.0, slow, slow, slow, slow / 2], 'peak_memory_mb': 100 * rounds,
                 'native_operators': settings['precision'] == 'int8'}
 
     monkeypatch.setattr(benchmark, '_run', run)
     monkeypatch.setattr(benchmark.native, 'available', lambda: True)
     monkeypatch.setattr(benchmark, 'installed', lambda name: '1.0')
+    monkeypatch.setattr(peers, 'installed', lambda name: None)
     return ran
 
 
@@ -102,6 +107,8 @@ def test_detectors_take_part_without_files(timed):
     (dict(batch_size=0), 'batch size must be at least 1'),
     (dict(image_size=8), 'image size must be at least 17'),
     (dict(rec_dir='/nothing'), '/nothing: no such file'),
+    (dict(implementations=['onnxruntime'], modes=['training']),
+     'nothing to time: onnxruntime cannot take part with resnest14 in float32 .training'),
 ])
 def test_bad_input_is_refused_before_anything_runs(settings, wanted):
     with pytest.raises(InputError, match=wanted):
@@ -128,3 +135,100 @@ def test_what_the_plan_promises_to_draw_is_drawn(timed, squares):
                        for each in (contenders, benchmark.compare(contenders, rounds=1)))
     assert promised == drawn == [('resnest50', *more, 'inference', 'memory')
                                  for more in (('ours', 'float32'), ('ours', 'int8'), ('gluoncv', 'float32'))]
+
+
+ALL = dict.fromkeys(peers.DISTRIBUTIONS, '1.0')
+
+
+def test_other_frameworks_take_part_where_they_are_installed(timed, squares, monkeypatch):
+    found = {}
+    monkeypatch.setattr(benchmark, 'versions_in', lambda python: found)
+
+    def names(model, **settings):
+        return [(one['implementation'], one['precision'], one['mode'], one['data'])
+                for one in benchmark.plan([model], ['float32', 'bfloat16', 'int8'], image_size=96, **settings)
+                if one['implementation'] in peers.FOREIGN]
+
+    assert names('resnest50') == []
+    found.update(openvino='1.0', timm='1.0')        # without nncf and torch
+    assert names('resnest50') == [('openvino', each, 'inference', 'memory') for each in ('float32', 'bfloat16')]
+    found.update(ALL)
+    inference = [('openvino', each, 'inference', 'memory') for each in ('float32', 'bfloat16', 'int8')]
+    compiled = [('pytorch', each, 'inference', 'memory') for each in ('float32', 'bfloat16')]
+    training = [('pytorch', each, 'training', 'memory') for each in ('float32', 'bfloat16')]
+    assert names('resnest50', rec_dir=str(squares), modes=['inference', 'training']) == inference + compiled + training
+    assert names('resnest50_fast_1s1x64d') == names('deeplab_resnest50_ade') == inference
+    assert names('resnest50', implementations=['ours', 'pytorch']) == compiled
+    assert names('faster_rcnn_fpn_resnest50') == []
+
+
+def test_they_are_compared_with_ours_in_the_same_precision(timed, monkeypatch):
+    monkeypatch.setattr(benchmark, 'versions_in', lambda python: ALL)
+    results = benchmark.compare(benchmark.plan(
+        ['resnest50'], ['float32', 'int8'], implementations=['ours', 'onnxruntime', 'openvino']), rounds=1)
+    assert [run[:2] for run in timed if run[3]] == [
+        ('ours', 'float32'), ('ours', 'int8'), ('onnxruntime', 'float32'), ('openvino', 'int8')]   # one ONNX file
+    assert [one.get('ratio_to_ours', {}).get('median') for one in results] == [None, None, None, 0.5, 0.5]
+    assert results[-1]['ratio_to_our_float32']['median'] == 2
+    table = format_table(results).splitlines()
+    assert table[0].endswith('x ours')
+    assert table[-1].endswith('0.50 (0.50 to 0.50)')
+    _, native, theirs = benchmark.compare(benchmark.plan(
+        ['resnest50'], modes=['training'], implementations=['ours', 'pytorch']), rounds=1)
+    assert (native['implementation'], theirs['ratio_to_ours']['median']) == ('ours, native', 0.25)
+
+
+def test_what_is_not_installed_is_named_with_its_command(timed, tmp_path):
+    with pytest.raises(MissingPackage, match='openvino, to compare with, is not installed: pip install openvino nncf, '
+                                             'here or in an environment whose Python --peers-python names'):
+        benchmark.plan(['resnest14'], ['int8'], implementations=['openvino'])
+    bare = tmp_path / 'python'      # without any distribution
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    with pytest.raises(MissingPackage, match=f'pytorch, .* is not installed: {bare} -m pip install torch timm$'):
+        benchmark.plan(['resnest14'], implementations=['pytorch'], peers_python=str(bare))
+    bare.write_text('#!/bin/sh\n')
+    for wrong, why in ((bare, 'it says nothing'), (tmp_path / 'none', 'No such file')):
+        with pytest.raises(InputError, match=f'{wrong}: is no Python that runs .{why}.*give --peers-python'):
+            benchmark.plan(['resnest14'], peers_python=str(wrong))
+    assert timed == []
+
+
+FAKE = """
+import numpy as np
+
+
+class Core:
+    def read_model(self, data):
+        assert data == b'the file', data
+        return self
+
+    def reshape(self, shape):
+        self.shape = shape
+
+    def compile_model(self, model, device, options):
+        assert (device, options['INFERENCE_NUM_THREADS'], options['INFERENCE_PRECISION_HINT']) == ('CPU', 3, 'bf16')
+        self.shape = model.shape
+        return self
+
+    def create_infer_request(self):
+        return self
+
+    def infer(self, inputs, share_inputs):
+        assert [list(x.shape) for x in inputs] == [self.shape] == [[2, 3, 32, 32]]
+"""
+
+
+def test_a_foreign_contender_needs_no_mxnet(tmp_path):
+    """The process of a contender with a made-up framework, in a Python that would fail on mxnet."""
+    (tmp_path / 'openvino.py').write_text(FAKE)
+    (tmp_path / 'mxnet.py').write_text('1 / 0')
+    (tmp_path / 'file').write_bytes(b'the file')
+    settings = {'implementation': 'openvino', 'precision': 'bfloat16', 'mode': 'inference', 'model': 'resnest14',
+                'threads': 3, 'batch_size': 2, 'image_size': 32, 'files': str(tmp_path / 'file'), 'foreign': True,
+                'warmup': 2, 'steps': 4, 'seconds': 10}
+    printed = run_fresh('contender', benchmark.CONTENDER, json.dumps(settings),
+                        env={**os.environ, 'PYTHONPATH': str(tmp_path)})
+    found = json.loads(printed)
+    assert len(found['seconds']) == 4
+    assert found['native_operators'] is False

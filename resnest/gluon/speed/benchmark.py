@@ -5,7 +5,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from resnest.errors import InputError, MissingPackage
+from resnest.errors import InputError
 from resnest.gluon.catalogue import get_model
 from resnest.gluon.data import RecordSet
 from resnest.gluon.inference.optimized.precision import require_cpu
@@ -13,31 +13,34 @@ from resnest.gluon.models import complexity
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
 from resnest.gluon.nn import native
 from resnest.gluon.tasks.detection import DETECTION
-from resnest.runtime import install_command, installed, usable_cores
+from resnest.runtime import installed, usable_cores
 
 from .detectors import GLUONCV_DETECTORS, work
+from .foreign import TIMM
 from .fresh_process import run_fresh
+from .peers import FOREIGN, OTHERS, lacking, require, versions_in
 
 __all__ = ['IMPLEMENTATIONS', 'compare', 'plan', 'ratio']
 
 CONTENDER = Path(__file__).with_name('contender.py')
-OTHERS = ('gluoncv', 'onnxruntime')
 IMPLEMENTATIONS = ('ours', *OTHERS)
 GLUONCV_MODELS = tuple(name for depth in (50, 101, 200, 269)
                        for name in (f'resnest{depth}', f'deeplab_resnest{depth}_ade'))
 GLUONCV_DEFAULT = 'gluoncv, default threads'
-BASELINES = {'ratio_to_gluoncv': 'gluoncv', 'ratio_to_our_float32': 'ours'}
+BASELINES = {'ratio_to_gluoncv': 'gluoncv', 'ratio_to_our_float32': 'ours'}     # in float32
 
 
 def plan(models, precisions=('float32',), modes=('inference',), implementations=None, batch_size=16, image_size=None,
-         rec_dir=None):
+         rec_dir=None, peers_python=None):
     """The contenders, as a list of their settings.
 
     Ours runs in every precision, optimized; gluoncv's network, and onnxruntime on our exported file, in float32.
-    gluoncv's runs with as many threads as ours, and with mxnet's default. A training step is forward, backward and
-    update, with DropBlock on for ours and off for gluoncv's; ours takes part a second time with the native operators
-    where they are compiled. A segmentation network is timed with its auxiliary head in training alone. A detector is
-    timed from a picture to its boxes, with its parts where the batch is one picture; it has no exported files.
+    OpenVINO runs on that file in every precision, in int8 what nncf makes of it; PyTorch runs timm's network of the
+    same architecture, compiled, in float32 and bfloat16; both on images from memory alone. gluoncv's runs with as many
+    threads as ours, and with mxnet's default. A training step is forward, backward and update, with DropBlock on for
+    ours and off for the others; ours is in float32, and takes part a second time with the native operators where they
+    are compiled. A segmentation network is timed with its auxiliary head in training alone. A detector is timed from a
+    picture to its boxes, with its parts where the batch is one picture; it has no exported files.
 
     Parameters
     ----------
@@ -51,9 +54,11 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         Side in pixels; each model's own crop size unless given.
     rec_dir : str
         Shards: inference is timed a second time on batches that are decoded from them.
+    peers_python : str
+        The Python of the environment with OpenVINO and PyTorch; this one unless given.
 
-    Raises InputError for an unknown model or precision, sizes that no network takes and shards that are not there,
-    MissingPackage for an implementation that is asked for and not installed.
+    Raises InputError for an unknown model or precision, sizes that no network takes, shards that are not there, and
+    where nothing is left to time; MissingPackage for an implementation that is asked for and not installed.
     """
     if batch_size < 1:
         raise InputError(f'the batch size must be at least 1, got {batch_size}')
@@ -61,11 +66,11 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         raise InputError(f'the image size must be at least {SMALLEST_IMAGE} px, got {image_size}')
     for precision in precisions:
         require_cpu(precision)
-    for name in implementations or ():
-        if name in OTHERS and not installed(name):
-            raise MissingPackage(f'{name}, to compare with, is not installed: {install_command(name)}')
-    taking = [name for name in IMPLEMENTATIONS
-              if (name in implementations if implementations else name not in OTHERS or installed(name))]
+    versions = {**{name: installed(name) for name in OTHERS if name not in FOREIGN}, **versions_in(peers_python)}
+    if implementations:
+        require(implementations, precisions, versions, peers_python)
+    else:
+        implementations = IMPLEMENTATIONS
     if rec_dir:
         RecordSet(rec_dir, 'val')
     contenders = []
@@ -84,24 +89,35 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
                     {'model': model, 'implementation': implementation, 'precision': precision, 'mode': mode,
                      'data': 'records' if data else 'memory', 'rec_dir': data, 'threads': threads,
                      'batch_size': batch_size, 'image_size': size, 'crop_ratio': getattr(spec, 'crop_ratio', None),
-                     'parameters': parameters, 'macs': macs, 'maps': maps, 'boxes': boxes}
-                    for implementation, precision, threads in _implementations(model, mode, precisions, taking)]
+                     'parameters': parameters, 'macs': macs, 'maps': maps, 'boxes': boxes, 'python': peers_python}
+                    for implementation, precision, threads in _implementations(model, mode, precisions)
+                    if implementation.partition(',')[0] in implementations
+                    and not lacking(implementation.partition(',')[0], precision, versions)
+                    and not (data and implementation in FOREIGN)]
+    if not contenders:
+        raise InputError(f"nothing to time: {', '.join(implementations)} cannot take part with {', '.join(models)} in "
+                         f"{', '.join(precisions)} ({', '.join(modes)})")
     return contenders
 
 
-def _implementations(model, mode, precisions, taking):
+def _implementations(model, mode, precisions):
     """``(implementation, precision, threads)`` of the contenders of one model."""
     cores = usable_cores()
-    if 'ours' in taking:
-        for precision in precisions if mode == 'inference' else ('float32',):
-            yield 'ours', precision, cores
-        if mode == 'training' and native.available():
-            yield 'ours, native', 'float32', cores
-    if 'gluoncv' in taking and (model in GLUONCV_MODELS or model in GLUONCV_DETECTORS):
+    for precision in precisions if mode == 'inference' else ('float32',):
+        yield 'ours', precision, cores
+    if mode == 'training' and native.available():
+        yield 'ours, native', 'float32', cores
+    if model in GLUONCV_MODELS or model in GLUONCV_DETECTORS:
         yield 'gluoncv', 'float32', cores
         yield GLUONCV_DEFAULT, 'float32', 'default'
-    if 'onnxruntime' in taking and mode == 'inference' and model not in DETECTION:
+    if mode == 'inference' and model not in DETECTION:
         yield 'onnxruntime', 'float32', cores
+        for precision in precisions:
+            yield 'openvino', precision, cores
+    if model in TIMM:
+        for precision in precisions:
+            if precision != 'int8':
+                yield 'pytorch', precision, cores
 
 
 def compare(contenders, rounds=3, steps=8, seconds=10, progress=None, keep=None, say=None):
@@ -131,7 +147,7 @@ def compare(contenders, rounds=3, steps=8, seconds=10, progress=None, keep=None,
                     found.append(_run({**settings, 'files': prepared, 'warmup': 2, 'steps': steps, 'seconds': seconds}))
                     if progress:
                         progress()
-        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio', 'maps', 'boxes')]
+        keys = [key for key in contenders[0] if key not in ('rec_dir', 'crop_ratio', 'maps', 'boxes', 'python')]
         measured = [{**{key: settings[key] for key in keys}, **_figures(found, settings['batch_size'])}
                     for settings, found in zip(mine, runs)]
         results += [{**result, **_ratios(result, measured)} for result in measured]
@@ -146,16 +162,23 @@ def _named(settings):
 
 def _prepared(settings, files, folder, say):
     """The exported files of a contender, made when they are first asked for; None where it needs none."""
-    if settings['mode'] == 'training' or settings['boxes'] or settings['implementation'].startswith('gluoncv'):
+    implementation, precision = settings['implementation'], settings['precision']
+    if settings['mode'] == 'training' or settings['boxes'] or implementation.startswith(('gluoncv', 'pytorch')):
         return None
-    key = settings['implementation'], settings['precision']
-    if key not in files:
-        path = str(Path(folder, '-'.join(key)))
-        if say:
-            say(f'making {_named(settings)}')
-        _run({**settings, 'prepare': True, 'files': path})
-        files[key] = path
-    return files[key]
+    steps = [(implementation, precision)]
+    if implementation == 'openvino':        # from the file that onnxruntime runs
+        steps[:-1 if precision == 'int8' else None] = [('onnxruntime', 'float32')]
+    source = None
+    for key in steps:
+        if key not in files:
+            making = {**settings, 'implementation': key[0], 'precision': key[1], 'prepare': True, 'source': source,
+                      'files': str(Path(folder, '-'.join(key)))}
+            if say:
+                say(f'making {_named(making)}')
+            _run(making)
+            files[key] = making['files']
+        source = files[key]
+    return source
 
 
 def _run(settings):
@@ -164,7 +187,12 @@ def _run(settings):
                    if key not in ('OMP_NUM_THREADS', 'RESNEST_NUM_THREADS')}
     if settings['threads'] != 'default':
         environment['OMP_NUM_THREADS'] = str(settings['threads'])
-    printed = run_fresh(f'{_named(settings)} failed', CONTENDER, json.dumps(settings), env=environment)
+    foreign = settings['implementation'] in FOREIGN
+    python = settings['python'] if foreign else None
+    if python:
+        environment.pop('PYTHONPATH', None)     # of this environment
+    printed = run_fresh(f'{_named(settings)} failed', CONTENDER, json.dumps({**settings, 'foreign': foreign}),
+                        env=environment, python=python)
     return json.loads(printed.splitlines()[-1]) if not settings.get('prepare') else None
 
 
@@ -181,10 +209,16 @@ def _figures(runs, batch_size):
 
 
 def _ratios(result, measured):
-    """To gluoncv's network with the same threads, and to ours in float32, where they were measured on the same."""
+    """To gluoncv's network with the same threads, to ours in float32, and for those of other frameworks to our fastest
+    way in the same precision, where they were measured on the same."""
+    wanted = [(name, implementation, 'float32') for name, implementation in BASELINES.items()]
+    if result['implementation'] in FOREIGN:
+        # The later one stays.
+        wanted += [('ratio_to_ours', name, result['precision']) for name in ('ours', 'ours, native')]
     ratios = {}
-    for name, baseline in BASELINES.items():
-        other = next((one for one in measured if one['implementation'] == baseline and one['precision'] == 'float32' and
+    for name, implementation, precision in wanted:
+        other = next((one for one in measured if one['implementation'] == implementation and
+                      one['precision'] == precision and
                       all(one[key] == result[key] for key in ('mode', 'data', 'image_size'))), None)
         if other and other is not result:
             ratios[name] = dict(zip(('median', 'least', 'most'), ratio(result, other)))

@@ -1,10 +1,13 @@
 """One contender of the benchmark, alone in its process: gets a network, times it, prints one line of JSON.
 
 Run by path (``python contender.py SETTINGS``), so that gluoncv's contender imports mxnet before resnest.gluon does and
-really has mxnet's default number of threads. With ``"prepare": true`` it writes the files that ours then reads.
+really has mxnet's default number of threads, and those of other frameworks need no mxnet. With ``"prepare": true`` it
+writes the files that ours, ONNX Runtime or OpenVINO then reads.
 """
+import itertools
 import json
 import resource
+import runpy
 import sys
 import time
 from pathlib import Path
@@ -158,11 +161,16 @@ def batches(mx, settings):
 
 
 def main(settings):
+    foreign = settings['foreign'] and runpy.run_path(str(Path(__file__).with_name('foreign.py')))
     if settings.get('prepare'):
-        prepare(settings)
+        (foreign['prepare'] if foreign else prepare)(settings)
         return
-    step, mx, native = (training if settings['mode'] == 'training' else inference)(settings)
-    ahead = batches(mx, settings)
+    if foreign:
+        step, x = foreign['make'](settings)
+        ahead, native = itertools.repeat(x), False
+    else:
+        step, mx, native = (training if settings['mode'] == 'training' else inference)(settings)
+        ahead = batches(mx, settings)
     begin = time.perf_counter()
     for _ in range(settings['warmup']):
         step(next(ahead))

@@ -8,12 +8,16 @@ from resnest.gluon.figures import figure_file
 from resnest.gluon.models import VARIANTS
 from resnest.runtime import installed, usable_cores
 
+from .peers import versions_in
+
 __all__ = ['draw', 'drawable', 'format_table', 'machine']
 
 COLUMNS = ('model', 'px', 'M param', 'GMACs', 'mode', 'data', 'implementation', 'precision', 'operators', 'images/s',
-           'ms median', 'ms p90', 'MB', 'x gluoncv', 'x our float32')
+           'ms median', 'ms p90', 'MB', 'x gluoncv', 'x our float32', 'x ours')
 COLORS = {('ours', 'float32'): 'tab:blue', ('ours', 'bfloat16'): 'tab:green', ('ours', 'int8'): 'tab:red',
-          ('gluoncv', 'float32'): 'tab:gray', ('onnxruntime', 'float32'): 'tab:orange'}
+          ('gluoncv', 'float32'): 'tab:gray', ('onnxruntime', 'float32'): 'tab:orange',
+          ('openvino', 'float32'): 'tab:purple', ('openvino', 'bfloat16'): 'tab:pink',
+          ('openvino', 'int8'): 'tab:brown', ('pytorch', 'float32'): 'tab:olive', ('pytorch', 'bfloat16'): 'tab:cyan'}
 
 
 def format_table(results):
@@ -24,10 +28,10 @@ def format_table(results):
          'native' if result['native_operators'] else '', f"{result['images_per_second']:.2f}",
          f"{result['latency_ms_median']:.0f}", f"{result['latency_ms_p90']:.0f}",
          str(result['peak_memory_mb']), _spread(result.get('ratio_to_gluoncv')),
-         _spread(result.get('ratio_to_our_float32'))) for result in results]
+         _spread(result.get('ratio_to_our_float32')), _spread(result.get('ratio_to_ours'))) for result in results]
     # What is the same in every line goes without saying, unless it is a figure; so do operators of mxnet alone.
-    shown = [index for index, name in enumerate(COLUMNS) if name not in ('mode', 'data', 'operators')
-             or {row[index] for row in rows[1:]} - {'' if name == 'operators' else rows[1][index]}]
+    shown = [index for index, name in enumerate(COLUMNS) if name not in ('mode', 'data', 'operators', 'x ours')
+             or {row[index] for row in rows[1:]} - {rows[1][index] if name in ('mode', 'data') else ''}]
     widths = [max(len(row[index]) for row in rows) for index in shown]
     lines = ['  '.join(row[index].ljust(width) for index, width in zip(shown, widths)).rstrip() for row in rows]
     return '\n'.join(lines + [_parts(result) for result in results if result.get('parts')])
@@ -112,9 +116,10 @@ def _label(axes, shown):
     axes.set(xlim=(min(fastest.values()) / 3.2, None), ylim=(bottom, top + 2.5 * step))
 
 
-def machine():
+def machine(peers_python=None):
     """The processor and the versions behind the figures."""
     cpu = re.search(r'^model name\s*: (.*)$', Path('/proc/cpuinfo').read_text(), re.MULTILINE)
     return {'cpu': cpu[1] if cpu else platform.processor(), 'cores': usable_cores(),
             'python': platform.python_version(),
-            **{name: installed(name) for name in ('mxnet', 'gluoncv', 'onnxruntime', 'numpy')}}
+            **{name: installed(name) for name in ('mxnet', 'gluoncv', 'onnxruntime', 'numpy')},
+            **versions_in(peers_python)}
