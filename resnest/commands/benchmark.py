@@ -54,7 +54,7 @@ def main(arguments=None):
     from resnest.gluon.figures import require_figure
     from resnest.gluon.speed.benchmark import compare, plan
     from resnest.gluon.speed.pipelines import format_data, measure_data
-    from resnest.gluon.speed.report import draw, drawable, format_table, machine
+    from resnest.gluon.speed.report import draw, drawable, format_machine, format_table, machine
 
     if options.picture:
         require_figure(options.picture, '--picture')
@@ -79,6 +79,6 @@ def main(arguments=None):
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing', disable=None) as bar:
             results = compare(contenders, options.rounds, options.steps, options.seconds, bar.update, keep,
                               lambda line: bar.write(line, file=sys.stderr))
-        print(format_table(results))
+        print(format_table(results), format_machine(machine(options.peers_python)), sep='\n\n')
         if options.picture:
             draw(results, options.picture)

@@ -8,7 +8,7 @@ import pytest
 from resnest.errors import InputError, MissingPackage
 from resnest.gluon.speed import benchmark, peers
 from resnest.gluon.speed.fresh_process import run_fresh
-from resnest.gluon.speed.report import draw, drawable, format_table
+from resnest.gluon.speed.report import draw, drawable, format_machine, format_table
 from resnest.runtime import usable_cores
 
 
@@ -138,6 +138,11 @@ def test_what_the_plan_promises_to_draw_is_drawn(timed, squares):
 
 
 ALL = dict.fromkeys(peers.DISTRIBUTIONS, '1.0')
+
+
+def test_what_was_compared_is_told():
+    found = {'cpu': 'A processor', 'cores': 2, 'mxnet': '1.9.1', 'gluoncv': None, **ALL}
+    assert format_machine(found) == 'A processor; 2 threads; mxnet 1.9.1, openvino 1.0, nncf 1.0, torch 1.0, timm 1.0'
 
 
 def test_other_frameworks_take_part_where_they_are_installed(timed, squares, monkeypatch):

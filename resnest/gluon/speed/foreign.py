@@ -81,10 +81,8 @@ def timm_network(settings):
 def inference(settings):
     """Compiled, the weights frozen into the code."""
     import torch
-    from torch._inductor import config
-    config.freezing = True
     net, x = timm_network(settings)
-    net = torch.compile(net.eval())
+    net = torch.compile(net.eval(), options={'freezing': True})
     bfloat16 = settings['precision'] == 'bfloat16'
 
     def step(x):

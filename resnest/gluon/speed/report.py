@@ -10,7 +10,7 @@ from resnest.runtime import installed, usable_cores
 
 from .peers import versions_in
 
-__all__ = ['draw', 'drawable', 'format_table', 'machine']
+__all__ = ['draw', 'drawable', 'format_machine', 'format_table', 'machine']
 
 COLUMNS = ('model', 'px', 'M param', 'GMACs', 'mode', 'data', 'implementation', 'precision', 'operators', 'images/s',
            'ms median', 'ms p90', 'MB', 'x gluoncv', 'x our float32', 'x ours')
@@ -123,3 +123,10 @@ def machine(peers_python=None):
             'python': platform.python_version(),
             **{name: installed(name) for name in ('mxnet', 'gluoncv', 'onnxruntime', 'numpy')},
             **versions_in(peers_python)}
+
+
+def format_machine(found):
+    """What :func:`machine` returns as one line of text: all contenders but those with default threads have one for each
+    core."""
+    versions = ', '.join(f'{name} {found[name]}' for name in found if name not in ('cpu', 'cores') and found[name])
+    return f"{found['cpu']}; {found['cores']} threads; {versions}"
