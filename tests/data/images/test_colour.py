@@ -61,6 +61,17 @@ def test_lighting_is_that_of_mxnet(seed):
     assert (found != x).any()
 
 
+def test_what_is_drawn_in_which_order():
+    """The order of three kinds, their factors, the lighting: applied one by one, to within the rounding of the mean."""
+    x = np.random.default_rng(0).integers(60, 160, (9, 11, 3)).astype('uint8')
+    for seed in range(30):
+        rng = np.random.default_rng(seed)
+        kinds = rng.permutation(['brightness', 'contrast', 'saturation'])
+        steps = [(kind, 1 + rng.uniform(-0.4, 0.4)) for kind in kinds] + [('lighting', rng.normal(0, 0.1, 3))]
+        found = np.asarray(jitter_and_light(Image.fromarray(x), np.random.default_rng(seed)))
+        assert np.abs(found - one_by_one(x.astype(float), steps).clip(0, 255)).max() <= 1.01
+
+
 def test_eigenvectors_are_orthonormal():
     np.testing.assert_allclose(EIGENVECTORS @ EIGENVECTORS.T, np.eye(3), atol=1e-3)
 

@@ -7,7 +7,8 @@ import numpy as np
 
 __all__ = ['colour_matrix', 'jitter_and_light']
 
-LUMA = np.array([0.299, 0.587, 0.114])
+KINDS = ('brightness', 'contrast', 'saturation')
+LUMA = (0.299, 0.587, 0.114)
 # Eigenvalues and eigenvectors of ImageNet's colours (Krizhevsky et al., 2012), on the scale 0 to 255.
 EIGENVALUES = np.array([55.46, 4.794, 1.148])
 EIGENVECTORS = np.array([[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]])
@@ -19,24 +20,31 @@ def colour_matrix(steps, mean):
     ``'brightness'``, ``'contrast'`` and ``'saturation'`` blend with black, with the mean grey and with the grey of
     the pixel: factor 1 is the identity. ``'lighting'`` adds its factors (3,) along the principal colours.
     """
-    matrix, offset = np.eye(3), np.zeros(3)
+    # Each step keeps the form own · I + grey · (1, 1, 1)ᵀ LUMA: shares of the pixel's colour and of its grey. A few
+    # numbers of Python's: arrays of three would take ten times as long, and under its lock.
+    own, grey, offset = 1.0, 0.0, (0.0, 0.0, 0.0)
     for kind, factor in steps:
         if kind == 'lighting':
-            offset = offset + EIGENVECTORS @ (np.asarray(factor) * EIGENVALUES)
+            light = EIGENVECTORS @ (np.asarray(factor) * EIGENVALUES)
+            offset = [each + more for each, more in zip(offset, light.tolist())]
             continue
-        step, shift = np.eye(3) * factor, 0.0
         if kind == 'contrast':
-            shift = (1 - factor) * LUMA @ (matrix @ mean + offset)
-        elif kind == 'saturation':
-            step = step + (1 - factor) * LUMA[None, :]
-        matrix, offset = step @ matrix, step @ offset + shift
-    return np.column_stack([matrix, offset])
+            shift = (1 - factor) * ((own + grey) * _luma(mean) + _luma(offset))
+        else:
+            shift = (1 - factor) * _luma(offset) if kind == 'saturation' else 0.0
+        grey = factor * grey + ((1 - factor) * (own + grey) if kind == 'saturation' else 0.0)
+        own, offset = factor * own, [factor * each + shift for each in offset]
+    return np.array([[grey * weight + own * (row == column) for column, weight in enumerate(LUMA)] + [offset[row]]
+                     for row in range(3)])
+
+
+def _luma(colour):
+    return sum(weight * value for weight, value in zip(LUMA, colour))
 
 
 def jitter_and_light(image, rng, jitter=0.4, lighting=0.1):
     """Brightness, contrast and saturation by up to ``jitter`` in a random order, then lighting (section 5.1)."""
-    order = rng.permutation(['brightness', 'contrast', 'saturation'])
-    steps = [(kind, 1 + rng.uniform(-jitter, jitter)) for kind in order]
+    steps = [(KINDS[number], 1 + rng.uniform(-jitter, jitter)) for number in rng.permutation([0, 1, 2])]
     steps.append(('lighting', rng.normal(0, lighting, 3)))
-    mean = np.asarray(image.resize((1, 1), 4))[0, 0].astype(float)      # 4 is Image.BOX
-    return image.convert('RGB', tuple(colour_matrix(steps, mean).ravel()))
+    mean = image.resize((1, 1), 4).getpixel((0, 0))         # 4 is Image.BOX
+    return image.convert('RGB', colour_matrix(steps, mean).ravel().tolist())
