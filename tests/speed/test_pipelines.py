@@ -9,19 +9,20 @@ from resnest.gluon.speed.pipelines import (
     format_data,
     measure_data,
     our_batches,
+    pillow_batches,
     record_iter_batches,
 )
 
 from ..conftest import assert_refused, script_here
 
 
-@pytest.mark.parametrize('batches', [our_batches, dataloader_batches, record_iter_batches])
+@pytest.mark.parametrize('batches', [our_batches, dataloader_batches, record_iter_batches, pillow_batches])
 @pytest.mark.parametrize('augment', ['standard', 'autoaugment', 'none'])
 def test_every_contender_gives_whole_batches(squares, batches, augment):
-    if batches is record_iter_batches and augment == 'autoaugment':
+    if augment == 'autoaugment' and batches is record_iter_batches or augment != 'none' and batches is pillow_batches:
         return      # it cannot
     settings = {'source': str(squares / 'train-00000-of-00003.rec'), 'size': 12, 'augment': augment, 'batch_size': 5,
-                'workers': int(batches is not dataloader_batches)}
+                'workers': int(batches is not dataloader_batches), 'implementation': 'ours'}
     assert list(itertools.islice(batches(settings), 9)) == [5] * 9      # over the end of an epoch
 
 
@@ -47,7 +48,7 @@ def test_everything_in_one_run():
     rows = measure_data(None, 16, 2, (1,), 1, 10, lambda: done.append(1), images=4)
     assert [row['images'] for row in rows[:3]] == [11, 22, 44]
     assert all(row['cpu_seconds'] > 0 and 50 < row['peak_megabytes'] < 500 for row in rows[:3])
-    assert len(rows) == len(done) == 3 + 8
+    assert len(rows) == len(done) == 3 + 12
     assert {(row['what'], row['augment']) for row in rows[3:]} == {
         ('training', 'standard'), ('training', 'autoaugment'), ('evaluation', 'none')}
     assert all(row['images_per_second'] > 0 for row in rows)

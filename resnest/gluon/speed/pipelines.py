@@ -1,10 +1,13 @@
-"""Images per second of the input pipelines: ours beside mxnet's DataLoader and ImageRecordIter.
+"""Images per second of the input pipelines: ours beside mxnet's DataLoader and ImageRecordIter, and Pillow alone.
 
 Each contender runs in fresh processes, in turn with the others (``python -m resnest.gluon.speed.pipelines SETTINGS``
 is one of them), on the same shards and with the same augmentations where it can do them.
 """
+import functools
+import io
 import json
 import math
+import multiprocessing
 import os
 import statistics
 import sys
@@ -13,6 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from resnest.errors import InputError
 from resnest.gluon.data.images.augmentation import training_transform
@@ -25,6 +29,8 @@ from .fresh_process import run_fresh
 from .preparing import format_preparing, measure_preparing
 
 __all__ = ['compare_pipelines', 'format_data', 'format_pipelines', 'measure_data']
+
+OUR_PROCESSES, PILLOW = 'ours, processes', 'Pillow alone'
 
 
 def measure_data(source=None, size=224, batch_size=32, workers=(2,), rounds=3, prepare_images=2000, progress=None,
@@ -55,8 +61,9 @@ def compare_pipelines(source, size=224, batch_size=32, workers=(2,), images=1000
     source = RecordSet(source, 'train').files[0]
     contenders = [(implementation, augment, count)
                   for count in workers for augment in ('standard', 'autoaugment', 'none')
-                  for implementation in ('ours', 'DataLoader', 'ImageRecordIter')
-                  if implementation != 'ImageRecordIter' or augment != 'autoaugment' and count]
+                  for implementation in CONTENDERS
+                  if {OUR_PROCESSES: count, 'ImageRecordIter': augment != 'autoaugment' and count,
+                      PILLOW: augment == 'none'}.get(implementation, True)]
     rates = {contender: [] for contender in contenders}
     for _ in range(rounds):
         for implementation, augment, count in contenders:
@@ -103,8 +110,29 @@ def our_batches(settings):
     transform = training_transform(settings['augment'], size, evaluation=Evaluation(size))
     for epoch in range(1000):
         indices = training_batches(len(records), settings['batch_size'], epoch=epoch)
-        for images, _ in Loader(records, transform, indices, 10 ** 6, settings['workers'], epoch=epoch):
+        kind = 'process' if settings['implementation'] == OUR_PROCESSES else 'thread'
+        for images, _ in Loader(records, transform, indices, 10 ** 6, (settings['workers'], kind), epoch=epoch):
             yield len(images)
+
+
+def pillow_batches(settings):
+    """Sizes of batches of which each image is decoded and its centre resized by Pillow's calls, in as many processes,
+    and then dropped: what evaluation would reach if all else cost nothing."""
+    records, size = RecordSet(settings['source'], 'train'), settings['size']
+    with multiprocessing.get_context('fork').Pool(max(1, settings['workers'])) as pool:
+        for epoch in range(1000):
+            indices = training_batches(len(records), settings['batch_size'], epoch=epoch)
+            yield from pool.imap(functools.partial(_by_pillow, records, size), indices)
+
+
+def _by_pillow(records, size, indices):
+    """The number of pictures, decoded and resized."""
+    for index in indices:
+        with Image.open(io.BytesIO(records[index][0])) as image:
+            side = 0.875 * min(image.size)
+            left, top = ((whole - side) / 2 for whole in image.size)
+            image.resize((size, size), Image.BILINEAR, (left, top, left + side, top + side))
+    return len(indices)
 
 
 def dataloader_batches(settings):
@@ -164,13 +192,16 @@ def record_iter_batches(settings):
 
 def main(settings):
     """One contender: prints its images per second, after two batches to start up."""
-    batches = {'ours': our_batches, 'DataLoader': dataloader_batches,
-               'ImageRecordIter': record_iter_batches}[settings['implementation']](settings)
+    batches = CONTENDERS[settings['implementation']](settings)
     next(batches), next(batches)
     seen, start = 0, time.perf_counter()
     while seen < settings['images']:
         seen += next(batches)
     print(seen / (time.perf_counter() - start))
+
+
+CONTENDERS = {'ours': our_batches, OUR_PROCESSES: our_batches, 'DataLoader': dataloader_batches,
+              'ImageRecordIter': record_iter_batches, PILLOW: pillow_batches}
 
 
 if __name__ == '__main__':
