@@ -10,7 +10,8 @@ from ..variants import STILL_TRUE, VariantSpec, find_variant, option_names, over
 from .description import CLASSIFICATION, Description, from_text, read_description, to_text
 from .parameters import count_classes
 
-__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'choose_described', 'first_description', 'is_file_of_weights']
+__all__ = ['DEFAULT_MODEL', 'Choice', 'choose', 'choose_described', 'first_description', 'is_file_of_weights',
+           'not_described']
 
 DEFAULT_MODEL = 'resnest50'     # of a command that is not told otherwise
 PUBLISHED_CLASSES = 1000
@@ -58,8 +59,7 @@ def choose(model=None, pretrained=True, values=None, default=None):
         if description is None and not os.path.lexists(os.path.expanduser(path)):
             raise InputError(f'{one_line(path)}: no such file')
         if description is None:
-            raise InputError(f'{one_line(path)}: no file beside it describes these weights; give the name of the '
-                             'model, and the file as pretrained')
+            raise not_described(path)
     else:
         path = pretrained if isinstance(pretrained, (str, os.PathLike)) else None
         description = read_description(path) if path else None
@@ -96,6 +96,12 @@ def first_description(path, job):
 
     found = path and job.from_first(read, 'description')
     return from_text(bytes(found).decode(), path) if found else None
+
+
+def not_described(path):
+    """The InputError for bare weights in the place of a model's name."""
+    return InputError(f'{one_line(path)}: no file beside it describes these weights; give the name of the model, and '
+                      'the file as pretrained')
 
 
 def is_file_of_weights(name):

@@ -8,9 +8,12 @@ from resnest.reading import one_line
 
 from ..rows import Row, override
 from ..variants import find_variant, no_such_model
-from .description import Description
+from .description import Description, read_description
+from .parameters import count_outputs
 
 __all__ = ['Known', 'TaskTable', 'renewed']
+
+OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,34 @@ class TaskTable:
         elif backbone:
             raise InputError(f"a network has no '{one_line(next(iter(backbone)))}'")
         return spec
+
+    def backbone_of(self, description):
+        """The options of a row whose backbone is the network of a described classifier, for images of its kind."""
+        told = description.options
+        return {'base': description.model, **self.split(told)[1],
+                **{name: told[name] for name in OF_IMAGES if name in told}}
+
+    def know_asked(self, default, bias, check, model=None, weights=None, options=None):
+        """The :class:`Known` of what is asked for: the described weights in a file, bare ones, or the published ones.
+
+        ``default`` is the model of those that do not tell it, ``bias`` the name of the last layer's, whose values are
+        counted in a bare file, and ``check`` as :meth:`know` has it. Raises InputError as :meth:`know`, for an unknown
+        model, and for a bare file without such a bias.
+        """
+        description = read_description(weights) if weights else None
+        if description:
+            return self.know(weights, description, check, model, options)
+        values = dict(options or {})
+        if weights and self.counted not in values:
+            values[self.counted] = count_outputs(weights, bias)
+            if values[self.counted] is None:
+                raise InputError(f'{one_line(weights)}: holds no {self.task} network ({bias}); give other weights')
+        return self.know_bare(model or default, weights, values)
+
+    def know_bare(self, model, weights, values):
+        """The :class:`Known` of bare weights in a file, or, without one, of the published ones."""
+        what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
+        return Known(what, model, values, self.spec_of(model, values), weights or True)
 
     def know(self, weights, description, check, model=None, options=None):
         """The :class:`Known` of the weights in a file whose description is known.

@@ -15,8 +15,8 @@ from .params_file import MAGIC, read_arrays, read_shapes
 from .tensor_files import read_tensors
 from .torch_files import without_bfloat16
 
-__all__ = ['FIRST', 'adapt_channels', 'check_contexts', 'count_classes', 'load_arrays', 'load_parameters',
-           'read_parameters', 'read_weights']
+__all__ = ['FIRST', 'adapt_channels', 'check_contexts', 'count_classes', 'count_outputs', 'load_arrays',
+           'load_parameters', 'read_parameters', 'read_weights']
 
 FIRST = ('conv1.0.weight', 'conv1.weight')      # the convolution that sees the image, of a deep and a plain stem
 OFFSET = '.conv2_offset.'     # of a deformable convolution, whose own weights are those of the plain one
@@ -58,10 +58,17 @@ def read_weights(path):
 
 def count_classes(path):
     """For how many classes a ``.params`` file was made; raises InputError as :func:`read_parameters`."""
-    bias = read_parameters(path, read_shapes).get('fc.bias')
-    if bias is None or len(bias) != 1:
+    count = count_outputs(path, 'fc.bias')
+    if count is None:
         raise InputError(f'{one_line(path)}: has no classifier (fc.bias); give the .params file of a whole network')
-    return bias[0]
+    return count
+
+
+def count_outputs(path, bias):
+    """How many values the ``bias`` of a last layer, given by its name, has in a ``.params`` file; None where there is
+    no such vector. Raises InputError as :func:`read_parameters`."""
+    shape = read_parameters(path, read_shapes).get(bias, ())
+    return shape[0] if len(shape) == 1 else None
 
 
 def check_contexts(ctx):

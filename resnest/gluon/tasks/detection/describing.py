@@ -5,7 +5,7 @@ from pathlib import Path
 
 from resnest.gluon.models.weights.conversion import described as read_any_description
 from resnest.gluon.models.weights.description import Description, changed_options
-from resnest.gluon.models.weights.known import Known, TaskTable
+from resnest.gluon.models.weights.known import TaskTable
 from resnest.gluon.models.weights.parameters import read_weights
 from resnest.reading import one_line
 
@@ -51,8 +51,7 @@ def know(model=None, weights=None, options=None):
     model, values = model or DEFAULT_MODEL, dict(options or {})
     if weights:
         values = counted(model, read_weights(weights), weights, values)
-    what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
-    return Known(what, model, values, TABLE.spec_of(model, values), weights or True)
+    return TABLE.know_bare(model, weights, values)
 
 
 def counted(model, arrays, source, options=None):

@@ -10,7 +10,7 @@ from resnest.errors import InputError
 from resnest.files import save_arrays
 from resnest.gluon.models import Features, ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.variants import no_such_model
-from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.choosing import is_file_of_weights, not_described
 from resnest.gluon.models.weights.conversion import format_of
 from resnest.gluon.models.weights.parameters import check_contexts, read_weights
 from resnest.gluon.models.weights.store import ROOT, model_file, require_published
@@ -65,8 +65,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     check_contexts(ctx)
     if is_file_of_weights(name):
         if read_any_description(os.path.expanduser(name)) is None:
-            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the '
-                             'model, and the file as pretrained')
+            raise not_described(name)
         name, pretrained = None, name
     description = arrays = None
     if pretrained and isinstance(pretrained, (str, os.PathLike)):

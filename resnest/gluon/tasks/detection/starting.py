@@ -7,7 +7,7 @@ from resnest.gluon.models import find_variant
 from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_weights
-from resnest.gluon.training import earlier_recipe
+from resnest.gluon.training import begun_before
 
 from .describing import DEFAULT_MODEL, TABLE, counted, know_described
 from .making import load_base, load_weights
@@ -15,22 +15,15 @@ from .weights.counting import count_outputs
 
 __all__ = ['load_start', 'settle_network']
 
-OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
-
 
 def settle_network(config, job):
     """``(config, spec, options)``: the recipe with the model that it gets in the end, the model's row, and by which
     options :func:`.making.make` makes its network."""
-    before = earlier_recipe(config, job)
-    if before:      # what the run once started from may be gone
-        options = {**(before.model_options or {}), **(config.model_options or {})}
-        config = dataclasses.replace(config, model=config.model or before.model, model_options=options or None)
+    config, before = begun_before(config, job)
     path, values = config.resume_params, dict(config.model_options or {})
     description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
-        told = description.options
-        values = {'base': description.model, **TABLE.split(told)[1], **_as_rgb(model, description),
-                  **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+        values = {**_as_rgb(model, description), **TABLE.backbone_of(description), **values}
     elif description:
         known = know_described(path, description, model, values)
         model, values = known.model, dict(known.options)
@@ -56,7 +49,7 @@ def _as_rgb(model, description):
     if TABLE.spec_of(model or DEFAULT_MODEL, {}).channel_order == 'RGB':
         return {}
     row = find_variant(description.model)
-    return {'channel_order': 'RGB', **{name: getattr(row, name) for name in OF_IMAGES}}
+    return {'channel_order': 'RGB', 'mean': row.mean, 'std': row.std}
 
 
 def load_start(network, config, source, device):

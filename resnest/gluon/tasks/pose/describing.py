@@ -1,17 +1,16 @@
 """What weights of pose networks are of: their descriptions (models/weights/description.py), made and read."""
 from resnest.errors import InputError
 from resnest.gluon.data.coco.keypoints import COCO_JOINTS, Joints
-from resnest.gluon.models.weights.description import Description, changed_options, read_description
-from resnest.gluon.models.weights.known import Known, TaskTable
-from resnest.gluon.models.weights.parameters import read_parameters
-from resnest.gluon.models.weights.params_file import read_shapes
+from resnest.gluon.models.weights.description import Description, changed_options
+from resnest.gluon.models.weights.known import TaskTable
 from resnest.reading import one_line
 
 from .table import POSE
 
-__all__ = ['DEFAULT_MODEL', 'TABLE', 'described', 'joints_of', 'know', 'know_described']
+__all__ = ['DEFAULT_MODEL', 'LAST_BIAS', 'TABLE', 'described', 'joints_of', 'know', 'know_described']
 
 TASK = 'pose'
+LAST_BIAS = 'final_layer.bias'
 DEFAULT_MODEL = 'simple_pose_resnest50'     # of a command that is not told otherwise
 # The same weights take other crops too; sigma matters in training alone.
 TABLE = TaskTable(TASK, POSE, ('height', 'width', 'sigma', 'mean', 'std'), counted='joints')
@@ -27,18 +26,8 @@ def described(net, joints=None, decoding=None):
 
 
 def know(model=None, weights=None, options=None):
-    """The :class:`Known` of what is asked for: the described weights in a file, bare ones, or the published ones.
-
-    Raises InputError for an unknown model, for weights that are of another task, and for a description that cannot be.
-    """
-    description = read_description(weights) if weights else None
-    if description:
-        return know_described(weights, description, model, options)
-    model, values = model or DEFAULT_MODEL, dict(options or {})
-    if weights and 'joints' not in values:
-        values['joints'] = _count_joints(weights)
-    what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
-    return Known(what, model, values, TABLE.spec_of(model, values), weights or True)
+    """As :meth:`.TaskTable.know_asked`."""
+    return TABLE.know_asked(DEFAULT_MODEL, LAST_BIAS, joints_of, model, weights, options)
 
 
 def know_described(weights, description, model=None, options=None):
@@ -58,10 +47,3 @@ def joints_of(spec, description=None):
     if spec.joints == len(COCO_JOINTS.names):
         return COCO_JOINTS
     return Joints([str(number) for number in range(spec.joints)])
-
-
-def _count_joints(path):
-    bias = read_parameters(path, read_shapes).get('final_layer.bias')
-    if bias is None or len(bias) != 1:
-        raise InputError(f'{one_line(path)}: holds no pose network (final_layer.bias); give other weights')
-    return bias[0]

@@ -9,7 +9,7 @@ from mxnet.gluon import nn
 from resnest.errors import InputError
 from resnest.gluon.models import ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.variants import no_such_model
-from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.choosing import is_file_of_weights, not_described
 from resnest.gluon.models.weights.description import read_description
 from resnest.gluon.models.weights.store import ROOT
 from resnest.gluon.mxnet_private import structural_parameters
@@ -52,8 +52,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     """
     if is_file_of_weights(name):
         if read_description(name) is None:
-            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the '
-                             'model, and the file as pretrained')
+            raise not_described(name)
         name, pretrained = None, name
     _check({'pretrained': pretrained, 'pretrained_base': pretrained_base})
     own, description = PoseSpec.options(), None

@@ -6,29 +6,22 @@ from resnest.gluon.models.weights.choosing import first_description
 from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_parameters
 from resnest.gluon.models.weights.params_file import read_shapes
-from resnest.gluon.training import earlier_recipe
+from resnest.gluon.training import begun_before
 
-from .describing import DEFAULT_MODEL, TABLE, know_described
+from .describing import DEFAULT_MODEL, LAST_BIAS, TABLE, know_described
 from .making import adopt
 
 __all__ = ['load_start', 'settle_network']
-
-OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
 
 
 def settle_network(config, job):
     """``(config, options)``: the recipe with the model that it gets in the end, and by which options
     :func:`.making.get_model` makes its network."""
-    before = earlier_recipe(config, job)
-    if before:      # what the run once started from may be gone
-        options = {**(before.model_options or {}), **(config.model_options or {})}
-        config = dataclasses.replace(config, model=config.model or before.model, model_options=options or None)
+    config, before = begun_before(config, job)
     path, values = config.resume_params, dict(config.model_options or {})
     description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
-        told = description.options
-        values = {'base': description.model, **TABLE.split(told)[1],
-                  **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+        values = {**TABLE.backbone_of(description), **values}
     elif description:
         known = know_described(path, description, model, values)
         model, values = known.model, dict(known.options)
@@ -41,7 +34,7 @@ def settle_network(config, job):
 def load_start(network, config, source, device):
     """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
     stored = () if source is True else read_parameters(source, read_shapes)
-    if config.pretrained_backbone or source is not True and 'final_layer.bias' not in stored:
+    if config.pretrained_backbone or source is not True and LAST_BIAS not in stored:
         trunk = ResNet(network.backbone, classes=0)
         load_pretrained(trunk, network.backbone, source, ctx=device, other_classes=True)
         adopt(network, trunk)

@@ -1,16 +1,14 @@
 """What weights of segmentation networks are of: their descriptions (models/weights/description.py), made and read."""
 from resnest.errors import InputError
-from resnest.gluon.models.weights.description import Description, changed_options, read_description
-from resnest.gluon.models.weights.known import Known, TaskTable
-from resnest.gluon.models.weights.parameters import read_parameters
-from resnest.gluon.models.weights.params_file import read_shapes
-from resnest.reading import one_line
+from resnest.gluon.models.weights.description import Description, changed_options
+from resnest.gluon.models.weights.known import TaskTable
 
 from .table import SEGMENTATION
 
-__all__ = ['DEFAULT_MODEL', 'TABLE', 'described', 'know', 'know_described']
+__all__ = ['DEFAULT_MODEL', 'LAST_BIAS', 'TABLE', 'described', 'know', 'know_described']
 
 TASK = 'segmentation'
+LAST_BIAS = 'head.block.4.bias'
 DEFAULT_MODEL = 'deeplab_resnest50_ade'     # of a command that is not told otherwise
 # The same weights take other images too, and more or fewer positions (Chen et al., 2017, section 4: trained at 16).
 TABLE = TaskTable(TASK, SEGMENTATION, ('crop_size', 'base_size', 'interpolation', 'mean', 'std', 'output_stride'))
@@ -25,30 +23,13 @@ def described(net, names=None, colours=None, decoding=None, held_out=None):
 
 
 def know(model=None, weights=None, options=None):
-    """The :class:`Known` of what is asked for: the described weights in a file, bare ones, or the published ones.
-
-    Raises InputError for an unknown model, for weights that are of another task, and for a description that cannot be.
-    """
-    description = read_description(weights) if weights else None
-    if description:
-        return know_described(weights, description, model, options)
-    model, values = model or DEFAULT_MODEL, dict(options or {})
-    if weights and 'classes' not in values:
-        values['classes'] = _count_classes(weights)
-    what = f'the weights in {one_line(weights)}' if weights else 'the published weights'
-    return Known(what, model, values, TABLE.spec_of(model, values), weights or True)
+    """As :meth:`.TaskTable.know_asked`."""
+    return TABLE.know_asked(DEFAULT_MODEL, LAST_BIAS, _check_palette, model, weights, options)
 
 
 def know_described(weights, description, model=None, options=None):
     """As :func:`know`, of the weights in a file whose description is known."""
     return TABLE.know(weights, description, _check_palette, model, options)
-
-
-def _count_classes(path):
-    bias = read_parameters(path, read_shapes).get('head.block.4.bias')
-    if bias is None or len(bias) != 1:
-        raise InputError(f'{one_line(path)}: holds no segmentation network (head.block.4.bias); give other weights')
-    return bias[0]
 
 
 def _check_palette(spec, description):

@@ -10,7 +10,7 @@ from resnest.errors import InputError
 from resnest.gluon.models import ResNet, VariantSpec, find_variant, load_pretrained, override
 from resnest.gluon.models.resnet import DILATIONS
 from resnest.gluon.models.variants import no_such_model
-from resnest.gluon.models.weights.choosing import is_file_of_weights
+from resnest.gluon.models.weights.choosing import is_file_of_weights, not_described
 from resnest.gluon.models.weights.description import read_description
 from resnest.gluon.models.weights.parameters import read_parameters
 from resnest.gluon.models.weights.params_file import read_shapes
@@ -59,8 +59,7 @@ def get_model(name, pretrained=False, root=ROOT, ctx=None, pretrained_base=False
     """
     if is_file_of_weights(name):
         if read_description(name) is None:
-            raise InputError(f'{one_line(name)}: no file beside it describes these weights; give the name of the '
-                             'model, and the file as pretrained')
+            raise not_described(name)
         name, pretrained = None, name
     if isinstance(pretrained, (str, os.PathLike)) and (name is None or read_description(pretrained)):
         spec_fields = {key: kwargs.pop(key) for key in SegmentationSpec.options() if key in kwargs}

@@ -10,16 +10,15 @@ from resnest.gluon.models.weights.description import CLASSIFICATION
 from resnest.gluon.models.weights.parameters import read_parameters
 from resnest.gluon.models.weights.params_file import read_shapes
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.training import earlier_recipe
+from resnest.gluon.training import begun_before
 from resnest.gluon.training.fields import option_of
 
-from .describing import DEFAULT_MODEL, TABLE, know_described
+from .describing import DEFAULT_MODEL, LAST_BIAS, TABLE, know_described
 from .network import AUXILIARY
 
 __all__ = ['check_sizes', 'load_start', 'settle_network']
 
 SIZES = ('crop_size', 'base_size')
-OF_IMAGES = ('mean', 'std')     # what a classifier's description tells of its images that a backbone wants too
 FLOATS = 4              # bytes
 LOGITS = 2              # arrays of the size of a head's logits at the least: they and their gradients
 
@@ -27,20 +26,14 @@ LOGITS = 2              # arrays of the size of a head's logits at the least: th
 def settle_network(config, job):
     """``(config, options)``: the recipe with the model and the sizes that it gets in the end, and by which options
     :func:`.get_model` makes its network."""
-    before = earlier_recipe(config, job)
-    if before:      # what the run once started from may be gone
-        kept = {name: getattr(before, name) for name in ('model', *SIZES) if getattr(config, name) is None}
-        options = {**(before.model_options or {}), **(config.model_options or {})}
-        config = dataclasses.replace(config, **kept, model_options=options or None)
+    config, before = begun_before(config, job, ('model', *SIZES))
     path, values = config.resume_params, dict(config.model_options or {})
     for name in SIZES:
         if getattr(config, name) is not None:
             values[name] = getattr(config, name)
     description, model = None if before else first_description(path, job), config.model
     if description and description.task == CLASSIFICATION:
-        told = description.options
-        values = {'base': description.model, **TABLE.split(told)[1],
-                  **{name: told[name] for name in OF_IMAGES if name in told}, **values}
+        values = {**TABLE.backbone_of(description), **values}
     elif description:
         known = know_described(path, description, model, values)
         model, values = known.model, known.options
@@ -54,7 +47,7 @@ def settle_network(config, job):
 def load_start(network, config, source, device):
     """Load what the run starts from, a path or True, into ``network``; returns what is to be told besides, or None."""
     stored = () if source is True else read_parameters(source, read_shapes)
-    if config.pretrained_backbone or source is not True and 'head.block.4.bias' not in stored:
+    if config.pretrained_backbone or source is not True and LAST_BIAS not in stored:
         trunk = ResNet(network.backbone, dilation=network.dilation)
         load_pretrained(trunk, network.backbone, source, ctx=device, other_classes=True)
         values = structural_parameters(trunk)

@@ -1,4 +1,5 @@
 """Where a run begins: anew, from weights that are loaded first, or from a checkpoint."""
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from .. import recipe
 from . import checkpoint
 from .state import COUNTERS, restore
 
-__all__ = ['earlier_recipe', 'load_first', 'resume', 'told_by']
+__all__ = ['begun_before', 'earlier_recipe', 'load_first', 'resume', 'told_by']
 
 # What a run leaves before its first checkpoint.
 LEFT = ('best.params', 'log.jsonl')
@@ -63,6 +64,21 @@ def earlier_recipe(config, job):
         return None
     path, stored = json.loads(bytes(found))
     return recipe.restored(type(config), stored, path, job.size)[0]
+
+
+def begun_before(config, job, kept=('model',)):
+    """``(config, before)``: the recipe with what the run that it goes on with was begun by, and that run's recipe, None
+    where it begins anew: what the run once started from may be gone.
+
+    The fields ``kept`` are the earlier recipe's where they are not given again, and so is each of the model's options.
+    A collective of all ranks; raises InputError as :func:`earlier_recipe`.
+    """
+    before = earlier_recipe(config, job)
+    if before is None:
+        return config, None
+    again = {name: getattr(before, name) for name in kept if getattr(config, name) is None}
+    options = {**(before.model_options or {}), **(config.model_options or {})}
+    return dataclasses.replace(config, **again, model_options=options or None), before
 
 
 def resume(task, config, job, step, averages, now, say):
