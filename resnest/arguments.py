@@ -8,7 +8,7 @@ from pathlib import Path
 from resnest.errors import InputError
 from resnest.reading import CONTROL, nearest, not_among, one_line, parse_yaml
 
-__all__ = ['LARGEST_SEED', 'Pairs', 'Parser', 'add_engine', 'exported_file', 'number', 'path_text',
+__all__ = ['LARGEST_SEED', 'Pairs', 'Parser', 'add_engine', 'add_weights', 'exported_file', 'number', 'path_text',
            'plain_path', 'plain_text', 'whole']
 
 LARGEST_SEED = 2 ** 63 - 1
@@ -82,6 +82,19 @@ class Pairs(argparse.Action):
             if not (key and equals):
                 raise argparse.ArgumentError(self, f'must be of the form key=value, got {one_line(repr(word))}')
         setattr(namespace, self.dest, pairs)
+
+
+def add_weights(group, default, files, example='base=resnest14'):
+    """Add ``--model``, ``--model-options`` and ``--resume`` to a command that uses a trained network.
+
+    ``default`` is the model where neither is given, ``files`` tells what ``--resume`` takes, and ``example`` is a pair
+    that ``--model-options`` takes.
+    """
+    group.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights tell it '
+                       f'themselves (default: {default})')
+    group.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
+                       f"model's row, for weights that do not tell it themselves: {example}")
+    group.add_argument('--resume', type=path_text, help=f'{files}; the published weights unless given')
 
 
 def add_engine(group):

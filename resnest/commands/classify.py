@@ -1,19 +1,14 @@
 """Name what is in pictures, and show where the network looked."""
 import warnings
 
-from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_weights, number, path_text, plain_path, whole
 from resnest.files import finish_pictures, require_writable
 
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
-    parser.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights tell '
-                        'it themselves (default: resnest50)')
-    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                        "model's row, for weights that do not tell it themselves: radix=0")
-    parser.add_argument('--resume', type=path_text, help='parameter file (.params), or exported one (.onnx); the '
-                        'published weights unless given')
+    add_weights(parser, 'resnest50', 'parameter file (.params), or exported one (.onnx)', 'radix=0')
     parser.add_argument('--classes', type=path_text, help='class names: a file with a name on each line, or the '
                         "manifest.json of the shards; ImageNet's for 1000 classes unless given, numbers for others")
     parser.add_argument('--top-k', type=whole(1), default=5, help='classes to name')

@@ -1,7 +1,7 @@
 """Write a network for other programs: as ONNX, or as mxnet's symbol and parameters in any precision; checked first."""
 from pathlib import Path
 
-from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_weights, path_text, plain_path, whole
 from resnest.errors import InputError
 from resnest.files import require_writable
 
@@ -10,11 +10,7 @@ STRIDE = 32     # of the backbone's last map, which a pose network doubles
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
-    parser.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights tell '
-                        'it themselves (default: resnest50)')
-    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                        "model's row, for weights that do not tell it themselves: radix=0")
-    parser.add_argument('--resume', type=path_text, help='.params file to export; the published weights unless given')
+    add_weights(parser, 'resnest50', '.params file to export', 'radix=0')
     parser.add_argument('--format', default='onnx', choices=['onnx', 'symbol'],
                         help='onnx, or symbol: OUTPUT-symbol.json and OUTPUT-0000.params')
     parser.add_argument('--output', type=plain_path, help='file to write; MODEL.onnx or MODEL unless given')

@@ -1,7 +1,7 @@
 """Exact top-1 and top-5 of a model on RecordIO shards or folders of images; horovodrun -np N shares the images out."""
 import json
 
-from resnest.arguments import Pairs, Parser, add_engine, exported_file, number, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_engine, add_weights, exported_file, number, path_text, plain_path, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -14,12 +14,7 @@ def main(arguments=None):
                         'has them)')
     data.add_argument('--limit', type=whole(1), metavar='N', help='verify N images only, evenly taken from all')
     weights = parser.add_argument_group('weights')
-    weights.add_argument('--model', type=plain_text, help='network; resnest models lists them; described weights '
-                         'and exported files tell it themselves (default: resnest50)')
-    weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                         "model's row, for weights that do not tell it themselves: radix=0")
-    weights.add_argument('--resume', type=path_text, help='.params file to verify, or .onnx file; the published '
-                         'weights unless given')
+    add_weights(weights, 'resnest50', '.params file to verify, or .onnx file', 'radix=0')
     weights.add_argument('--num-classes', type=whole(1, 10 ** 6), help='classes; those of the weights unless given')
     images = parser.add_argument_group('images')
     images.add_argument('--crop-size', '--input-size', type=whole(1, 1 << 14),

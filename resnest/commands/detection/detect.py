@@ -1,19 +1,15 @@
 """Find the objects in pictures: a table of names, scores and boxes, and pictures that show them."""
 import warnings
 
-from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_weights, number, plain_path, whole
 from resnest.files import finish_pictures, require_writable
 
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
-    parser.add_argument('--model', type=plain_text, help='network; described weights tell it themselves (default: '
-                        'faster_rcnn_fpn_resnest50)')
-    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                        "model's row, for weights that do not tell it themselves: base=resnest14")
-    parser.add_argument('--resume', type=path_text, help='file of weights (.params, or as Detectron2 has them: .pth, '
-                        '.pkl, .safetensors); the published ones unless given')
+    add_weights(parser, 'faster_rcnn_fpn_resnest50',
+                'file of weights (.params, or as Detectron2 has them: .pth, .pkl, .safetensors)')
     parser.add_argument('--least-score', type=number(0, most=1), default=0.5, help='of the objects that are '
                         "shown; below the model's own, mostly 0.05, with --model-options least_score=0.01")
     parser.add_argument('--short-side', type=whole(1, 1 << 14), metavar='PIXELS', help='short side of the pictures, as '

@@ -1,7 +1,7 @@
 """Exact AP of boxes and masks, and panoptic quality, of a detector; horovodrun -np N shares the pictures out."""
 import json
 
-from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_weights, path_text, plain_path, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -14,11 +14,7 @@ def main(arguments=None):
     data.add_argument('--images', type=path_text, help='and the folder of its pictures')
     data.add_argument('--limit', type=whole(1), metavar='N', help='verify N pictures only, evenly taken from all')
     weights = parser.add_argument_group('weights')
-    weights.add_argument('--model', type=plain_text, help='detector; described weights tell it themselves (default: '
-                         'faster_rcnn_fpn_resnest50)')
-    weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                         "model's row, for weights that do not tell it themselves: base=resnest14")
-    weights.add_argument('--resume', type=path_text, help='file of weights to verify; the published ones unless given')
+    add_weights(weights, 'faster_rcnn_fpn_resnest50', 'file of weights to verify')
     images = parser.add_argument_group('images')
     images.add_argument('--short-sides', type=whole(1, 1 << 14), nargs='+', metavar='PIXELS', help='short side of the '
                         "pictures; of several, what is found at each is merged; the weights' own unless given")

@@ -1,5 +1,5 @@
 """Tell where the joints of people in pictures are, and draw their skeletons."""
-from resnest.arguments import Pairs, Parser, number, path_text, plain_path, plain_text
+from resnest.arguments import Parser, add_weights, number, plain_path
 from resnest.errors import InputError
 from resnest.files import finish_pictures, require_writable
 
@@ -7,12 +7,8 @@ from resnest.files import finish_pictures, require_writable
 def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
-    parser.add_argument('--model', type=plain_text, help='network; described weights tell it themselves (default: '
-                        'simple_pose_resnest50)')
-    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                        "model's row, for weights that do not tell it themselves: base=resnest14")
-    parser.add_argument('--resume', type=path_text, help='parameter file (.params), .onnx file, or the prefix of '
-                        'exported optimized files; the published weights unless given')
+    add_weights(parser, 'simple_pose_resnest50',
+                'parameter file (.params), .onnx file, or the prefix of exported optimized files')
     parser.add_argument('--boxes', type=plain_path, help='what resnest detect --json has written of the same pictures; '
                         'without it a picture is one person')
     parser.add_argument('--least-score', type=number(0, 1), default=0.5, help='of the boxes that are looked at')

@@ -1,7 +1,7 @@
 """Exact average precision of joints (OKS), with and without mirror images; horovodrun -np N shares the people out."""
 import json
 
-from resnest.arguments import Pairs, Parser, add_engine, exported_file, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_engine, add_weights, exported_file, path_text, plain_path, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -13,12 +13,8 @@ def main(arguments=None):
     data.add_argument('--annotations', type=path_text, help='instead: a file of annotations')
     data.add_argument('--images', type=path_text, help='and the folder of its pictures')
     weights = parser.add_argument_group('weights')
-    weights.add_argument('--model', type=plain_text, help='network; described weights tell it themselves (default: '
-                         'simple_pose_resnest50)')
-    weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                         "model's row, for weights that do not tell it themselves: height=384 width=288")
-    weights.add_argument('--resume', type=path_text, help='.params file to verify, .onnx file, or the prefix '
-                         'of exported optimized files; the published weights unless given')
+    add_weights(weights, 'simple_pose_resnest50',
+                '.params file to verify, .onnx file, or the prefix of exported optimized files', 'height=384 width=288')
     computing = parser.add_argument_group('computing')
     add_engine(computing)
     computing.add_argument('--precision', default='float32', choices=['float32', 'bfloat16', 'int8'],

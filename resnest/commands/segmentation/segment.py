@@ -1,19 +1,15 @@
 """Tell what is where in pictures: shares of the classes, a figure with their colours, and maps."""
 import warnings
 
-from resnest.arguments import Pairs, Parser, path_text, plain_path, plain_text
+from resnest.arguments import Parser, add_weights, plain_path
 from resnest.files import finish_pictures, require_writable
 
 
 def main(arguments=None):
     parser = Parser(description=__doc__)
     parser.add_argument('images', metavar='IMAGE', nargs='+', help='a picture of any format, or a folder of them')
-    parser.add_argument('--model', type=plain_text, help='network; described weights tell it themselves (default: '
-                        'deeplab_resnest50_ade)')
-    parser.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                        "model's row, for weights that do not tell it themselves: base=resnest14")
-    parser.add_argument('--resume', type=path_text, help='parameter file (.params), .onnx file, or the prefix of '
-                        'exported optimized files; the published weights unless given')
+    add_weights(parser, 'deeplab_resnest50_ade',
+                'parameter file (.params), .onnx file, or the prefix of exported optimized files')
     parser.add_argument('--figure', type=plain_path, metavar='OUT.png', help='file (.png, .pdf, .svg, .jpg) for a '
                         'figure of the first 8 pictures, each beside its classes in colours')
     parser.add_argument('--maps', type=plain_path, metavar='DIR', help='folder for a map of each picture: a PNG of the '

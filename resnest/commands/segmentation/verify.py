@@ -1,7 +1,7 @@
 """Exact pixel accuracy and mean IoU of a segmentation network; horovodrun -np N shares the pictures out."""
 import json
 
-from resnest.arguments import Pairs, Parser, add_engine, exported_file, path_text, plain_path, plain_text, whole
+from resnest.arguments import Parser, add_engine, add_weights, exported_file, path_text, plain_path, whole
 from resnest.files import replace_file, require_writable
 
 
@@ -15,12 +15,8 @@ def main(arguments=None):
     data.add_argument('--classes', type=path_text, help='names of the classes: a file with one on each line')
     data.add_argument('--limit', type=whole(1), metavar='N', help='verify N pictures only, evenly taken from all')
     weights = parser.add_argument_group('weights')
-    weights.add_argument('--model', type=plain_text, help='network; described weights tell it themselves (default: '
-                         'deeplab_resnest50_ade)')
-    weights.add_argument('--model-options', nargs='+', action=Pairs, metavar='KEY=VALUE', help="what differs from the "
-                         "model's row, for weights that do not tell it themselves: base=resnest14")
-    weights.add_argument('--resume', type=path_text, help='.params file to verify, .onnx file, or the prefix '
-                         'of exported optimized files; the published weights unless given')
+    add_weights(weights, 'deeplab_resnest50_ade',
+                '.params file to verify, .onnx file, or the prefix of exported optimized files')
     images = parser.add_argument_group('images')
     images.add_argument('--multi-scale', action='store_true', help='six scales and mirror images, in sliding crops, as '
                         'the published figures were measured')
