@@ -1,4 +1,4 @@
-"""Runs of little_run.py in fresh processes, and what they leave."""
+"""Runs of little_run.py and of the tasks' commands in fresh processes, and what they leave."""
 import json
 import sys
 
@@ -6,6 +6,26 @@ import numpy as np
 
 from ..conftest import ROOT, command, horovodrun, run_here
 from .little_run import main
+
+# As resnest train-{task}, but that the second rank is killed at its third step.
+KILLED = """
+import os, signal, sys
+from resnest.commands.{task} import train
+from resnest.gluon.tasks.{task}.training import {name}
+
+steps, prepare = [], {name}.prepare
+
+
+def prepare_or_die(task, *batch):
+    steps.append(batch)
+    if task._job.rank == 1 and len(steps) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return prepare(task, *batch)
+
+
+{name}.prepare = prepare_or_die
+train.main(sys.argv[1:])
+"""
 
 
 def little_run(folder, *words, ranks=1, fresh=False, **settings):
@@ -19,6 +39,25 @@ def little_run(folder, *words, ranks=1, fresh=False, **settings):
 def program(folder, *words, ranks=1):
     return [*horovodrun(ranks), sys.executable, '-W', 'ignore', ROOT / 'tests/training/little_run.py',
             '--save-dir', folder, *words]
+
+
+def go_on_after_a_kill(task, folder, *words):
+    """Train by two ranks of ``resnest train-{task} {words}`` into ``folder/run``, and into ``folder/killed``, where a
+    rank is killed and two others go on: both end with the same bytes. ``task`` is the name of the task's room."""
+    def train(name, *start):
+        return command(*horovodrun(2), sys.executable, *start, *words, '--save-dir', folder / name, '--sync-bn',
+                       '--save-steps', 1, '--keep', 9, '--resume', 'auto', cwd=ROOT)
+
+    program = '-m', 'resnest', f'train-{task}'
+    result = train('run', *program)
+    assert result.returncode == 0, result.stdout + result.stderr
+    killed = train('killed', '-c', KILLED.format(task=task, name=task.capitalize()))
+    assert 'status code 137' in killed.stdout + killed.stderr
+    assert not (folder / 'killed/summary.json').exists()
+    result = train('killed', *program)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert 'going on from' in result.stdout
+    assert_same_end(folder / 'killed', folder / 'run')
 
 
 def last_arrays(folder):

@@ -16,30 +16,11 @@ from resnest.gluon.training.run import engine
 from resnest.gluon.training.run.interrupt import StopRequest
 
 from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, read_json
-from ...training.runs import assert_same_end, log
+from ...training.runs import assert_same_end, go_on_after_a_kill, log
 from .little_runs import RECIPE, little_scenes, run_train
 
 LOSSES = ['rpn_class', 'rpn_box', 'class', 'box', 'mask']
 SAVING = '--save-steps', 1, '--keep', 9, '--precise-bn', 1, '--clip-gradient', 3
-# One rank of two is killed before its third step.
-KILLED = """
-import os, signal, sys
-from resnest.commands.detection import train
-from resnest.gluon.tasks.detection.training import Detection
-
-steps, prepare = [], Detection.prepare
-
-
-def prepare_or_die(task, *batch):
-    steps.append(batch)
-    if task._job.rank == 1 and len(steps) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return prepare(task, *batch)
-
-
-Detection.prepare = prepare_or_die
-train.main(sys.argv[1:])
-"""
 
 
 @pytest.fixture(scope='module')
@@ -196,19 +177,4 @@ def test_two_ranks_are_one(scenes, tmp_path):
 @pytest.mark.slow
 @needs_horovod
 def test_two_ranks_that_were_killed_go_on_to_the_same_bytes(scenes, tmp_path):
-    program = sys.executable, '-m', 'resnest', 'train-detection'
-
-    def train(folder, *start):
-        words = map(str, ('--data-dir', scenes, '--save-dir', folder, *RECIPE, '--batch-size', 2, '--sync-bn',
-                          '--save-steps', 1, '--keep', 9, '--resume', 'auto'))
-        return command(*horovodrun(2), *start, *words, cwd=ROOT)
-
-    result = train(tmp_path / 'run', *program)
-    assert result.returncode == 0, result.stdout + result.stderr
-    killed = train(tmp_path / 'killed', sys.executable, '-c', KILLED)
-    assert 'status code 137' in killed.stdout + killed.stderr
-    assert not (tmp_path / 'killed/summary.json').exists()
-    result = train(tmp_path / 'killed', *program)
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert 'going on from' in result.stdout
-    assert_same_end(tmp_path / 'killed', tmp_path / 'run')
+    go_on_after_a_kill('detection', tmp_path, '--data-dir', scenes, *RECIPE, '--batch-size', 2)

@@ -1,7 +1,6 @@
 """The commands of segmentation as a user runs them, on blocks of colour: whole runs, and what bad input says."""
 import json
 import shutil
-import sys
 
 import mxnet as mx
 import numpy as np
@@ -16,7 +15,7 @@ from resnest.gluon.inference import optimize
 from resnest.gluon.inference.export.onnx_files import export_onnx
 from resnest.gluon.models.weights.description import read_description
 
-from ...conftest import ROOT, assert_refused, command, horovodrun, needs_horovod, randomize, read_json, run_here
+from ...conftest import assert_refused, randomize, read_json, run_here
 from ...training.runs import assert_same_end
 from .little_runs import NETWORK, RECIPE, run_segment, run_train, run_verify, write_blocks
 
@@ -298,54 +297,3 @@ def test_weights_of_another_task(trained, blocks, tmp_path):
     names.write_text('ground\ngreen\nred\n')
     assert_refused(run_verify('--data-dir', blocks, '--classes', names, '--resume', trained / 'best.params'),
                    "'red' where these have 'green'")
-
-
-# As resnest train-segmentation, but that the second rank is killed at its third step.
-KILLED = """
-import os, signal, sys
-from resnest.commands.segmentation import train
-from resnest.gluon.tasks.segmentation.training import Segmentation
-
-steps, prepare = [], Segmentation.prepare
-
-
-def prepare_or_die(task, *batch):
-    steps.append(batch)
-    if task._job.rank == 1 and len(steps) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return prepare(task, *batch)
-
-
-Segmentation.prepare = prepare_or_die
-train.main(sys.argv[1:])
-"""
-
-
-@pytest.mark.slow
-@needs_horovod
-def test_two_ranks_train_together_are_killed_and_go_on_and_verify_exactly(blocks, tmp_path):
-    program = [sys.executable, '-m', 'resnest']
-
-    def train(folder, *start):
-        words = ('--data-dir', blocks, '--save-dir', folder, *RECIPE, '--batch-size', 2, '--sync-bn', '--save-steps', 1,
-                 '--keep', 9, '--resume', 'auto')
-        return command(*horovodrun(2), *start, *words, cwd=ROOT)
-
-    result = train(tmp_path / 'run', *program, 'train-segmentation')
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert read_json(tmp_path / 'run/summary.json')['seen'] == 3
-    killed = train(tmp_path / 'killed', sys.executable, '-c', KILLED)
-    assert 'status code 137' in killed.stdout + killed.stderr
-    assert not (tmp_path / 'killed/summary.json').exists()
-    result = train(tmp_path / 'killed', *program, 'train-segmentation')
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert 'going on from' in result.stdout
-    assert_same_end(tmp_path / 'killed', tmp_path / 'run')
-    found = []
-    for ranks in (1, 2):
-        path = tmp_path / f'{ranks}.json'
-        result = command(*horovodrun(ranks), *program, 'verify-segmentation', '--data-dir', blocks, '--resume',
-                         tmp_path / 'run/best.params', '--multi-scale', '--no-cuda', '--json', path, cwd=ROOT)
-        assert result.returncode == 0, result.stdout + result.stderr
-        found.append(read_json(path))
-    assert found[0] == found[1]
