@@ -7,6 +7,7 @@ import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +20,15 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 HOROVODRUN = Path(sys.executable).with_name('horovodrun')
+# A C++ compiler is optional: `make setup` goes on without one, and so does everything but what it makes.
 needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
+needs_compiler = pytest.mark.skipif(shutil.which((os.environ.get('CXX') or 'g++').split()[0]) is None,
+                                    reason='no C++ compiler to build the native operators with')
 os.environ.setdefault('PIP_NO_INDEX', '1')      # gluoncv would run pip when it misses pycocotools
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as in what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from resnest.errors import run_command  # noqa: E402
+from resnest.errors import InputError, run_command  # noqa: E402
 from resnest.gluon.data import write_shards  # noqa: E402
 from resnest.gluon.models import ResNet, VariantSpec  # noqa: E402
 
@@ -135,6 +139,16 @@ def small_disk(tmp_path):
     yield mount
     for each in mounted:
         subprocess.run(['umount', each], check=True)
+
+
+def need_cpu(precision):
+    """Skip a test on a CPU that cannot compute ``precision``, where nothing but the refusal could be tested."""
+    from resnest.gluon.inference.optimized.precision import require_cpu
+
+    try:
+        require_cpu(precision)
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 def horovodrun(ranks):

@@ -1,6 +1,5 @@
 """The native operators against formulas in NumPy and against the pure path; where they are compiled, and where not."""
 import os
-import shutil
 import subprocess
 import sys
 
@@ -13,10 +12,8 @@ from resnest.errors import InputError, MissingPackage
 from resnest.gluon.mxnet_private import freeze_statistics
 from resnest.gluon.nn import SplitAttentionConv, native, use_native
 
-from ..conftest import ROOT, randomize, relative_error
+from ..conftest import ROOT, needs_compiler, randomize, relative_error
 
-compiled = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
-                              reason='no C++ compiler to build the native operators with')
 SHAPES = [(1, 3, 1, 1), (2, 5, 7, 5), (33, 4, 3, 2), (1, 16, 14, 14), (3, 24, 28, 28)]
 
 
@@ -44,7 +41,7 @@ def python(code, **environment):
     return done.stdout.split()
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('radix', [1, 2, 3, 4])
 def test_operators_and_their_gradients_equal_the_formulas(operators, radix, shape):
@@ -69,7 +66,7 @@ def test_operators_and_their_gradients_equal_the_formulas(operators, radix, shap
     assert relative_error(inputs[1].grad.asnumpy().ravel(), d_weights.ravel()) < 1e-5
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('settings', [dict(radix=4), dict(radix=0), dict(radix=-2), dict(radix=None), dict(x=(6, 3, 3)),
                                       dict(weights=(1, 6, 1, 1)), dict(weights=(2, 3, 1, 1)), dict(dtype='float64'),
                                       dict(dtype='float16')], ids=str)
@@ -98,7 +95,7 @@ def assert_agree(found, wanted, tolerance):
         assert np.abs(found[1][name] - gradient).max() < tolerance * max(np.abs(gradient).max(), 1e-3 * largest), name
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('cardinality', [1, 2])
 @pytest.mark.parametrize('radix', [1, 2, 3, 4])
 @pytest.mark.parametrize('hybrid', [None, {}, dict(static_alloc=True, static_shape=True)], ids=str)
@@ -121,7 +118,7 @@ def smooth(net):
     return net
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('hybrid', [{}, dict(static_alloc=True, static_shape=True)], ids=str)
 def test_network_equals_the_pure_one(tiny, hybrid):
     net = randomize(tiny())
@@ -133,7 +130,7 @@ def test_network_equals_the_pure_one(tiny, hybrid):
         assert relative_error(net(x).asnumpy(), evaluated) < 1e-5
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('hybrid', [{}, dict(static_alloc=True, static_shape=True)], ids=str)
 def test_gradients_of_a_network_equal_those_in_float64(tiny, hybrid):
     """While training, on any number of threads.
@@ -168,7 +165,7 @@ def traced_operators(net, folder):
     return (folder / 'net-symbol.json').read_text()
 
 
-@compiled
+@needs_compiler
 def test_the_switch_traces_anew_and_the_default_is_pure(tiny, tmp_path):
     net = randomize(tiny())
     assert 'split_attention_' not in traced_operators(net, tmp_path)
@@ -178,7 +175,7 @@ def test_the_switch_traces_anew_and_the_default_is_pure(tiny, tmp_path):
     assert 'split_attention_' not in traced_operators(net, tmp_path)
 
 
-@compiled
+@needs_compiler
 def test_other_dtypes_keep_the_pure_path():
     block = randomize(SplitAttentionConv(24, 48))
     assert use_native(block)
@@ -194,7 +191,7 @@ def test_other_devices_keep_the_pure_path(monkeypatch):
     assert use_native(block) is False
 
 
-@compiled
+@needs_compiler
 def test_builds_once_into_a_clean_folder(quick_compiler, tmp_path, monkeypatch):
     monkeypatch.setenv('RESNEST_CACHE', str(tmp_path / 'new'))
     path = native.build()
@@ -204,7 +201,7 @@ def test_builds_once_into_a_clean_folder(quick_compiler, tmp_path, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
-@compiled
+@needs_compiler
 def test_processes_may_build_at_the_same_time(quick_compiler, tmp_path):
     code = 'import resnest.gluon; from resnest.gluon.nn import native; print(native.load())'
     runs = [subprocess.Popen([sys.executable, '-c', code], stdout=subprocess.PIPE, text=True, cwd='/',
@@ -242,7 +239,7 @@ def test_build_says_what_is_missing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@compiled
+@needs_compiler
 def test_a_damaged_library_is_reported_and_left_out(tmp_path, monkeypatch):
     monkeypatch.setenv('RESNEST_CACHE', str(tmp_path))
     native.library().write_bytes(b'not a library')
@@ -253,13 +250,13 @@ def test_a_damaged_library_is_reported_and_left_out(tmp_path, monkeypatch):
     assert found.count('without') == 1
 
 
-@compiled
+@needs_compiler
 def test_compiling_is_the_only_thing_that_available_leaves_out(quick_compiler, tmp_path):
     code = 'from resnest.gluon.nn import native\nprint(native.available(), native.load(), native.available())'
     assert python('import resnest.gluon\n' + code, RESNEST_CACHE=str(tmp_path)) == ['False', 'True', 'True']
 
 
-@compiled
+@needs_compiler
 def test_a_folder_that_cannot_be_written_is_reported_and_left_out(tmp_path):
     (tmp_path / 'file').touch()
     quiet = 'import warnings; warnings.simplefilter("ignore")\n'
@@ -267,7 +264,7 @@ def test_a_folder_that_cannot_be_written_is_reported_and_left_out(tmp_path):
     assert found == ['False', 'False', 'False', '4']
 
 
-@pytest.mark.parametrize('compiler', [pytest.param({}, marks=compiled), {'CXX': 'no-such-compiler'}], ids=str)
+@pytest.mark.parametrize('compiler', [pytest.param({}, marks=needs_compiler), {'CXX': 'no-such-compiler'}], ids=str)
 def test_the_command_compiles_or_gives_a_notice(tmp_path, compiler, quick_compiler):
     done = subprocess.run([sys.executable, '-m', 'resnest.gluon.nn.native'], capture_output=True, text=True, cwd='/',
                           env={**os.environ, 'PYTHONPATH': str(ROOT), 'RESNEST_CACHE': str(tmp_path), **compiler})

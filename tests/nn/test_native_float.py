@@ -1,19 +1,17 @@
 """The operator of split attention in float32 and bfloat16 networks against a formula in NumPy, in every layout."""
 import json
-import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
 import numpy as np
 import pytest
 
-from resnest.errors import InputError
-from resnest.gluon.inference.optimized.precision import require_cpu
 from resnest.gluon.nn import native
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
-                                reason='no C++ compiler to build the native operators with')
+from ..conftest import need_cpu, needs_compiler
+from .layouts import LAYOUTS, of_onednn, plain
+
+pytestmark = needs_compiler
 # On a CPU with AVX-512 oneDNN keeps 512 channels and more in blocks of 16, others last; without it, in blocks of 8.
 SHAPES = [(1, 2, 1, 1), (3, 70, 5, 3), (2, 32, 6, 7), (1, 24, 2, 8), (1, 512, 3, 4)]
 
@@ -53,20 +51,6 @@ def expected(arrays, radix, cardinality, pooling=0):
                for row in range(3) for column in range(3)) / 9
 
 
-def plain(x):
-    return mx.nd.array(x)
-
-
-def of_onednn(x):
-    """The same numbers as oneDNN's convolutions leave them."""
-    channels = x.shape[1]
-    identity = mx.nd.array(np.eye(channels)[:, :, None, None])
-    return mx.nd.Convolution(mx.nd.array(x), identity, no_bias=True, kernel=(1, 1), num_filter=channels)
-
-
-LAYOUTS = pytest.mark.parametrize('layout', [plain, of_onednn])
-
-
 def call(operator, x, layers, radix, cardinality, **keywords):
     return operator(x, *map(mx.nd.array, layers), radix=radix, cardinality=cardinality, **keywords)
 
@@ -93,10 +77,7 @@ def test_equals_the_formula(operator, radix, cardinality, layout, shape):
 @pytest.mark.parametrize('radix', [1, 2, 4])
 def test_bfloat16(radix, pooling, shape):
     """What comes in and goes out has 8 bits; what is computed has more."""
-    try:
-        require_cpu('bfloat16')
-    except InputError as error:
-        pytest.skip(str(error))
+    need_cpu('bfloat16')
     assert native.load(name='split_attention_float')
     x, *layers = inputs(radix, 2, shape)
     x = (x.view(np.uint32) & 0xffff0000).view(np.float32)       # numbers of bfloat16

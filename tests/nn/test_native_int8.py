@@ -1,6 +1,4 @@
 """The int8 operator of split attention against a formula in NumPy, in both layouts."""
-import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import mxnet as mx
@@ -9,8 +7,9 @@ import pytest
 
 from resnest.gluon.nn import native
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
-                                reason='no C++ compiler to build the native operators with')
+from ..conftest import needs_compiler
+
+pytestmark = needs_compiler
 LIMIT, RANGE = 3.0, 1.5     # what the largest number stands for, in and out
 # From the formula to the nearest number. What is rounded is computed in float32: some thirty roundings of a number up
 # to 255, each by at most one in 2 ** 24.

@@ -1,6 +1,5 @@
 """Winograd's convolution against a plain one in float64, in every layout, with AVX-512 and without."""
 import os
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -12,8 +11,10 @@ import pytest
 from resnest.gluon.inference.passes.winograd import transformed
 from resnest.gluon.nn import native
 
-pytestmark = pytest.mark.skipif(shutil.which((os.environ.get('CXX') or 'g++').split()[0]) is None,
-                                reason='no C++ compiler to build the native operators with')
+from ..conftest import needs_compiler
+from .layouts import LAYOUTS, of_onednn, plain
+
+pytestmark = needs_compiler
 # Images, channels, filters, groups, height, width and dilation. On a CPU with AVX-512 oneDNN keeps 512 channels and
 # more in blocks of 16, others last; without it, in blocks of 8. 48 filters are three panels, 112 are seven.
 CASES = [(1, 32, 32, 1, 1, 1, 1), (2, 32, 48, 1, 7, 7, 1), (3, 64, 128, 2, 9, 6, 1), (1, 96, 224, 2, 5, 13, 1),
@@ -45,20 +46,6 @@ def expected(x, weight, bias, groups, dilation):
         sum(np.einsum('nchw,kc->nkhw', part[:, :, top:top + height, left:left + width], kernel[:, :, i, j])
             for i, top in enumerate(places) for j, left in enumerate(places))
         for part, kernel in parts], axis=1)
-
-
-def plain(x):
-    return mx.nd.array(x)
-
-
-def of_onednn(x):
-    """The same numbers as oneDNN's convolutions leave them."""
-    channels = x.shape[1]
-    identity = mx.nd.array(np.eye(channels)[:, :, None, None])
-    return mx.nd.Convolution(mx.nd.array(x), identity, no_bias=True, kernel=(1, 1), num_filter=channels)
-
-
-LAYOUTS = pytest.mark.parametrize('layout', [plain, of_onednn])
 
 
 def call(operator, x, weight, bias, groups=1, dilation=1, relu=0, **keywords):

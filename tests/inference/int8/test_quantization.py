@@ -17,11 +17,9 @@ from resnest.gluon.inference.passes.graph import from_symbol, output_name, walk
 from resnest.gluon.models import Features, ResNet, VariantSpec
 from resnest.gluon.nn import native
 
-from ...conftest import ROOT, TINY, randomize, relative_error
+from ...conftest import ROOT, TINY, needs_compiler, randomize, relative_error
 
-compiled = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
-                              reason='no C++ compiler to build the native operators with')
-EITHER = [pytest.param(True, marks=compiled, id='native'), pytest.param(False, id='pure')]
+EITHER = [pytest.param(True, marks=needs_compiler, id='native'), pytest.param(False, id='pure')]
 # Settings, and how far int8 may be from float32.
 VARIANTS = {'radix 0': (dict(radix=0), 0.11), 'radix 1': (dict(radix=1), 0.12), 'radix 2': ({}, 0.13),
             'radix 4': (dict(radix=4), 0.3), 'cardinality 2': (dict(cardinality=2), 0.21),
@@ -137,7 +135,7 @@ def attention_arrays(made, x):
     return arrays
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('settings', [*(settings for settings, _ in VARIANTS.values()), dict(avd=False),
                                       dict(avd=False, radix=4, cardinality=2)], ids=str)
 def test_native_equals_pure(settings):
@@ -171,7 +169,7 @@ class Tanh(mx.gluon.HybridBlock):
         return F.tanh(x) * 9
 
 
-@compiled
+@needs_compiler
 def test_attention_with_a_normalization_that_is_not_folded_is_not_fused():
     settings = dict(blocks=(1, 1, 1, 1), bottleneck_width=20, stem_width=8)     # 32 channels are the attention's own
     net = randomize(ResNet(VariantSpec('tiny', **settings), classes=10, norm_layer=lambda in_channels: (
@@ -303,7 +301,7 @@ def test_exported_files_in_a_fresh_process(tmp_path):
     assert done.stdout.splitlines() == wanted, done.stderr
 
 
-@compiled
+@needs_compiler
 def test_native_files_without_the_operators(tmp_path, monkeypatch):
     optimize(network(), images(4), 'int8', [images(4)], native=True, agreement=0).export(tmp_path / 'x')
     monkeypatch.setenv('RESNEST_NATIVE', '0')

@@ -10,11 +10,9 @@ import pytest
 from resnest.errors import InputError
 from resnest.gluon.data import with_normalization
 from resnest.gluon.inference import load, optimize
-from resnest.gluon.inference.optimized.precision import require_cpu
 from resnest.gluon.models import ResNet, VariantSpec
-from resnest.gluon.nn import native
 
-from ...conftest import TINY, randomize, relative_error
+from ...conftest import TINY, need_cpu, needs_compiler, randomize, relative_error
 
 VARIANTS = {
     'radix 0': dict(radix=0), 'radix 1': dict(radix=1), 'radix 2': dict(), 'radix 4': dict(radix=4),
@@ -33,11 +31,8 @@ def variant(**settings):
 
 
 def largest_difference(precision):
-    """What rounding allows; bfloat16 has 8 bits. Skips a precision that this CPU lacks."""
-    try:
-        require_cpu(precision)
-    except InputError as error:
-        pytest.skip(str(error))
+    """What rounding allows; bfloat16 has 8 bits."""
+    need_cpu(precision)
     return {'float32': 1e-5, 'bfloat16': 0.02}[precision]
 
 
@@ -53,11 +48,10 @@ def test_logits_at_any_batch_and_size(settings, precision):
         assert relative_error(made(x).asnumpy(), net(x).asnumpy()) < allowed
 
 
+@needs_compiler
 @pytest.mark.parametrize('precision', ['float32', 'bfloat16'])
 @pytest.mark.parametrize('settings', [{}, {'radix': 4, 'avd_first': True}], ids=str)
 def test_logits_with_the_native_operators(settings, precision, tmp_path):
-    if not native.available():
-        pytest.skip('the native operators are not compiled')
     net = randomize(ResNet(variant(**settings), classes=10))
     x = images(2, 3, 48, 40)
     made = optimize(net, x, precision, native=True)

@@ -1,7 +1,5 @@
 """Which convolutions become Winograd's, and what the network says then."""
 import json
-import os
-import shutil
 
 import mxnet as mx
 import numpy as np
@@ -13,10 +11,9 @@ from resnest.gluon import get_model
 from resnest.gluon.inference import load, optimize
 from resnest.gluon.models import ResNet, VariantSpec
 
-from ...conftest import randomize
+from ...conftest import needs_compiler, randomize
 
-pytestmark = pytest.mark.skipif(shutil.which(os.environ.get('CXX') or 'g++') is None,
-                                reason='no C++ compiler to build the native operators with')
+pytestmark = needs_compiler
 SPEC = VariantSpec('wide', (1, 1, 1, 1), stem_width=32)
 
 

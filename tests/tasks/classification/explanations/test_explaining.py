@@ -9,7 +9,7 @@ from resnest.gluon.models import ResNet
 from resnest.gluon.nn import native
 from resnest.gluon.tasks.classification.explanations.explaining import explain, grad_cam
 
-from ....conftest import TINY, randomize, relative_error
+from ....conftest import TINY, needs_compiler, randomize, relative_error
 
 CLASSES = range(6)
 
@@ -118,7 +118,7 @@ def test_a_hybridized_network_gives_the_same_and_stays_as_it_is():
     assert not net.layer1._forward_hooks
 
 
-@pytest.mark.skipif(not native.available(), reason='the native operators are not compiled')
+@needs_compiler
 @pytest.mark.parametrize('radix', [1, 2])
 def test_native_operators_give_the_same(radix):
     net, x = network(radix=radix), pictures()
