@@ -3,6 +3,7 @@ from pathlib import Path
 
 from resnest.arguments import LARGEST_SEED, Parser, plain_path, whole
 from resnest.errors import InputError
+from resnest.files import require_writable_folder
 
 
 def main(arguments=None):
@@ -15,6 +16,7 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     if options.target_dir.exists():
         raise InputError(f'{options.target_dir}: is there already; delete it, or choose another --target-dir')
+    require_writable_folder(options.target_dir, '--target-dir')
     try:
         import numpy as np
         from sklearn.datasets import load_digits

@@ -6,6 +6,7 @@ from resnest.reading import one_line
 
 from .engines import exported_engine, onnx_engine
 from .export.onnx_files import OnnxNet
+from .optimized.exported import is_exported
 from .optimized.network import load
 
 __all__ = ['engine_of_exported', 'open_source']
@@ -36,7 +37,7 @@ def open_source(table, know, know_described, model=None, weights=None, options=N
         if not exported.maps:
             raise InputError(f'{one_line(text)}: gives a class for each image, not for each pixel; give the file of a '
                              f'{table.task} network')
-    elif os.path.exists(f'{text}-symbol.json'):
+    elif is_exported(text):
         exported = load(text)
     else:
         return know(model, weights, options), None

@@ -140,5 +140,6 @@ def test_run_lengths_are_those_of_pycocotools(mask):
     assert sum(lengths['counts']) == mask.size
 
 
-def test_a_folder_that_is_there_is_refused(scenes):
+def test_folders_that_are_refused(scenes):
     assert_refused(script_here(SCRIPT, '--target-dir', scenes), 'made: is there already')
+    assert_refused(script_here(SCRIPT, '--target-dir', '/proc/x'), '/proc/x: no files', 'give --target-dir another')

@@ -247,6 +247,16 @@ def test_a_study_goes_on_and_is_shared(study, tmp_path):
         assert (out / picture).read_bytes().startswith(b'\x89PNG')
 
 
+def test_a_study_ends_where_all_networks_would_be_refused(study, tmp_path):
+    """Each of 500 was started, to be refused for data that are not there."""
+    (tmp_path / 'train.py').write_text(TRAIN.split("(folder / 'summary.json')")[0] +
+                                       "print('error: no data', file=sys.stderr)\nsys.exit(2)\n")
+    with pytest.raises(InputError, match='^the first 3 networks were refused alike: no data$'):
+        study().train(tmp_path / 'out', [sys.executable, tmp_path / 'train.py'], lambda text: None)
+    assert (tmp_path / 'out/started').read_text().split() == ['a-0000', 'b-0000', 'a-0001']
+    assert read_json(tmp_path / 'out/design_space.json')['spaces']['A']['networks'][1]['failure'].endswith('no data')
+
+
 def test_a_study_reads_what_others_have_trained(study, tmp_path):
     out, command = tmp_path / 'out', [sys.executable, tmp_path / 'train.py']
     study().train(out, command, lambda text: None, rank=0, size=2)

@@ -44,6 +44,13 @@ def test_float32_gives_the_same(net, made, batches):
     assert both[2][1].max() <= 90
 
 
+def test_nothing_to_compare(made, monkeypatch):
+    """It was told as 100.0% of 0."""
+    monkeypatch.setitem(made.report, 'detections', 0)
+    assert made.describe().splitlines()[-1] == \
+        'the same detections: not known, for there is none in the images to compare with'
+
+
 @pytest.mark.parametrize(('precision', 'most'), [('bfloat16', 0.03), ('int8', 0.15)])
 def test_lower_precisions_are_near(net, batches, precision, most):
     """Weights that are drawn find thin boxes everywhere, which the least difference turns: parts are compared."""

@@ -188,6 +188,10 @@ def test_exported_files_verify_and_segment_as_the_weights(trained, blocks, tmp_p
         assert_refused(run_verify('--data-dir', blocks, *words), wanted)
     for name in ('x', 'x.onnx'):
         assert_refused(run_here(classify.main, 'classify.py', picture, '--resume', tmp_path / name), 'x')
+    (tmp_path / 'x-symbol.json').unlink()
+    for result in (run_segment(picture, '--resume', tmp_path / 'x'),
+                   run_here(classify.main, 'classify.py', picture, '--resume', tmp_path / 'x')):
+        assert_refused(result, 'x-symbol.json: no such file; export writes it beside x.json')
 
 
 def test_narrow_pictures(trained, blocks, tmp_path):

@@ -23,7 +23,7 @@ from .channels import count_channels
 from .operators import check_node
 from .precision import require_cpu
 
-__all__ = ['last_line', 'read', 'write']
+__all__ = ['is_exported', 'last_line', 'read', 'write']
 
 FORMAT = 'resnest-optimized-1'
 LONGEST_NAME = 500
@@ -37,6 +37,11 @@ KINDS = {'precision': str, 'native_operators': bool, 'dtype': str, 'example_shap
 def files(prefix):
     """The names of symbol, parameters and description."""
     return Path(f'{prefix}-symbol.json'), Path(f'{prefix}-0000.params'), Path(f'{prefix}.json')
+
+
+def is_exported(prefix):
+    """Whether the symbol or the parameters of ``prefix`` are there; :func:`read` says which file is missing."""
+    return any(path.exists() for path in files(prefix)[:2])
 
 
 def write(prefix, symbol, args, aux, about, check=None):

@@ -4,6 +4,7 @@ import os
 from resnest.errors import InputError
 from resnest.gluon.inference.engines import exported_engine, onnx_engine
 from resnest.gluon.inference.export.onnx_files import OnnxNet
+from resnest.gluon.inference.optimized.exported import is_exported
 from resnest.gluon.inference.optimized.network import load
 from resnest.gluon.models.weights.choosing import is_file_of_weights
 from resnest.gluon.models.weights.description import CLASSIFICATION
@@ -47,7 +48,7 @@ def open_source(source, model, options, ctx):
         exported = OnnxNet(text)
         known = settle(model, exported=exported)
         return None, onnx_engine(exported, known.spec), known
-    if os.path.exists(f'{text}-symbol.json'):
+    if is_exported(text):
         _leave_out('an exported network', model=model, options=options)
         exported = load(text)
         told = exported.description

@@ -148,7 +148,8 @@ class OptimizedDetector(Detector):
                          f'{name}: {self.precision}')
         if 'detections_agreement' in self.report:
             lines.append('the same detections: {detections_agreement:.1%} of {detections}; scores differ by up to '
-                         '{score_difference:.4f}'.format(**self.report))
+                         '{score_difference:.4f}'.format(**self.report) if self.report['detections'] else
+                         'the same detections: not known, for there is none in the images to compare with')
         return '\n'.join(lines)
 
 

@@ -21,6 +21,8 @@ __all__ = ['Study', 'band', 'best_range', 'distribution', 'rows_of']
 
 RESAMPLINGS = 1000
 SHARE = 95          # per cent of the resamplings that lie in a band
+ALIKE = 3           # networks that are refused in the same words: what they share is at fault
+REFUSED = 'exit code 2: '
 PART = 0.25         # of the networks, of which the best one is looked at in each resampling
 
 
@@ -77,10 +79,18 @@ class Study:
         """Train the networks that are not finished, :meth:`write` after each, and :meth:`draw` at the end.
 
         It writes into ``out`` what :func:`..ablation.rows.train_rows` does for each network, and returns what that
-        does. Of ``size`` processes that work in one folder each takes a share of the networks.
+        does. Of ``size`` processes that work in one folder each takes a share of the networks. Raises InputError where
+        the first ones are refused in the same words, for data that are not there: so would be the others.
         """
-        lock = Path(out, f'.rank-{rank}') if size > 1 else None
-        code = train_rows(self.rows, self.rows[rank::size], out, command, say, lambda *_: self.write(out), lock)
+        lock, mine = Path(out, f'.rank-{rank}') if size > 1 else None, self.rows[rank::size]
+
+        def write(*_):
+            self.write(out)
+            first = [row.failure or '' for row in mine[:ALIKE]]
+            if first == first[:1] * ALIKE and first[0].startswith(REFUSED):
+                raise InputError(f'the first {ALIKE} networks were refused alike: {first[0][len(REFUSED):]}')
+
+        code = train_rows(self.rows, mine, out, command, say, write, lock)
         self.draw(out, say)
         return code
 
