@@ -1,21 +1,19 @@
-"""Files of detectors: of every format and under every name, published ones, backbones, and what does not fit."""
-import hashlib
+"""Files of detectors: of every format and under every name, backbones, and what does not fit."""
 import json
 import pickle
 import re
-from dataclasses import replace
 
 import mxnet as mx
 import numpy as np
 import pytest
 
 from resnest.errors import InputError
-from resnest.gluon import get_model, list_models, purge
+from resnest.gluon import get_model
 from resnest.gluon.distributed import Job
 from resnest.gluon.models.weights.description import Description, read_description, write_description
 from resnest.gluon.models.weights.tensor_files import safetensors_bytes
 from resnest.gluon.mxnet_private import structural_parameters
-from resnest.gluon.tasks.detection import DETECTION, DetectionConfig, DetectionSpec, categories_of
+from resnest.gluon.tasks.detection import DetectionConfig, categories_of
 from resnest.gluon.tasks.detection.describing import described
 from resnest.gluon.tasks.detection.making import convert, load_weights
 from resnest.gluon.tasks.detection.starting import settle_network
@@ -23,7 +21,6 @@ from resnest.gluon.tasks.detection.weights.detectron2_files import detectron2_na
 from resnest.gluon.tasks.detection.weights.gluoncv_files import gluoncv_names
 
 from ...conftest import assert_refused, script_here
-from ...models.weights import server
 from ...models.weights.test_conversion import pth
 from .drawn import draw, normalized, picture
 
@@ -81,57 +78,6 @@ def test_files_of_detectron2_there_and_back(files, wanted, tmp_path, kind):
     model = pickle.loads((tmp_path / 'c.pkl').read_bytes())['model']
     assert model.keys() == arrays.keys()
     assert all((model[name] == array).all() for name, array in arrays.items())
-
-
-@pytest.mark.parametrize('protocol', range(2, 6))
-def test_pickles_of_arrays(tmp_path, protocol):
-    from resnest.gluon.models.weights.tensor_files import read_tensors
-    wanted = {'rows': np.arange(12, dtype='f4').reshape(3, 4), 'columns': np.asfortranarray(np.ones((2, 3)) / 3),
-              'number': np.array(3, 'f4'), 'half': np.ones(3, 'f2'), 'none': np.zeros((0, 2), 'f4'),
-              'turned': np.arange(300, dtype='>i4')}
-    (tmp_path / 'a.pkl').write_bytes(pickle.dumps({'model': wanted, 'score': np.float64(0.5)}, protocol))
-    found = read_tensors(tmp_path / 'a.pkl')
-    assert list(found) == list(wanted)
-    for name, array in wanted.items():
-        assert found[name].shape == array.shape
-        np.testing.assert_array_equal(found[name], array)
-
-
-@pytest.mark.parametrize('wrap', [
-    lambda arrays: {**arrays, 'matching_heuristics': True, '__author__': 'me'},
-    lambda arrays: {'model': {**arrays, 'norm.num_batches_tracked': np.int64(3)}},
-    lambda arrays: {'model': {**arrays, 'norm.num_batches_tracked': 3}, 'iteration': 90_000},
-    lambda arrays: {'model': {f'module.{name}': array for name, array in arrays.items()}}],
-    ids=['flat', 'scalar', 'number', 'ranks'])
-def test_pickles_with_more_than_arrays(tmp_path, wrap):
-    from resnest.gluon.models.weights.tensor_files import read_tensors
-    wanted = {'conv.weight': np.ones((2, 3), 'f4'), 'norm.bias': np.arange(3, dtype='f4')}
-    (tmp_path / 'a.pkl').write_bytes(pickle.dumps(wrap(wanted), 4))
-    found = read_tensors(tmp_path / 'a.pkl')
-    assert found.keys() == wanted.keys()
-    assert all((found[name] == array).all() for name, array in wanted.items())
-
-
-class Evil:
-    def __reduce__(self):
-        return (print, ('owned',))
-
-
-@pytest.mark.parametrize('content, message', [
-    (Evil(), 'holds builtins.print, which is not a tensor'), ({'a': np.array([None])}, 'an array of O8'),
-    ({'a': [1]}, 'a pickle, but not one of torch.save, nor of arrays'), ({}, 'nor of arrays'),
-    ({'a': np.zeros(3, 'c8')}, 'an array of c8')])
-def test_pickles_of_other_things(tmp_path, content, message, capsys):
-    from resnest.gluon.models.weights.tensor_files import read_tensors
-    (tmp_path / 'a.pkl').write_bytes(pickle.dumps(content, 4))
-    with pytest.raises(InputError, match=f'a.pkl: .*{message}'):
-        read_tensors(tmp_path / 'a.pkl')
-    data = pickle.dumps({'a': np.zeros(500, 'f4')}, 4)
-    for damaged in (data[:-100], data[:300] + b'?' * 20 + data[320:100]):
-        (tmp_path / 'a.pkl').write_bytes(damaged)
-        with pytest.raises(InputError, match='a.pkl: truncated or damaged'):
-            read_tensors(tmp_path / 'a.pkl')
-    assert not capsys.readouterr().out
 
 
 def test_the_command(files, tmp_path):
@@ -231,72 +177,6 @@ def test_files_of_gluoncv(tmp_path):
         convert(tmp_path / 'b.params', tmp_path / 'b.pkl')
 
 
-@pytest.fixture
-def published(tmp_path, monkeypatch):
-    """A row whose file lies on a mirror, for five classes; its name ends in the file's hash. And what is in it."""
-    row = DetectionSpec('little', 'resnest14', ious=(0.5, 0.6, 0.7), agnostic=True, mask_convolutions=1,
-                        box_convolutions=1, box_dense=0, classes=5)
-    monkeypatch.setitem(DETECTION, 'little', row)
-    net = get_model('little')
-    net.initialize()
-    data = pth(to_detectron2(values_of(net), net))
-    archive = f'little-{hashlib.sha256(data).hexdigest()[:8]}'
-    monkeypatch.setitem(DETECTION, 'little', replace(row, archive=archive))
-    mirror = tmp_path / 'mirror'
-    mirror.mkdir()
-    monkeypatch.setenv('RESNEST_MIRROR', str(mirror))
-    (mirror / f'{archive}.pth').write_bytes(data)
-    return mirror / f'{archive}.pth', values_of(net)
-
-
-def test_published_files_from_the_network(published, tmp_path, monkeypatch, caplog):
-    """Fetched once; what another server gives in its place is named, and leaves nothing."""
-    source, values = published
-    monkeypatch.setenv('NO_PROXY', '127.0.0.1')
-    running = server.Server(server.PAGE)
-    monkeypatch.setenv('RESNEST_MIRROR', running.url)
-    with pytest.raises(InputError, match='cannot get little-.*damaged: its sha256 begins with .*, twice'):
-        get_model('little', pretrained=True, root=tmp_path / 'root')
-    assert [*(tmp_path / 'root').iterdir()] == []
-    running.data = source.read_bytes()
-    for _ in range(2):
-        net = get_model('little', pretrained=True, root=tmp_path / 'root')
-    assert len(running.asked) == 3
-    running.close()
-    assert all((value == values[name]).all() for name, value in values_of(net).items())
-    assert sorted(path.suffix for path in (tmp_path / 'root').iterdir()) == ['.json', '.params']
-
-
-def test_published_files_are_converted_once_and_kept(published, tmp_path, caplog):
-    source, values = published
-    root, name = tmp_path / 'root', source.with_suffix('.params').name
-    assert 'little' in list_models(task='detection', pretrained=True)
-    net = get_model('little', pretrained=True, root=root)
-    found = values_of(net)
-    assert all((found[each] == value).all() for each, value in values.items())
-    assert sorted(path.name for path in root.iterdir()) == [name.replace('.params', '.json'), name]
-    content = source.read_bytes()
-    source.unlink()
-    net = get_model('little', pretrained=True, root=root, classes=2, detections=7)
-    assert (net.spec.archive, net.box_heads[2].logits.bias.shape) == (source.stem, (3,))
-    get_model(root / name)
-    # What was kept and is damaged now is made again; a file that is another one is refused.
-    kept = (root / name).read_bytes()
-    (root / name).write_bytes(kept[:-9])
-    with pytest.raises(InputError, match='cannot get .*no such file, or a damaged one.*; put the file, or its .pth'):
-        get_model('little', pretrained=True, root=root)
-    (root / source.name).write_bytes(content[:-1] + b'?')
-    with pytest.raises(InputError, match='cannot get'):
-        get_model('little', pretrained=True, root=root)
-    assert 'its sha256 begins with' in caplog.text
-    (root / source.name).write_bytes(content)
-    get_model('little', pretrained=True, root=root)
-    assert (root / name).read_bytes() == kept
-    assert {path.name for path in purge(root)} == {name, name.replace('.params', '.json'), source.name}
-    with pytest.raises(InputError, match='no weights are published for little with other values'):
-        get_model('little', pretrained=True, root=root, mask_convolutions=0)
-
-
 @pytest.mark.parametrize('form', ['ours', 'whole', 'bare', 'prefixed', 'pytorch'])
 def test_backbones(files, tmp_path, form):
     """Of a classifier of ours and of PyTorch's, of Detectron2's backbone-only files, and of a whole detector."""
@@ -377,17 +257,3 @@ def test_described_weights(files, tmp_path):
     write_description(path, Description('resnest14', 5))
     with pytest.raises(InputError, match='are of classification, not of detection'):
         get_model(NAME, pretrained=path)
-
-
-def test_the_catalogue_knows_detectors(tmp_path):
-    assert list_models(task='detection') == list(DETECTION)
-    assert list_models('*_coco', task='detection', pretrained=True) == [
-        f'faster_rcnn_fpn_syncbn_resnest{depth}_coco' for depth in (50, 101, 269)]
-    assert len(list_models(task='detection', pretrained=True)) == 24
-    with pytest.raises(InputError, match="did you mean 'cascade_rcnn_fpn_resnest101'"):
-        get_model('cascade_rcnn_fpn_resnest1o1')
-    with pytest.raises(InputError, match="a network has no 'propsals'; did you mean 'proposals'"):
-        get_model(NAME, propsals=3)
-    (tmp_path / 'a.safetensors').write_bytes(safetensors_bytes({'conv1.0.weight': np.ones(3, 'f4')}))
-    with pytest.raises(InputError, match='holds no detector; its first names are conv1.0.weight'):
-        get_model(NAME, pretrained=tmp_path / 'a.safetensors')
