@@ -16,10 +16,10 @@ class DropPath(Dropping):
     """
 
     def mask(self, F, x):
-        first = x
-        for axis in (1, 2, 3):
-            first = F.slice_axis(first, axis=axis, begin=0, end=1)
-        return drop(F, F.cast(F.ones_like(first), 'float32'), self.prob)
+        ones = self.ones(F, x)
+        for axis in (2, 3):
+            ones = F.slice_axis(ones, axis=axis, begin=0, end=1)
+        return drop(F, ones, self.prob)
 
     def __repr__(self):
         return f'DropPath(prob={self.prob:g})'

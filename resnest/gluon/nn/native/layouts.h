@@ -6,6 +6,7 @@
 // block of 0 stands for channels last.
 #pragma once
 #include <cstring>
+#include <memory>
 
 #include "mxnet_operator.h"
 
@@ -87,3 +88,74 @@ void write(const mxnet::NDArray& y, const Arrays& in, int64_t block, Fill fill) 
   fill(values.data());
   turn<T, true>(values.data(), place<T>(y), y.shape(), block);
 }
+
+// The block of channels side by side in which x lies, one that divides each of `splits` parts of them: 16, 8, or 1 for
+// the plain layout, in which x may have to be brought first.
+inline int64_t block_of(const mxnet::NDArray& x, int64_t splits = 1) {
+  if (!x.IsMKLDNNData() || x.IsView()) return 1;
+  for (int64_t each : {16, 8})
+    if (x.shape()[1] / splits % each == 0 && x.GetMKLDNNData(described(x.shape(), x.dtype(), each))) return each;
+  return 1;
+}
+
+// The float32 values of x in the layout of a `block`, which may be 1: where they lie, or copied.
+class Blocked {
+ public:
+  Blocked(const mxnet::NDArray& x, int64_t block) : array_(x) {
+    if (block == block_of(x) && block > 1) {
+      values = static_cast<const float*>(x.storage_handle().dptr);
+      return;
+    }
+    array_ = plain(x);
+    values = array_.data().dptr<float>();
+    if (block == 1) return;
+    copy_.resize(x.shape().Size());
+    turn<float, false>(values, copy_.data(), x.shape(), block);
+    values = copy_.data();
+  }
+
+  const float* values;
+
+ private:
+  mxnet::NDArray array_;
+  std::vector<float> copy_;
+};
+
+// What Output is for the plain layout, for that of a `block`, which may be 1.
+class BlockedOutput {
+ public:
+  BlockedOutput(const mxnet::NDArray& out, mxnet::OpReqType request, const Arrays& in, int64_t block)
+      : out_(out), request_(request), in_(in), block_(block) {
+    if (request == mxnet::kNullOp) return;
+    if (block == 1) {
+      plain_.reset(new Output(out, request, in));
+      values_ = plain_->values();
+    } else if (request == mxnet::kAddTo || out.IsView() || shared(out, in)) {
+      own_.resize(out.shape().Size());
+      values_ = own_.data();
+    } else {
+      const_cast<mxnet::NDArray&>(out).CreateMKLDNNData(described(out.shape(), out.dtype(), block));
+      values_ = static_cast<float*>(out.storage_handle().dptr);
+    }
+  }
+
+  // Null where nothing is asked for.
+  float* values() { return values_; }
+
+  void finish() {
+    if (!own_.empty()) {
+      plain_.reset(new Output(out_, request_, in_));
+      turn<float, true>(own_.data(), plain_->values(), out_.shape(), block_);
+    }
+    if (plain_) plain_->finish();
+  }
+
+ private:
+  const mxnet::NDArray& out_;
+  const mxnet::OpReqType request_;
+  const Arrays& in_;
+  const int64_t block_;
+  float* values_ = nullptr;
+  std::unique_ptr<Output> plain_;
+  std::vector<float> own_;
+};
