@@ -93,7 +93,6 @@ class SplitAttentionConv(HybridBlock):
         return F.broadcast_mul(x, weights) if self.radix == 1 else weighted_sum(F, splits, weights)
 
     def _native_attention(self, F, x):
-        x = F.reshape(x, (0, 0, 0, 0))      # into the plain layout, once for both operators
         weights = self._weights(F, F.split_attention_pool(x, radix=self.radix))
         return F.split_attention_sum(x, weights, radix=self.radix)
 

@@ -4,10 +4,10 @@
 //   split_attention_pool(x, radix=R)           (N, R*C, H, W) -> (N, C, 1, 1)                   sum_r mean(x_r)
 //
 // Channels are radix-major, [split][channel] (Zhang et al., 2020, https://arxiv.org/abs/2004.08955, appendix A), and
-// every array comes in the plain layout. A row is the H*W values of one channel of one image. Each row is
-// summed by one thread, so results do not depend on the number of threads, which is that of the calling engine thread
-// (mxnet sets it from OMP_NUM_THREADS).
-#include "mxnet_operator.h"
+// maps stay in the layout in which oneDNN left x, (N, R*C / block, H, W, block), or in the plain one, whose block is 1. A
+// row is the H*W values of a block of channels of one image. Each row is summed by one thread, so results do not depend
+// on the number of threads, which is that of the calling engine thread (mxnet sets it from OMP_NUM_THREADS).
+#include "layouts.h"
 
 namespace {
 
@@ -57,40 +57,101 @@ MXReturnValue pool_shape(const Attributes& attributes, Shapes* in, Shapes* out) 
   return MX_SUCCESS;
 }
 
-// How the rows of x, (N, R*C, H, W), belong to the N*C rows of an output.
+constexpr int64_t WIDEST = 16;
+
+// How the rows of x, (N, R*C, H, W), belong to the rows of an output, N*C / block.
 struct Rows {
-  int64_t radix, channels, count, size;
+  int64_t radix, block, blocks, count, size;
 
   Rows(const mxnet::NDArray& x, const nnvm::NodeAttrs& attributes)
-      : radix(radix_of(attributes.dict)), channels(x.shape()[1] / radix), count(x.shape()[0] * channels),
-        size(x.shape()[2] * x.shape()[3]) {}
+      : radix(radix_of(attributes.dict)), block(block_of(x, radix)), blocks(x.shape()[1] / radix / block),
+        count(x.shape()[0] * blocks), size(x.shape()[2] * x.shape()[3]) {}
 
   // The row of x that is split r of an output's row.
-  int64_t split(int64_t row, int64_t r) const { return (row / channels * radix + r) * channels + row % channels; }
+  int64_t split(int64_t row, int64_t r) const { return (row / blocks * radix + r) * blocks + row % blocks; }
+  int64_t values() const { return size * block; }
+};
+
+// A function of a row, made for the blocks that there are.
+template <template <int> class Function>
+auto for_block(int64_t block) {
+  return block == 16 ? Function<16>::run : block == 8 ? Function<8>::run : Function<1>::run;
+}
+
+// y = (added ? y : 0) + factor * x, with a factor for each channel of the block.
+template <int BLOCK>
+struct Scale {
+  static void run(const float* x, const float* factor, int64_t size, bool added, float* y) {
+    if (BLOCK == 1) {
+      const float only = factor[0];
+      if (added) {
+#pragma omp simd
+        for (int64_t i = 0; i < size; ++i) y[i] += only * x[i];
+      } else {
+#pragma omp simd
+        for (int64_t i = 0; i < size; ++i) y[i] = only * x[i];
+      }
+      return;
+    }
+    for (int64_t i = 0; i < size; ++i, x += BLOCK, y += BLOCK) {
+#pragma omp simd
+      for (int64_t j = 0; j < BLOCK; ++j) y[j] = (added ? y[j] : 0) + factor[j] * x[j];
+    }
+  }
+};
+
+// The sums over a row of x, or of x * y where y is given, for each channel of the block: added to sum.
+template <int BLOCK>
+struct Sum {
+  static void run(const float* x, const float* y, int64_t size, float* sum) {
+    if (BLOCK == 1) {
+      float total = 0;
+      if (y) {
+#pragma omp simd reduction(+ : total)
+        for (int64_t i = 0; i < size; ++i) total += x[i] * y[i];
+      } else {
+#pragma omp simd reduction(+ : total)
+        for (int64_t i = 0; i < size; ++i) total += x[i];
+      }
+      sum[0] += total;
+      return;
+    }
+    constexpr int LINES = 4;    // sums at once, or each addition would wait for the one before
+    float totals[LINES][BLOCK] = {};
+    const auto add = [&](int64_t i, float* total) {
+#pragma omp simd
+      for (int64_t j = 0; j < BLOCK; ++j) total[j] += x[i * BLOCK + j] * (y ? y[i * BLOCK + j] : 1.0f);
+    };
+    int64_t i = 0;
+    for (; i + LINES <= size; i += LINES)
+      for (int line = 0; line < LINES; ++line) add(i + line, totals[line]);
+    for (; i < size; ++i) add(i, totals[0]);
+    for (int j = 0; j < BLOCK; ++j) sum[j] += (totals[0][j] + totals[1][j]) + (totals[2][j] + totals[3][j]);
+  }
+};
+
+// y = share, with one for each channel of the block.
+template <int BLOCK>
+struct Fill {
+  static void run(const float* share, int64_t size, float* y) {
+    for (int64_t i = 0; i < size; ++i, y += BLOCK) std::copy_n(share, BLOCK, y);
+  }
 };
 
 void sum_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
                  const Requests& requests, const Arrays& out) {
   const Rows rows(in[0], attributes);
-  const float* x = in[0].data().dptr<float>();
-  const float* weights = in[1].data().dptr<float>();
-  Output output(out[0], requests[0], in);
+  const Blocked x(in[0], rows.block), weights(in[1], 1);
+  BlockedOutput output(out[0], requests[0], in, rows.block);
   float* sums = output.values();
   if (!sums) return;
+  const auto scale = for_block<Scale>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
-    float* sum = sums + row * rows.size;
     for (int64_t r = 0; r < rows.radix; ++r) {
       const int64_t split = rows.split(row, r);
-      const float weight = weights[split];
-      const float* value = x + split * rows.size;
-      if (r == 0) {
-#pragma omp simd
-        for (int64_t i = 0; i < rows.size; ++i) sum[i] = weight * value[i];
-      } else {
-#pragma omp simd
-        for (int64_t i = 0; i < rows.size; ++i) sum[i] += weight * value[i];
-      }
+      scale(x.values + split * rows.values(), weights.values + split * rows.block, rows.size, r > 0,
+            sums + row * rows.values());
     }
   }
   output.finish();
@@ -100,30 +161,22 @@ void sum_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, con
 void sum_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
                   const Requests& requests, const Arrays& out) {
   const Rows rows(in[1], attributes);
-  const float* d_sums = in[0].data().dptr<float>();
-  const float* x = in[1].data().dptr<float>();
-  const float* weights = in[2].data().dptr<float>();
-  Output x_output(out[0], requests[0], in), weights_output(out[1], requests[1], in);
+  const Blocked d_sums(in[0], rows.block), x(in[1], rows.block), weights(in[2], 1);
+  BlockedOutput x_output(out[0], requests[0], in, rows.block), weights_output(out[1], requests[1], in, 1);
   float* d_x = x_output.values();
   float* d_weights = weights_output.values();
+  const auto scale = for_block<Scale>(rows.block);
+  const auto sum = for_block<Sum>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
-    const float* d_sum = d_sums + row * rows.size;
+    const float* d_sum = d_sums.values + row * rows.values();
     for (int64_t r = 0; r < rows.radix; ++r) {
-      const int64_t split = rows.split(row, r);
+      const int64_t split = rows.split(row, r), first = split * rows.values(), channel = split * rows.block;
       if (d_weights) {
-        const float* value = x + split * rows.size;
-        float product = 0;
-#pragma omp simd reduction(+ : product)
-        for (int64_t i = 0; i < rows.size; ++i) product += d_sum[i] * value[i];
-        d_weights[split] = product;
+        std::fill_n(d_weights + channel, rows.block, 0.0f);
+        sum(d_sum, x.values + first, rows.size, d_weights + channel);
       }
-      if (d_x) {
-        const float weight = weights[split];
-        float* d_value = d_x + split * rows.size;
-#pragma omp simd
-        for (int64_t i = 0; i < rows.size; ++i) d_value[i] = weight * d_sum[i];
-      }
+      if (d_x) scale(d_sum, weights.values + channel, rows.size, false, d_x + first);
     }
   }
   x_output.finish();
@@ -133,19 +186,17 @@ void sum_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, co
 void pool_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
                   const Requests& requests, const Arrays& out) {
   const Rows rows(in[0], attributes);
-  const float* x = in[0].data().dptr<float>();
-  Output output(out[0], requests[0], in);
+  const Blocked x(in[0], rows.block);
+  BlockedOutput output(out[0], requests[0], in, 1);
   float* pooled = output.values();
   if (!pooled) return;
+  const auto sum = for_block<Sum>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
-    float total = 0;
-    for (int64_t r = 0; r < rows.radix; ++r) {
-      const float* value = x + rows.split(row, r) * rows.size;
-#pragma omp simd reduction(+ : total)
-      for (int64_t i = 0; i < rows.size; ++i) total += value[i];
-    }
-    pooled[row] = total / rows.size;
+    float total[WIDEST] = {0};
+    for (int64_t r = 0; r < rows.radix; ++r)
+      sum(x.values + rows.split(row, r) * rows.values(), nullptr, rows.size, total);
+    for (int64_t i = 0; i < rows.block; ++i) pooled[row * rows.block + i] = total[i] / rows.size;
   }
   output.finish();
 }
@@ -154,18 +205,17 @@ void pool_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, co
 void pool_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
                    const Requests& requests, const Arrays& out) {
   const Rows rows(in[1], attributes);
-  const float* d_pooled = in[0].data().dptr<float>();
-  Output output(out[0], requests[0], in);
+  const Blocked d_pooled(in[0], 1);
+  BlockedOutput output(out[0], requests[0], in, rows.block);
   float* d_x = output.values();
   if (!d_x) return;
+  const auto fill = for_block<Fill>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
-    const float share = d_pooled[row] / rows.size;
-    for (int64_t r = 0; r < rows.radix; ++r) {
-      float* d_value = d_x + rows.split(row, r) * rows.size;
-#pragma omp simd
-      for (int64_t i = 0; i < rows.size; ++i) d_value[i] = share;
-    }
+    float share[WIDEST];
+    for (int64_t i = 0; i < rows.block; ++i) share[i] = d_pooled.values[row * rows.block + i] / rows.size;
+    for (int64_t r = 0; r < rows.radix; ++r)
+      fill(share, rows.size, d_x + rows.split(row, r) * rows.values());
   }
   output.finish();
 }
@@ -188,9 +238,9 @@ REGISTER_OP(split_attention_pool)
 
 MXReturnValue initialize(int version) {
   if (!ready(version)) return refuse("split attention needs the wheel of MXNet 1.9.1");
-  compute("split_attention_sum", sum_forward);
-  compute("_backward_split_attention_sum", sum_backward);
-  compute("split_attention_pool", pool_forward);
-  compute("_backward_split_attention_pool", pool_backward);
+  compute("split_attention_sum", sum_forward, true);
+  compute("_backward_split_attention_sum", sum_backward, true);
+  compute("split_attention_pool", pool_forward, true);
+  compute("_backward_split_attention_pool", pool_backward, true);
   return MX_SUCCESS;
 }
