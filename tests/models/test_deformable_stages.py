@@ -10,8 +10,7 @@ from resnest.gluon.models.cost import complexity
 from resnest.gluon.models.weights.parameters import load_parameters
 from resnest.gluon.nn import use_native
 
-from ..conftest import randomize, relative_error
-from ..nn.test_native import compiled
+from ..conftest import needs_compiler, randomize, relative_error
 
 
 def test_names_and_shapes_are_those_of_detectron2():
@@ -27,7 +26,7 @@ def test_names_and_shapes_are_those_of_detectron2():
     assert {name: net[name].shape for name in plain} == {name: param.shape for name, param in plain.items()}
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('settings', [{}, dict(dilation=4, radix=0), dict(avd_first=True, radix=4, cardinality=2)],
                          ids=str)
 def test_native_equals_pure(settings):
@@ -72,7 +71,7 @@ def test_cost(tiny):
     assert macs - plain_macs == 54 * 32 * 9 * 4 * 4
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('precision, tolerance', [('float32', 1e-5), ('int8', 0.1)])
 def test_optimized(tiny, precision, tolerance):
     net = randomize(tiny(deformable_stages=(3,)))

@@ -7,12 +7,11 @@ import pytest
 
 from resnest.gluon.nn import Bottleneck, DeformableConv2D, SplitAttentionConv, native, use_native
 
-from ..conftest import randomize, relative_error
+from ..conftest import needs_compiler, randomize, relative_error
 from .formulas import deformable_convolution, torchvision_case
-from .test_native import compiled
 from .test_native_requests import blocked
 
-PATHS = [False, pytest.param(True, marks=compiled)]
+PATHS = [False, pytest.param(True, marks=needs_compiler)]
 NAMES = 'data', 'offset', 'mask'
 
 
@@ -70,7 +69,7 @@ def test_sides_of_their_own(use):
     assert relative_error(layer(mx.nd.array(x), mx.nd.array(offsets)).asnumpy(), wanted) < 1e-5
 
 
-@compiled
+@needs_compiler
 def test_both_paths_agree_on_whole_offsets():
     """Where samples fall on pixels the gradient has a kink: both paths take its right side, as torchvision does."""
     case = torchvision_case('dcn_a')
@@ -87,7 +86,7 @@ def test_both_paths_agree_on_whole_offsets():
     np.testing.assert_allclose(*gradients, atol=2e-5)
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('layout', [mx.nd.array, blocked])
 def test_views_and_threads(layout):
     """Any layout, parts of larger arrays, several threads at once, into a part of an array."""
@@ -109,7 +108,7 @@ def test_views_and_threads(layout):
             assert (found[[0, 3]] == 7).all()
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('change', [dict(groups=3), dict(deformable_groups=3), dict(stride='(0, 1)'), dict(pad='1'),
                                     dict(dilate='(9, 9)'), dict(groups=None), dict(dilate='(1, 9999999999999)'),
                                     dict(modulated=0)], ids=str)

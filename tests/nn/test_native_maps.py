@@ -5,9 +5,9 @@ import pytest
 
 from resnest.gluon.nn import native
 
-from .test_native import compiled
+from ..conftest import needs_compiler
 
-pytestmark = compiled
+pytestmark = needs_compiler
 
 
 @pytest.fixture(autouse=True)

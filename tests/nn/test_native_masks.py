@@ -6,10 +6,10 @@ from mxnet.gluon import nn
 
 from resnest.gluon.nn import DropBlock, DropPath, native, use_native
 
-from .test_native import compiled
+from ..conftest import needs_compiler
 from .test_native_requests import blocked, values
 
-pytestmark = compiled
+pytestmark = needs_compiler
 
 
 class Masked(nn.HybridSequential):

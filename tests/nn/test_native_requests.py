@@ -7,10 +7,9 @@ import pytest
 
 from resnest.gluon.nn import SplitAttentionConv, native, use_native
 
-from ..conftest import randomize, relative_error
-from .test_native import compiled
+from ..conftest import needs_compiler, randomize, relative_error
 
-pytestmark = compiled
+pytestmark = needs_compiler
 RADIX = 2
 SHAPE = (4, 32, 6, 5)       # enough channels for oneDNN's blocked layouts
 

@@ -11,10 +11,10 @@ import pytest
 from resnest.gluon.mxnet_private import freeze_statistics
 from resnest.gluon.nn import SplitAttentionConv, use_native
 
-from ..conftest import randomize
-from .test_native import compiled, smooth
+from ..conftest import needs_compiler, randomize
+from .test_native import smooth
 
-pytestmark = compiled
+pytestmark = needs_compiler
 # radix, cardinality, channels in and out, height, width
 BLOCKS = [(4, 2, 8, 10, 16, 5), (2, 4, 8, 20, 16, 16)]
 

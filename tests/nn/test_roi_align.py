@@ -8,11 +8,11 @@ import pytest
 from resnest.gluon.nn import RoIAlign, use_native
 from resnest.gluon.tasks.detection.parts.pooling import RegionPooling
 
+from ..conftest import needs_compiler
 from ..fuzz.detection_operators import any_region
 from .formulas import roi_align, torchvision_case
-from .test_native import compiled
 
-either = pytest.mark.parametrize('native', [False, pytest.param(True, marks=compiled)])
+either = pytest.mark.parametrize('native', [False, pytest.param(True, marks=needs_compiler)])
 
 
 def made(native, *args):
@@ -115,7 +115,7 @@ def blocked(array):
     return mx.nd.Convolution(mx.nd.array(array), identity, no_bias=True, kernel=(1, 1), num_filter=array.shape[1])
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('layout', [mx.nd.array, blocked])
 @pytest.mark.parametrize(('channels', 'side'), [(1, 7), (16, 3), (21, 7), (32, 2)])
 def test_the_native_operator_pools_a_pyramid(channels, side, layout):
@@ -132,7 +132,7 @@ def test_the_native_operator_pools_a_pyramid(channels, side, layout):
                 np.testing.assert_allclose(mine, theirs, atol=1e-4)
 
 
-@compiled
+@needs_compiler
 def test_what_the_native_operator_does_not_take():
     maps, regions = mx.nd.zeros((1, 2, 3, 4)), mx.nd.zeros((1, 5))
     for wrong in (lambda: mx.nd.roi_align(maps, regions, size=0, scales=1),

@@ -10,8 +10,7 @@ from resnest.gluon import get_model
 from resnest.gluon.inference import load, optimize
 from resnest.gluon.inference.optimized.exported import read, write
 
-from ...conftest import randomize
-from ...nn.test_native import compiled
+from ...conftest import needs_compiler, randomize
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +42,7 @@ def test_maps_of_logits(net, precision, tolerance, tmp_path):
     assert np.array_equal(load(tmp_path / 'net')(x).asnumpy(), found)
 
 
-@compiled
+@needs_compiler
 @pytest.mark.parametrize('precision, tolerance, agreement', [('float32', 1e-5, 1), ('bfloat16', 0.05, 0.9),
                                                              ('int8', 0.2, 0.7)])
 def test_native_operators(net, precision, tolerance, agreement):
