@@ -1,6 +1,7 @@
 """Bad numbers, dead ranks and full disks."""
 import resource
 import subprocess
+import sys
 
 import pytest
 
@@ -77,3 +78,11 @@ def test_a_file_that_cannot_grow_leaves_the_old_checkpoint(tmp_path):
     assert 'Exception ignored' not in result.stderr
     assert not checkpoint.found(tmp_path)
     assert len(log(tmp_path)) == 2
+
+
+def test_a_crash_tells_where_it_was():
+    words = 'import os; from resnest.gluon import distributed\nwith distributed.joined():\n    os.kill(os.getpid(), 11)'
+    result = subprocess.run([sys.executable, '-c', words], capture_output=True, text=True)
+    assert result.returncode == -11
+    assert 'Segmentation fault' in result.stderr
+    assert 'File "<string>", line 3' in result.stderr
