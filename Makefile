@@ -7,10 +7,14 @@ WITH_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 PYTEST := OMP_NUM_THREADS=1 python -m pytest -q -n 2
 FUZZ ?= 300
 FUZZ_SEED ?= 1
+# GPU=1: MXNet for NVIDIA GPUs, with its CUDA libraries, and Horovod with NCCL (docs/clusters.md). A .venv is for one of the two.
+EXTRA := $(if $(GPU),cu112,cpu)
+MXNET := $(if $(GPU),mxnet-cu112,mxnet)
+OTHER := .venv/.base$(if $(GPU),,-cu112)-done
 # One stamp a stage, written when the stage is complete.
 VENV := .venv/.venv-done
 LINT := .venv/.lint-done
-BASE := .venv/.base-done
+BASE := .venv/.base$(if $(GPU),-cu112)-done
 HOROVOD := .venv/.horovod-done
 FULL := .venv/.full-done
 NATIVE := .venv/.native-done
@@ -32,7 +36,7 @@ endif
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(BASE) $(NATIVE) $(HOROVOD) $(FULL)  ## make .venv with everything (PYTHON=python3.13 make setup: with that Python, 3.9 to 3.13)
+setup: $(BASE) $(NATIVE) $(HOROVOD) $(FULL)  ## make .venv with everything (PYTHON=python3.13: with that Python, 3.9 to 3.13; GPU=1: for NVIDIA GPUs)
 	@echo '.venv is ready: $(BIN)/resnest env'
 
 demo: $(BASE) $(NATIVE) $(HOROVOD)  ## train on handwritten digits with two Horovod processes and verify: runs/demo
@@ -76,14 +80,15 @@ $(LINT): $(VENV)
 # MXNet and gluoncv go in without their dependencies: numpy < 2 has no wheel for Python 3.13, and
 # opencv-python needs libGL. setup.py lists what they do need.
 $(BASE): $(VENV) setup.py
-	@echo 'installing mxnet and the package'
-	@$(PIP) --no-build-isolation -e '.[cpu,demo]'
-	@$(PIP) --no-deps mxnet
+	@test ! -e $(OTHER) || { echo 'this .venv is for $(if $(GPU),CPUs: ,GPUs: add GPU=1 or )make clean first'; exit 1; }
+	@echo 'installing $(MXNET) and the package'
+	@$(PIP) --no-build-isolation -e '.[$(EXTRA),demo]'
+	@$(PIP) --no-deps $(MXNET)
 	@touch $@
 
 $(FULL): $(BASE)
 	@echo 'installing what tests, export and transfer need'
-	@$(PIP) --no-build-isolation -e '.[cpu,demo,export,dev]'
+	@$(PIP) --no-build-isolation -e '.[$(EXTRA),demo,export,dev]'
 	@$(PIP) --no-deps gluoncv
 	@touch $@
 
@@ -99,12 +104,10 @@ $(HOROVOD): | $(BASE)
 	    echo 'notice: without Horovod, training in one process only; "make horovod" tries to build it again'; \
 	else \
 	    echo 'building Horovod for this mxnet (1 to 3 minutes; log: $(HOROVOD_LOG))'; \
-	    if $(PIP) cmake cloudpickle psutil pyyaml packaging && $(WITH_VENV) HOROVOD_WITH_MXNET=1 \
-	        HOROVOD_WITHOUT_PYTORCH=1 HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 \
-	        MAKEFLAGS=-j$$(nproc) python -m pip install -v --no-build-isolation --no-cache-dir --force-reinstall \
-	        --no-deps -c constraints.txt horovod >$(HOROVOD_LOG) 2>&1 \
+	    if PIP_CONSTRAINT='$(CURDIR)/constraints.txt' $(BIN)/python -m resnest.building >$(HOROVOD_LOG) 2>&1 \
 	        && $(BIN)/python -c 'import horovod.mxnet' >>$(HOROVOD_LOG) 2>&1; \
 	    then touch $@; \
 	    else touch $(HOROVOD_FAILED); \
+	        tail -n 1 $(HOROVOD_LOG); \
 	        echo 'notice: building Horovod failed, see $(HOROVOD_LOG); all but multi-process training works'; fi; \
 	fi

@@ -27,7 +27,7 @@ EXTRAS = {
               'nvidia-cuda-runtime-cu11==11.8.89', 'nvidia-cuda-nvrtc-cu11==11.8.89', 'nvidia-nvtx-cu11==11.8.86',
               'nvidia-cublas-cu11==11.11.3.6', 'nvidia-cufft-cu11==10.9.0.58', 'nvidia-curand-cu11==10.3.0.86',
               'nvidia-cusolver-cu11==11.4.1.48', 'nvidia-cudnn-cu11==8.9.6.50', 'nvidia-nccl-cu11==2.21.5'],
-    # Compiled on the spot against the installed mxnet: see `resnest env` for the command.
+    # Compiled on the spot against the installed mxnet, by `python -m resnest.building`, which NCCL needs too.
     'horovod': ['horovod==0.28.1', 'cmake>=3.13,<4', 'wheel'],
     'export': EXPORT,
     'transfer': ['gluoncv==0.10.5.post0', 'pycocotools', 'safetensors'],
@@ -66,7 +66,7 @@ setup(
     python_requires='>=3.9,<3.14',
     package_dir={'': '.'},      # the plain editable install: one path line, no finder at each start of Python
     packages=find_packages(include=['resnest', 'resnest.*']),
-    package_data={'resnest': ['py.typed', '**/*.json', '**/*.yaml', '**/*.cc', '**/*.h', '**/*.txt']},
+    package_data={'resnest': ['py.typed', '**/*.json', '**/*.yaml', '**/*.c', '**/*.cc', '**/*.h', '**/*.txt']},
     install_requires=['numpy>=1.22', 'scipy>=1.7', 'setuptools>=64', 'requests>=2.20', 'tqdm>=4.40', 'pillow>=10.1',
                       'pyyaml>=5.4'],
     extras_require=EXTRAS,

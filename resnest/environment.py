@@ -25,10 +25,7 @@ EXTRAS = {
 }
 CPU_FLAGS = {'avx2': 'AVX2', 'avx512f': 'AVX-512', 'avx512_vnni': 'VNNI (fast int8)',
              'avx512_bf16': 'BF16 (fast bfloat16)', 'amx_tile': 'AMX'}
-HOROVOD_BUILD = ("pip install 'cmake<4' setuptools wheel; HOROVOD_WITH_MXNET=1 HOROVOD_WITHOUT_PYTORCH=1 "
-                 'HOROVOD_WITHOUT_TENSORFLOW=1 HOROVOD_WITH_GLOO=1 HOROVOD_WITHOUT_MPI=1 '
-                 'pip install --no-build-isolation --no-cache-dir --force-reinstall --no-deps horovod==0.28.1; '
-                 'pip install cloudpickle psutil pyyaml packaging')
+HOROVOD_BUILD = 'python -m resnest.building'
 
 
 def describe():

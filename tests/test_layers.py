@@ -24,6 +24,7 @@ ALLOWED = {
     'resnest.gluon.streams': set(),
     'resnest.gluon.rendezvous': set(),
     'resnest.gluon.distributed': {'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous'},
+    'resnest.building': set(),
     'resnest.scaling': set(),
     'resnest.gluon.nn': GROUND,
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,

@@ -1,0 +1,1 @@
+"""Building Horovod for the MXNet that is installed: ``python -m resnest.building``."""
