@@ -1,4 +1,4 @@
-"""What Horovod's build needs for ``mxnet-cu112``: nvcc of CUDA 11, a C++ compiler that it takes, NCCL, a driver to link.
+"""What Horovod's build needs for ``mxnet-cu112``: nvcc of CUDA 11, a compiler that it takes, NCCL, a driver to link.
 
 NCCL comes from PyPI's wheel (``nvidia/nccl``, whose library has no name that a linker looks for). nvcc is on no
 registry of Python packages: NVIDIA's toolkit or the image ``nvidia/cuda:11.8.0-devel-ubuntu22.04`` has it.
@@ -57,8 +57,8 @@ def find_compiler(home, folder):
     candidates = [os.environ['CXX']] if os.environ.get('CXX') else list(filter(shutil.which, COMPILERS))
     said = ''
     for compiler in candidates:
-        trial = subprocess.run([Path(home, 'bin/nvcc'), '-ccbin', compiler, '-c', '-o', Path(folder, 'trial.o'), source],
-                               capture_output=True, text=True, check=False)
+        command = [Path(home, 'bin/nvcc'), '-ccbin', compiler, '-c', '-o', Path(folder, 'trial.o'), source]
+        trial = subprocess.run(command, capture_output=True, text=True, check=False)
         if trial.returncode == 0:
             return compiler
         said = f' ({(trial.stderr.strip().splitlines() or ["no message"])[0]})'
