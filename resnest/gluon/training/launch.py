@@ -52,6 +52,7 @@ def train_task(task, config, job, device, counts, load, command):
     for what, count in counts.items():
         job.agree(f'number of {what}', count)
     mx.random.seed(config.seed)
+    task.twin.collect_params().setattr('grad_req', 'null')      # it is only evaluated: no memory for gradients
     for network in (task.network, task.twin):
         network.initialize(mx.init.MSRAPrelu(factor_type='in', slope=0), ctx=device)
     load_first(config, job, load)

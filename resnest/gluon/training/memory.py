@@ -13,8 +13,8 @@ LEFT = 2 * 2 ** 30      # bytes of a GPU for CUDA, the workspaces of cuDNN's con
 def plan(net, size, averages=1, averaged=False, device=None):
     """Bytes of the parts of a training in each type: ``{dtype: {'weights': …, 'training': …, 'evaluation': …}}``.
 
-    ``weights`` are those of the network and of its twin with their gradients, what the optimizer keeps of each (with
-    float16 the float32 ones too), and their moving averages; ``training`` is what a step needs for each image, and
+    ``weights`` are those of the network with their gradients and those of its twin, what the optimizer keeps of each
+    (with float16 the float32 ones too), and their moving averages; ``training`` is what a step needs for each image, and
     ``evaluation`` what the twin needs for each. mxnet plans in values of 4 bytes: those of float16 are taken for half.
 
     Parameters
@@ -57,7 +57,7 @@ def _kept(param, averages, averaged):
     """The bytes of a parameter, whatever the batch."""
     own, trained = np.dtype(param.dtype).itemsize, param.grad_req != 'null'
     master = 4 * (own < 4) * trained
-    return int(np.prod(param.shape)) * (2 * own * (1 + trained) + 4 * averages * trained + master + 4 * averaged)
+    return int(np.prod(param.shape)) * (own * (2 + trained) + 4 * averages * trained + master + 4 * averaged)
 
 
 def largest_batch(planned, memory):
