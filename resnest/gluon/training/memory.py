@@ -13,9 +13,10 @@ LEFT = 2 * 2 ** 30      # bytes of a GPU for CUDA, the workspaces of cuDNN's con
 def plan(net, size, averages=1, averaged=False, device=None):
     """Bytes of the parts of a training in each type: ``{dtype: {'weights': …, 'training': …, 'evaluation': …}}``.
 
-    ``weights`` are those of the network with their gradients and those of its twin, what the optimizer keeps of each
-    (with float16 the float32 ones too), and their moving averages; ``training`` is what a step needs for each image, and
-    ``evaluation`` what the twin needs for each. mxnet plans in values of 4 bytes: those of float16 are taken for half.
+    ``weights`` are those of the network with their gradients, those of its twin, what the optimizer keeps of each
+    (with float16 the float32 ones too), and their moving averages; ``training`` is what a step needs for each image,
+    and ``evaluation`` what the twin needs for each. mxnet plans in values of 4 bytes: those of float16 are taken for
+    half.
 
     Parameters
     ----------

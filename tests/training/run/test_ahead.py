@@ -1,5 +1,10 @@
 """Batches that are fetched before they are asked for."""
-from resnest.gluon.training.run.ahead import Ahead
+import threading
+from types import SimpleNamespace
+
+import pytest
+
+from resnest.gluon.training.run.ahead import Ahead, Epochs
 
 
 class Letters:
@@ -33,3 +38,40 @@ def test_several_batches_for_a_step():
     source.fetch()
     assert [source.take(), source.take()] == [('ab', 1), ('cd', 2)]
     assert source.waited >= 0
+
+
+def test_batches_that_were_begun_beside_something_else():
+    loader, threads = Letters(), []
+    source = Ahead(loader, 2, lambda batches: threads.append(threading.get_ident()) or [each for _, each in batches])
+    source.start()
+    assert [source.take()[0], source.take()[0]] == [['a', 'b'], ['c', 'd']]
+    assert threads == [threading.get_ident()] * 2       # only this one copies to the device
+    assert loader.yielded == 4
+
+
+def test_what_goes_wrong_there_is_raised_where_batches_are_taken():
+    class Damaged(Letters):
+        def __iter__(self):
+            yield 'a'
+            raise OSError('the disk has gone')
+
+    source = Ahead(Damaged(), 2, list)
+    source.start()
+    with pytest.raises(OSError, match='the disk has gone'):
+        source.take()
+
+
+def test_an_epoch_that_was_begun_is_given_once_and_from_its_beginning_only():
+    made = []
+    task = SimpleNamespace(batches=lambda epoch, start: made.append((epoch, start)) or Letters())
+    step = SimpleNamespace(prepare=lambda batches, epoch: (epoch, len(batches)))
+    epochs = Epochs(task, SimpleNamespace(accumulate=2, num_epochs=3), step)
+    epochs.begin(1)
+    assert made == [(1, 0)]
+    assert epochs.ahead(1, 0).take() == ((1, 2), 1)
+    assert made == [(1, 0)]
+    epochs.ahead(1, 0)
+    epochs.begin(2)
+    epochs.ahead(2, 1)      # a run that goes on within it
+    epochs.begin(3)         # there is none
+    assert made == [(1, 0), (1, 0), (2, 0), (2, 2)]

@@ -1,8 +1,9 @@
 """A step's batches, fetched and copied to the device while the step before is computed."""
 import itertools
+import threading
 import time
 
-__all__ = ['Ahead']
+__all__ = ['Ahead', 'Epochs']
 
 
 class Ahead:
@@ -16,7 +17,21 @@ class Ahead:
         self.waited = 0.0
         self._loader, self._count, self._prepare = loader, count, prepare
         self._source = iter(zip(loader.batches, loader))
-        self._fetched = None
+        self._fetched = self._thread = self._begun = None
+
+    def start(self):
+        """Begin with the first step's batches beside what this thread does; what goes wrong there :meth:`take` raises.
+
+        They are copied to the device when they are asked for, by the thread that asks.
+        """
+        def work():
+            try:
+                self._begun = self._batches(), None
+            except BaseException as error:      # the thread that takes them raises it
+                self._begun = None, error
+
+        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread.start()
 
     def take(self):
         """The next step's batches, prepared, and how many records had been left out by their end."""
@@ -28,6 +43,38 @@ class Ahead:
     def fetch(self):
         """Have them there when :meth:`take` asks for them."""
         start = time.perf_counter()
-        batches = list(itertools.islice(self._source, self._count))
+        batches = self._from_thread() if self._thread else self._batches()
         self.waited += time.perf_counter() - start
         self._fetched = self._prepare(batches), len(self._loader.skipped)
+
+    def _batches(self):
+        return list(itertools.islice(self._source, self._count))
+
+    def _from_thread(self):
+        self._thread.join()
+        (batches, error), self._thread, self._begun = self._begun, None, None
+        if error is not None:
+            raise error
+        return batches
+
+
+class Epochs:
+    """The batches of a task's epochs by the recipe ``config``, which ``step`` (a :class:`.step.Step`) prepares."""
+
+    def __init__(self, task, config, step):
+        self._task, self._count, self._step, self._end = task, config.accumulate, step, config.num_epochs
+        self._begun = {}
+
+    def begin(self, epoch):
+        """Start what makes the batches of an epoch (from 0), if there is one, before :meth:`ahead` asks for it."""
+        if epoch < self._end:
+            self._begun = {epoch: self.ahead(epoch, 0)}
+            self._begun[epoch].start()
+
+    def ahead(self, epoch, done):
+        """An :class:`Ahead` of the epoch's batches after ``done`` steps; what was begun is given once."""
+        begun, self._begun = self._begun, {}
+        if not done and epoch in begun:
+            return begun[epoch]
+        loader = self._task.batches(epoch, done * self._count)
+        return Ahead(loader, self._count, lambda batches: self._step.prepare(batches, epoch))

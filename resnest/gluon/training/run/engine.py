@@ -16,7 +16,7 @@ from .. import recipe
 from ..methods.averaging import AveragedWeights
 from ..reporting.monitor import Monitor, left_out
 from . import checkpoint
-from .ahead import Ahead
+from .ahead import Epochs
 from .beginning import resume, told_by
 from .interrupt import StopRequest, sole_run
 from .state import COUNTERS, collect
@@ -74,7 +74,7 @@ class _Run:
             use_native(each)
         self.step = Step(task, config, job, device, self.total, round(self.steps * config.warmup))
         self.averages = AveragedWeights(task.network, config.ema_decay) if config.ema_decay else None
-        self.validation = Validation(task, self.averages, job, stop)
+        self.epochs, self.validation = Epochs(task, config, self.step), Validation(task, self.averages, job, stop)
         self.folder = Path(config.save_dir)
         self.recipe = recipe.resolved(config, job.size, self.steps)
         self.names = (*COUNTERS[:2], *task.sums, *COUNTERS[2:])
@@ -149,8 +149,7 @@ class _Run:
         steps = min(self.steps, self.total - epoch * self.steps)
         self.task.begin(self.step.net, epoch)
         self.monitor.begin(epoch, config.num_epochs, steps, self.done)
-        loader = self.task.batches(epoch, self.done * config.accumulate)
-        source = Ahead(loader, config.accumulate, lambda batches: self.step.prepare(batches, epoch))
+        source = self.epochs.ahead(epoch, self.done)
         sums = {name: mx.nd.array([counters[name]]) for name in self.task.sums}
         skipped, waited, trained = (counters[name] for name in ('skipped_records', 'waited', 'training'))
         shown, waited_then, start = self.done, 0.0, time.perf_counter()
@@ -196,6 +195,7 @@ class _Run:
 
     def _evaluate(self, epoch):
         """The figures after ``epoch`` (from 1), or None where a stop was asked for; the best weights are saved."""
+        self.epochs.begin(epoch)        # the next one's workers start beside the evaluation
         row = self.validation(epoch)
         better = row and self.task.figures.better(row, self.best)
         path = self.folder / 'best.params'
