@@ -1,5 +1,5 @@
-/* A libcuda.so.1 without a GPU: what libmxnet.so of mxnet-cu112 1.9.1 and the CUDA runtime ask of NVIDIA's driver when
-   mxnet is imported and runs on the CPU. Every call but those for versions says that there is no device. */
+/* A libcuda.so.1 without a GPU: the ten functions that libmxnet.so of mxnet-cu112 1.9.1 names, and three that are
+   expected of the CUDA runtime. It was never tried with mxnet-cu112, and the runtime may ask for others. */
 #define NO_DEVICE 100       /* CUDA_ERROR_NO_DEVICE */
 #define NONE(name) int name(void) { return NO_DEVICE; }
 
@@ -7,7 +7,7 @@ int cuDriverGetVersion(int *version) { *version = 11080; return 0; }
 int cuGetErrorString(int error, const char **text) { (void)error; *text = "a driver without a GPU"; return 0; }
 NONE(cuInit)
 NONE(cuDeviceGetCount)
-/* The ten that libmxnet.so names are these and cuGetErrorString. */
+/* libmxnet.so names these and cuGetErrorString. */
 NONE(cuDeviceGet)
 NONE(cuDevicePrimaryCtxRetain)
 NONE(cuGraphKernelNodeGetParams)
