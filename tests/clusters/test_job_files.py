@@ -11,7 +11,7 @@ from resnest.launchers import VARIABLES
 from ..conftest import ROOT
 from ..documents import blocks, parse
 
-SLURM, KUBERNETES, HOROVODRUN = blocks(ROOT / 'docs/clusters.md')
+*_, SLURM, KUBERNETES, HOROVODRUN = blocks(ROOT / 'docs/clusters.md')
 
 
 @pytest.fixture
