@@ -66,7 +66,7 @@ def main(arguments=None):
 
         def __init__(self, job):
             super().__init__(self.make(), self.make())
-            self.job, self.epoch, self.evaluations = job, None, 0
+            self.job, self.epoch, self.evaluations = job, -1, 0
 
         @staticmethod
         def make():
@@ -77,8 +77,10 @@ def main(arguments=None):
             net.initialize(mx.init.MSRAPrelu())
             return net
 
-        def batches(self, epoch, start):
+        def begin(self, net, epoch):
             self.epoch = epoch
+
+        def batches(self, epoch, start):
             indices = training_batches(320, config.batch_size, self.job.rank, self.job.size, config.seed, epoch, start)
             return Batches(training, indices, options.signal, options.stop[1] if options.stop[0] == epoch else None)
 

@@ -62,7 +62,7 @@ class Task:
         A loader has a length and yields as many batches, each of which is handed to :meth:`prepare` as it is.
         ``loader.batches`` holds the sample indices of each of them, and ``loader.skipped`` lists the records that were
         left out of those that have been yielded. All ranks and epochs have as many batches; which samples make a batch
-        depends on the seed and the epoch alone.
+        depends on the seed and the epoch alone. It is asked for, and begun, while the epoch before is evaluated.
         """
         raise NotImplementedError
 
