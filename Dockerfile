@@ -1,4 +1,4 @@
-# Training on NVIDIA GPUs: docker build -t resnest . (docs/clusters.md says how it is run)
+# Training on NVIDIA GPUs: docker build -t resnest-gpu . (docs/clusters.md says how it is run)
 # CUDA's compiler is needed to build Horovod with NCCL, and not afterwards. The Python of both stages is 3.10.
 FROM nvidia/cuda:11.8.0-devel-ubuntu22.04 AS build
 RUN apt-get update && apt-get install -y --no-install-recommends g++ make python3 python3-venv
