@@ -4,7 +4,8 @@ import sys
 
 import pytest
 
-from resnest.gluon.inference.optimized.precision import NEEDED, cpu_flags
+from resnest.gluon.device import cpu_flags
+from resnest.gluon.inference.optimized.precision import NEEDED
 from resnest.gluon.models.cost import table
 
 from .conftest import HOROVODRUN, ROOT, command, read_json, script

@@ -10,7 +10,7 @@ from resnest.errors import InputError, SharedError
 from resnest.reading import one_line
 from resnest.threads import cgroup_folders
 
-__all__ = ['check_device', 'choose_device', 'require_memory']
+__all__ = ['check_device', 'choose_device', 'cpu_flags', 'require_memory']
 
 
 def choose_device(no_cuda=False, job=None, cuda=False):
@@ -79,3 +79,12 @@ def _left_in_group(folder):
         return [max(0, limit - used + int(dropped[1]))]
     except (OSError, TypeError, ValueError):        # absent, unreadable or 'max'
         return []
+
+
+def cpu_flags(path='/proc/cpuinfo'):
+    """The features of the CPU, as Linux names them; none where they cannot be read."""
+    try:
+        found = re.search(r'^flags\s*:(.*)$', Path(path).read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return set(found[1].split()) if found else set()

@@ -13,10 +13,13 @@ def main(arguments=None):
 
 def describe(config):
     """The memory of the parts and of all, and the largest batches, as lines of text."""
+    from resnest.errors import InputError
     from resnest.gluon.models.cost import aligned
     from resnest.gluon.tasks.classification.opening import settle_images
     from resnest.gluon.training.memory import largest_batch
 
+    if config.dtype == 'bfloat16':
+        raise InputError('--dtype bfloat16 is for CPUs, and this plan for GPUs; leave it out')
     config, spec = settle_images(config)
     found, batch = planned(config, spec), config.batch_size
     own = found[config.dtype]

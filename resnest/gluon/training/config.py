@@ -85,8 +85,9 @@ class TrainConfig:
                                             above=0, group='optimization')
     ema_decay: float = option(0.0, 'moving average of the weights, which is then what is evaluated and saved as '
                               'best.params; 0 is none, 0.9999 is usual', least=0, below=1, group='optimization')
-    dtype: str = option('float32', 'float16: mixed precision, with loss scaling and float32 master weights; GPUs only',
-                        choices=('float32', 'float16'), group='running')
+    dtype: str = option('float32', 'mixed precision with float32 master weights: float16, with loss scaling, on GPUs '
+                        'only; bfloat16 on CPUs that multiply in it (AVX512-BF16, AMX)',
+                        choices=('float32', 'float16', 'bfloat16'), group='running')
     seed: int = option(0, 'seed of every random choice', least=0, group='running')
     deterministic: bool = switch("the same bits in each run on GPUs and on more than two ranks too (MXNet's "
                                  "deterministic operators, Horovod's tensor fusion off: slower)", resume='free',
@@ -146,6 +147,8 @@ class TrainConfig:
             raise InputError('--deterministic turns tensor fusion off, --fusion-mb sets it; leave one of them out')
         if self.dtype == 'float16' and self.no_cuda:
             raise InputError('--dtype float16 needs a GPU; leave out --no-cuda, or use --dtype float32')
+        if self.dtype == 'bfloat16' and self.cuda:
+            raise InputError('--dtype bfloat16 is for CPUs; leave out --cuda, or use --dtype float16')
         if self.pretrained and self.resume_params:
             raise InputError('--pretrained and --resume-params both say what to start from; leave one of them out')
         self.freeze = [stage for stage in STAGES if stage in (self.freeze or ())] or None
@@ -196,6 +199,11 @@ class TrainConfig:
     @classmethod
     def add_older_options(cls, parser):
         """Add to an argument parser, or a group of one, what command lines of before may still have."""
+
+    @property
+    def weights_dtype(self):
+        """The type of the network's own weights: bfloat16 ones are made of float32 ones in each pass."""
+        return 'float16' if self.dtype == 'float16' else 'float32'
 
     @property
     def start(self):

@@ -7,6 +7,7 @@ import platform
 
 from resnest import __version__
 from resnest.errors import InputError, SharedError
+from resnest.gluon.device import cpu_flags
 from resnest.gluon.distributed import current
 from resnest.reading import format_yaml, one_line
 from resnest.runtime import installed
@@ -18,6 +19,7 @@ __all__ = ['check_batch', 'check_device', 'check_warmup', 'differences', 'enviro
            'show', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
+BFLOAT16 = {'avx512_bf16', 'amx_bf16'}     # a CPU's products of it, as Linux names them
 
 # Compared by what they come to on all ranks together.
 NUMBERS = {'global_batch_size': '--batch-size', 'learning_rate': '--lr', 'min_learning_rate': '--min-lr',
@@ -134,6 +136,11 @@ def check_device(config, device):
     """Raise InputError where the recipe cannot run on a device."""
     if config.dtype == 'float16' and device.device_type == 'cpu':
         raise InputError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
+    if config.dtype == 'bfloat16' and device.device_type != 'cpu':
+        raise InputError('--dtype bfloat16 is for CPUs; add --no-cuda, or use --dtype float16')
+    if config.dtype == 'bfloat16' and not cpu_flags() & BFLOAT16:
+        raise InputError('--dtype bfloat16 needs a CPU that multiplies in it, by AVX512-BF16 or AMX, and this one does '
+                         'not (resnest env tells what it has); use --dtype float32')
 
 
 def environment(config):

@@ -11,9 +11,9 @@ import pytest
 
 from resnest.errors import InputError
 from resnest.gluon.data import with_normalization
+from resnest.gluon.graph import from_symbol, output_name, walk
 from resnest.gluon.inference import load, optimize
 from resnest.gluon.inference.int8.ranges import find_ranges, run
-from resnest.gluon.inference.passes.graph import from_symbol, output_name, walk
 from resnest.gluon.models import Features, ResNet, VariantSpec
 from resnest.gluon.nn import native
 

@@ -9,9 +9,9 @@ import pytest
 from mxnet.gluon.model_zoo import vision
 
 from resnest.errors import InputError
+from resnest.gluon.graph import Node
 from resnest.gluon.inference import load, optimize
 from resnest.gluon.inference.optimized.channels import count_channels
-from resnest.gluon.inference.passes.graph import Node
 from resnest.gluon.models import ResNet
 
 from ...conftest import TINY, randomize, relative_error

@@ -3,11 +3,11 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from resnest.gluon.graph import from_symbol, to_symbol, walk
 from resnest.gluon.inference import fold
 from resnest.gluon.inference.int8.quantization import quantize
 from resnest.gluon.inference.int8.ranges import run
 from resnest.gluon.inference.passes.bfloat16 import to_bfloat16
-from resnest.gluon.inference.passes.graph import from_symbol, to_symbol, walk
 from resnest.gluon.inference.passes.tracing import trace
 from resnest.gluon.models import ResNet, VariantSpec
 from resnest.gluon.nn import native

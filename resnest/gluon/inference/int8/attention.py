@@ -1,5 +1,6 @@
 """Split attention in an int8 network as one native operator."""
-from ..passes.graph import Node, before, output_name, walk
+from resnest.gluon.graph import Node, before, output_name, walk
+
 from ..passes.joining import SOFTMAX
 
 __all__ = ['fuse_attention']
@@ -13,7 +14,7 @@ def fuse_attention(outputs, args, ranges):
     perhaps an average pooling before it. From there to there it becomes one operator, and the pooling an int8 one.
     Where the convolution before it or after it is float32, nothing changes.
 
-    ``outputs`` are those of :func:`..passes.graph.from_symbol`, with ``args`` the layers' weights by name and
+    ``outputs`` are those of :func:`resnest.gluon.graph.from_symbol`, with ``args`` the layers' weights by name and
     ``ranges`` those of :func:`.ranges.find_ranges`. Returns ``outputs``.
     """
     made = {}

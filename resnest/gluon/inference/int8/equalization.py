@@ -2,7 +2,7 @@
 import mxnet as mx
 import numpy as np
 
-from ..passes.graph import Node, from_symbol, to_symbol, users, vectors, walk
+from resnest.gluon.graph import Node, from_symbol, to_symbol, users, vectors, walk
 
 __all__ = ['equalize']
 

@@ -3,7 +3,8 @@ import mxnet as mx
 import numpy as np
 from mxnet.contrib.quantization import calib_graph, quantize_graph
 
-from ..passes.graph import INPUT, from_symbol, output_name, to_symbol, vectors, walk
+from resnest.gluon.graph import INPUT, from_symbol, output_name, to_symbol, vectors, walk
+
 from .attention import fuse_attention
 from .ranges import find_ranges, first_classes, run
 

@@ -3,7 +3,7 @@
 BatchNorm takes its parameters for as long as the channels are, and reads behind their end where they are not; Concat
 makes arrays of any size. So both need inputs whose channels are known, and the same at any image size.
 """
-from ..passes.graph import walk
+from resnest.gluon.graph import walk
 
 __all__ = ['count_channels']
 

@@ -13,12 +13,12 @@ import numpy as np
 
 from resnest.errors import InputError
 from resnest.files import replace_file, require_replaceable, require_undescribing, save_arrays
+from resnest.gluon.graph import INPUT, from_json, to_symbol, walk
 from resnest.gluon.models.weights.description import from_mapping
 from resnest.gluon.models.weights.params_file import BFLOAT16, LARGEST, read_arrays
 from resnest.gluon.nn import native
 from resnest.reading import one_line, open_plain, parse_json, read_json, read_text
 
-from ..passes.graph import INPUT, from_json, to_symbol, walk
 from .channels import count_channels
 from .operators import check_node
 from .precision import require_cpu
@@ -180,7 +180,8 @@ def _kind(value):
 
 
 def _graph(graph, values, dtype, example):
-    """The outputs of a symbol's JSON, as :func:`..passes.graph.from_symbol` has them; raises ValueError for others.
+    """The outputs of a symbol's JSON, as :func:`resnest.gluon.graph.from_symbol` has them; raises ValueError for
+    others.
 
     Of the variables nothing but the names is taken: the types are those of ``values`` and, of the images, ``dtype``.
     """

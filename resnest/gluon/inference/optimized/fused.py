@@ -1,5 +1,6 @@
 """oneDNN's layers, with what is fused to them: their subgraphs must be what their attributes say."""
-from ..passes.graph import walk
+from resnest.gluon.graph import walk
+
 from .checks import (
     COUNT,
     FLOAT32,

@@ -3,11 +3,11 @@ import mxnet as mx
 import numpy as np
 
 from resnest.errors import InputError
+from resnest.gluon.graph import INPUT
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
 from resnest.gluon.models.weights.description import to_mapping
 from resnest.gluon.nn import native as native_operators
 
-from ..passes.graph import INPUT
 from ..passes.tracing import in_list
 from .exported import last_line, read, write
 

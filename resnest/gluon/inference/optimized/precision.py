@@ -1,24 +1,13 @@
 """What a precision asks of the CPU."""
-import re
-from pathlib import Path
-
 from resnest.errors import InputError
+from resnest.gluon.device import cpu_flags
 from resnest.reading import not_among
 
-__all__ = ['cpu_flags', 'require_cpu']
+__all__ = ['require_cpu']
 
 # oneDNN's kernels for bfloat16 begin at AVX-512 (https://oneapi-src.github.io/oneDNN/dev_guide_data_types.html); those
 # for int8 need AVX2 at least.
 NEEDED = {'float32': (), 'bfloat16': ('avx512bw', 'avx512dq', 'avx512vl'), 'int8': ('avx2',)}
-
-
-def cpu_flags(path='/proc/cpuinfo'):
-    """The features of the CPU, as Linux names them; none where they cannot be read."""
-    try:
-        found = re.search(r'^flags\s*:(.*)$', Path(path).read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return set(found[1].split()) if found else set()
 
 
 def require_cpu(precision):

@@ -8,7 +8,8 @@ import json
 
 import mxnet as mx
 
-from .graph import LINEAR, Node, from_symbol, to_symbol, vectors, walk
+from resnest.gluon.graph import LINEAR, Node, from_symbol, to_symbol, vectors, walk
+
 from .joining import JOINED
 
 __all__ = ['to_bfloat16']

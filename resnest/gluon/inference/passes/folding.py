@@ -6,7 +6,7 @@ In inference ``gamma * (W x + b - mean) / sqrt(var + eps) + beta`` is a convolut
 import mxnet as mx
 import numpy as np
 
-from .graph import LINEAR, from_symbol, to_symbol, users, walk
+from resnest.gluon.graph import LINEAR, from_symbol, to_symbol, users, walk
 
 __all__ = ['fold']
 

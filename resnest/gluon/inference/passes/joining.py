@@ -1,6 +1,6 @@
 """Split attention as one native operator, on symbols: it works in the layout that oneDNN's convolutions leave, so that
 nothing is reordered between two of them. For inference only."""
-from .graph import Node, before, from_symbol, to_symbol, users, walk
+from resnest.gluon.graph import Node, before, from_symbol, to_symbol, users, walk
 
 __all__ = ['JOINED', 'SOFTMAX', 'join_attention']
 

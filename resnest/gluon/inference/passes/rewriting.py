@@ -4,7 +4,7 @@ Average pooling and the products of the attention are linear and work channel by
 ``pool(sum_r a_r x_r) = sum_r a_r pool(x_r)``: the products, which oneDNN does not run, then work on a quarter of the
 values. The splits are taken by ``slice``, which oneDNN runs, where SliceChannel first copies the whole.
 """
-from .graph import Node, from_symbol, to_symbol, users, vectors, walk
+from resnest.gluon.graph import Node, from_symbol, to_symbol, users, vectors, walk
 
 __all__ = ['pool_early', 'slice_splits']
 

@@ -4,11 +4,10 @@ import contextlib
 import mxnet as mx
 
 from resnest.errors import InputError
+from resnest.gluon.graph import INPUT, from_symbol, to_symbol, walk
 from resnest.gluon.mxnet_private import structural_parameters
 from resnest.gluon.nn import DeformableConv2D, DropBlock, DropPath
 from resnest.gluon.nn.native import libraries, load
-
-from .graph import INPUT, from_symbol, to_symbol, walk
 
 __all__ = ['in_list', 'trace']
 

@@ -3,7 +3,7 @@ quarter of the products, and rounding that is some ten times as large. For float
 import mxnet as mx
 import numpy as np
 
-from .graph import INPUT, Node, from_symbol, output_name, to_symbol, users, walk
+from resnest.gluon.graph import INPUT, Node, from_symbol, output_name, to_symbol, users, walk
 
 __all__ = ['WINOGRAD', 'to_winograd', 'transformed']
 

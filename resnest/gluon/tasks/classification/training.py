@@ -64,7 +64,7 @@ class Classification(Task):
         raise NotImplementedError
 
     def assemble(self, network):
-        return with_normalization(network, self.config.dtype)
+        return with_normalization(network, self.config.weights_dtype)
 
     def begin(self, net, epoch):
         set_drop_probability(net, dropblock_probability(epoch, self.config.num_epochs, self.config.dropblock_prob))

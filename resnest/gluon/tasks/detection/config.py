@@ -104,8 +104,8 @@ class DetectionConfig(TrainConfig):
             raise InputError(f'--pad-multiple must be a multiple of {COARSEST}, got {self.pad_multiple}')
         if self.sharding == 'local':
             raise InputError('--sharding local is for shards, of which each machine has its own; leave it out')
-        if self.dtype == 'float16':
-            raise InputError('detectors train in float32 only; leave out --dtype float16')
+        if self.dtype != 'float32':
+            raise InputError(f'detectors train in float32 only; leave out --dtype {self.dtype}')
 
     def _check_milestones(self):
         if self.milestones or self.milestone_steps:

@@ -49,7 +49,7 @@ class Pose(Task):
         return recipe.check_batch(config)
 
     def assemble(self, network):
-        return with_normalization(network, self.config.dtype)
+        return with_normalization(network, self.config.weights_dtype)
 
     def batches(self, epoch, start=0):
         config, job = self.config, self._job

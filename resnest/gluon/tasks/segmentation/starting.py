@@ -81,6 +81,6 @@ def check_sizes(config, network, device):
     least = config.batch_size * config.num_classes * config.crop_size ** 2 * FLOATS * LOGITS * heads
     if not config.freeze:       # of frozen layers the gradients need less
         maps = least_training_memory(network, (config.batch_size, network.in_channels, *[config.crop_size] * 2))
-        least += maps // 2 if config.dtype == 'float16' else maps
+        least += maps // 2 if config.dtype != 'float32' else maps
     require_memory(least, device, f'--crop-size {config.crop_size}: a step with {config.batch_size} crops and '
                    f'{config.num_classes} classes', 'use a smaller --crop-size or --batch-size')

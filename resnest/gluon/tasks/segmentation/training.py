@@ -60,7 +60,7 @@ class Segmentation(Task):
 
     def assemble(self, network):
         """Trained is what gives logits at the size of the crops, evaluated what gives them at that of any picture."""
-        return with_normalization(network if network is self.network else network.prediction, self.config.dtype)
+        return with_normalization(network if network is self.network else network.prediction, self.config.weights_dtype)
 
     def batches(self, epoch, start=0):
         config, job = self.config, self._job

@@ -1,1 +1,1 @@
-"""Methods that any task can train by: schedules, averaged weights, fine-tuning."""
+"""Methods that any task can train by: schedules, averaged weights, fine-tuning, lower precisions."""

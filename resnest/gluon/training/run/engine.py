@@ -70,7 +70,7 @@ class _Run:
         config.settle_steps(self.steps)
         self.total = config.total_steps(self.steps)
         for each in (task.network, task.twin):
-            each.cast(config.dtype)
+            each.cast(config.weights_dtype)
             use_native(each)
         self.step = Step(task, config, job, device, self.total, round(self.steps * config.warmup))
         self.averages = AveragedWeights(task.network, config.ema_decay) if config.ema_decay else None
