@@ -9,6 +9,7 @@ import pytest
 from mxnet.gluon import nn
 
 from resnest.errors import InputError, MissingPackage
+from resnest.gluon.device import cpu_flags
 from resnest.gluon.mxnet_private import freeze_statistics
 from resnest.gluon.nn import SplitAttentionConv, native, use_native
 
@@ -64,6 +65,44 @@ def test_operators_and_their_gradients_equal_the_formulas(operators, radix, shap
     d_weights = (d_sum[:, None] * x).sum(axis=(3, 4))
     assert relative_error(inputs[0].grad.asnumpy(), d_x.reshape(inputs[0].shape)) < 1e-5
     assert relative_error(inputs[1].grad.asnumpy().ravel(), d_weights.ravel()) < 1e-5
+
+
+def through_onednn(x):
+    """The same numbers as oneDNN's convolutions leave them, and take their gradients."""
+    identity = mx.nd.amp_cast(mx.nd.array(np.eye(x.shape[1])[:, :, None, None]), dtype=x.dtype)
+    return mx.nd.Convolution(x, identity, no_bias=True, kernel=(1, 1), num_filter=x.shape[1])
+
+
+@needs_compiler
+@pytest.mark.parametrize('dtype, tolerance', [
+    (np.dtype('float32'), 1e-5), pytest.param(np.dtype([('bfloat16', np.uint16)]), 2 ** -7, marks=pytest.mark.skipif(
+        not {'avx512bw', 'avx512dq', 'avx512vl'} <= cpu_flags(), reason='oneDNN has no bfloat16 without AVX-512'))])
+@pytest.mark.parametrize('shape', [(2, 16, 5, 3), (3, 8, 4, 4), (2, 72, 1, 7), (1, 512, 3, 4), (2, 5, 3, 3)], ids=str)
+@pytest.mark.parametrize('radix', [1, 2, 3])
+def test_maps_between_convolutions(operators, radix, shape, dtype, tolerance):
+    """In whatever layout, with gradients from both operators; bfloat16 is a rounding of what comes and goes."""
+    rng = np.random.default_rng(radix)
+    batch, channels, height, width = shape
+    sizes = (batch, radix, channels, height, width), (batch, radix, channels, 1, 1), shape, (batch, channels, 1, 1)
+    x, weights, d_sum, d_pool = (rng.normal(size=size).astype('float32') for size in sizes)
+    whole, shares, d_sum, d_pool = (mx.nd.array(value.reshape(batch, -1, *value.shape[-2:]))
+                                    for value in (x, weights, d_sum, d_pool))
+    for value in (whole, shares):
+        value.attach_grad()
+    with mx.autograd.record():
+        maps = through_onednn(mx.nd.amp_cast(whole, dtype=dtype))
+        total = operators.split_attention_sum(maps, shares, radix=radix)
+        pooled = operators.split_attention_pool(maps, radix=radix)
+        assert (total.dtype, pooled.dtype) == (dtype, np.float32)
+        total = mx.nd.amp_cast(through_onednn(total), dtype='float32')
+    mx.autograd.backward([total, pooled], [d_sum, d_pool])
+    d_sum, d_pool = d_sum.asnumpy(), d_pool.asnumpy()
+    assert relative_error(total.asnumpy(), (weights * x).sum(axis=1)) < tolerance
+    assert relative_error(pooled.asnumpy(), x.mean(axis=(3, 4), keepdims=True).sum(axis=1)) < tolerance
+    d_x = weights * d_sum[:, None] + d_pool[:, None] / (height * width)
+    assert relative_error(whole.grad.asnumpy(), d_x.reshape(whole.shape)) < tolerance
+    d_weights = (d_sum[:, None] * x).sum(axis=(3, 4))
+    assert relative_error(shares.grad.asnumpy().ravel(), d_weights.ravel()) < tolerance
 
 
 @needs_compiler

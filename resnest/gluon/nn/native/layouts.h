@@ -98,54 +98,56 @@ inline int64_t block_of(const mxnet::NDArray& x, int64_t splits = 1) {
   return 1;
 }
 
-// The float32 values of x in the layout of a `block`, which may be 1: where they lie, or copied.
+// The values of x in the layout of a `block`, which may be 1: where they lie, or copied.
+template <typename T>
 class Blocked {
  public:
   Blocked(const mxnet::NDArray& x, int64_t block) : array_(x) {
     if (block == block_of(x) && block > 1) {
-      values = static_cast<const float*>(x.storage_handle().dptr);
+      values = static_cast<const T*>(x.storage_handle().dptr);
       return;
     }
     array_ = plain(x);
-    values = array_.data().dptr<float>();
+    values = static_cast<const T*>(array_.data().dptr_);
     if (block == 1) return;
     copy_.resize(x.shape().Size());
-    turn<float, false>(values, copy_.data(), x.shape(), block);
+    turn<T, false>(values, copy_.data(), x.shape(), block);
     values = copy_.data();
   }
 
-  const float* values;
+  const T* values;
 
  private:
   mxnet::NDArray array_;
-  std::vector<float> copy_;
+  std::vector<T> copy_;
 };
 
 // What Output is for the plain layout, for that of a `block`, which may be 1.
+template <typename T>
 class BlockedOutput {
  public:
   BlockedOutput(const mxnet::NDArray& out, mxnet::OpReqType request, const Arrays& in, int64_t block)
       : out_(out), request_(request), in_(in), block_(block) {
     if (request == mxnet::kNullOp) return;
     if (block == 1) {
-      plain_.reset(new Output(out, request, in));
+      plain_.reset(new OutputOf<T>(out, request, in));
       values_ = plain_->values();
     } else if (request == mxnet::kAddTo || out.IsView() || shared(out, in)) {
       own_.resize(out.shape().Size());
       values_ = own_.data();
     } else {
       const_cast<mxnet::NDArray&>(out).CreateMKLDNNData(described(out.shape(), out.dtype(), block));
-      values_ = static_cast<float*>(out.storage_handle().dptr);
+      values_ = static_cast<T*>(out.storage_handle().dptr);
     }
   }
 
   // Null where nothing is asked for.
-  float* values() { return values_; }
+  T* values() { return values_; }
 
   void finish() {
     if (!own_.empty()) {
-      plain_.reset(new Output(out_, request_, in_));
-      turn<float, true>(own_.data(), plain_->values(), out_.shape(), block_);
+      plain_.reset(new OutputOf<T>(out_, request_, in_));
+      turn<T, true>(own_.data(), plain_->values(), out_.shape(), block_);
     }
     if (plain_) plain_->finish();
   }
@@ -155,7 +157,7 @@ class BlockedOutput {
   const mxnet::OpReqType request_;
   const Arrays& in_;
   const int64_t block_;
-  float* values_ = nullptr;
-  std::unique_ptr<Output> plain_;
-  std::vector<float> own_;
+  T* values_ = nullptr;
+  std::unique_ptr<OutputOf<T>> plain_;
+  std::vector<T> own_;
 };

@@ -62,8 +62,8 @@ void masked(const nnvm::NodeAttrs&, const mxnet::OpContext&, const Arrays& in, c
   const mxnet::TShape& shape = in[0].shape();
   const int64_t size = shape[2] * shape[3], block = block_of(in[0]), rows = shape[1] / block;
   const int64_t each = in[1].shape()[2] * in[1].shape()[3];
-  const Blocked x(in[0], block), mask(in[1], 1);
-  BlockedOutput output(out[0], requests[0], in, block);
+  const Blocked<float> x(in[0], block), mask(in[1], 1);
+  BlockedOutput<float> output(out[0], requests[0], in, block);
   float* y = output.values();
   if (!y) return;
   const auto multiply_row = block == 16 ? multiply<16> : block == 8 ? multiply<8> : multiply<1>;

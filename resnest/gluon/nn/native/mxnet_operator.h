@@ -22,6 +22,7 @@
 #include "nnvm/op.h"
 // Last: it defines dlpack again unless it is there.
 #include "mxnet/lib_api.h"
+#include "numbers.h"
 
 using namespace mxnet::ext;
 using Attributes = std::unordered_map<std::string, std::string>;
@@ -102,12 +103,13 @@ inline bool shared(const mxnet::NDArray& out, const Arrays& in) {
   return std::any_of(in.begin(), in.end(), [&out](const mxnet::NDArray& array) { return array.var() == out.var(); });
 }
 
-// Where an operator computes a float32 output: in the output itself where it is to be written; where the values are to
+// Where an operator computes an output: in the output itself where it is to be written; where the values are to
 // be added, and where an input lies there, in memory of its own until finish().
-class Output {
+template <typename T>
+class OutputOf {
  public:
-  Output(const mxnet::NDArray& out, mxnet::OpReqType request, const Arrays& in)
-      : values_(request == mxnet::kNullOp ? nullptr : place<float>(out)), added_(request == mxnet::kAddTo) {
+  OutputOf(const mxnet::NDArray& out, mxnet::OpReqType request, const Arrays& in)
+      : values_(request == mxnet::kNullOp ? nullptr : place<T>(out)), added_(request == mxnet::kAddTo) {
     if (values_ && (added_ || shared(out, in))) {
       to_ = values_;
       own_.resize(out.shape().Size());
@@ -116,17 +118,19 @@ class Output {
   }
 
   // Null where nothing is asked for.
-  float* values() { return values_; }
+  T* values() { return values_; }
 
   void finish() const {
-    for (size_t i = 0; i < own_.size(); ++i) to_[i] = added_ ? to_[i] + own_[i] : own_[i];
+    for (size_t i = 0; i < own_.size(); ++i) put(added_ ? real(to_[i]) + real(own_[i]) : real(own_[i]), to_ + i);
   }
 
  private:
-  float *values_, *to_ = nullptr;
+  T *values_, *to_ = nullptr;
   bool added_;
-  std::vector<float> own_;
+  std::vector<T> own_;
 };
+
+using Output = OutputOf<float>;
 
 // Have mxnet compute an operator by calling function; with onednn, with arrays in whatever layout they are, otherwise
 // with inputs in the plain one. (The level is above lib_api's, which registers its own later, at 10 and 11.)

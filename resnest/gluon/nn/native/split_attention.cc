@@ -1,7 +1,9 @@
-// Fused split-attention operators for the CPU, float32, in training and inference.
+// Fused split-attention operators for the CPU, in training and inference.
 //
 //   split_attention_sum(x, weights, radix=R)   (N, R*C, H, W), (N, R*C, 1, 1) -> (N, C, H, W)   sum_r weights_r * x_r
 //   split_attention_pool(x, radix=R)           (N, R*C, H, W) -> (N, C, 1, 1)                   sum_r mean(x_r)
+//
+// x, the sum and their gradients are float32 or bfloat16; all else is float32, and so is the arithmetic.
 //
 // Channels are radix-major, [split][channel] (Zhang et al., 2020, https://arxiv.org/abs/2004.08955, appendix A), and
 // maps stay in the layout in which oneDNN left x, (N, R*C / block, H, W, block), or in the plain one, whose block is 1. A
@@ -20,12 +22,14 @@ MXReturnValue count(const Attributes& attributes, int* inputs, int* outputs) {
   return radix_of(attributes) ? MX_SUCCESS : refuse("split attention needs the attribute radix, 1 or more");
 }
 
-MXReturnValue only_float32(const Attributes&, Types* in, Types* out) {
+template <bool SUM>
+MXReturnValue infer_type(const Attributes&, Types* in, Types* out) {
   for (int& type : *in) {
-    if (type == -1) type = kFloat32;
-    if (type != kFloat32) return refuse("split attention: the native operators take float32 only");
+    if (type == -1) type = mshadow::kFloat32;
+    if (type != mshadow::kFloat32 && (type != mshadow::kBfloat16 || &type != in->data()))
+      return refuse("split attention: the native operators take float32, and maps of bfloat16, only");
   }
-  (*out)[0] = kFloat32;
+  (*out)[0] = SUM ? (*in)[0] : static_cast<int>(mshadow::kFloat32);
   return MX_SUCCESS;
 }
 
@@ -73,45 +77,67 @@ struct Rows {
 };
 
 // A function of a row, made for the blocks that there are.
-template <template <int> class Function>
+template <template <typename, int> class Function, typename T>
 auto for_block(int64_t block) {
-  return block == 16 ? Function<16>::run : block == 8 ? Function<8>::run : Function<1>::run;
+  return block == 16 ? Function<T, 16>::run : block == 8 ? Function<T, 8>::run : Function<T, 1>::run;
 }
 
 // y = (added ? y : 0) + factor * x, with a factor for each channel of the block.
-template <int BLOCK>
+template <int BLOCK, typename T, typename Y>
+void scale(const T* x, const float* factor, int64_t size, bool added, Y* y) {
+  if (BLOCK == 1) {
+    const float only = factor[0];
+    if (added) {
+#pragma omp simd
+      for (int64_t i = 0; i < size; ++i) put(real(y[i]) + only * real(x[i]), y + i);
+    } else {
+#pragma omp simd
+      for (int64_t i = 0; i < size; ++i) put(only * real(x[i]), y + i);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < size; ++i, x += BLOCK, y += BLOCK) {
+#pragma omp simd
+    for (int64_t j = 0; j < BLOCK; ++j) put((added ? real(y[j]) : 0) + factor[j] * real(x[j]), y + j);
+  }
+}
+
+template <typename T, int BLOCK>
 struct Scale {
-  static void run(const float* x, const float* factor, int64_t size, bool added, float* y) {
-    if (BLOCK == 1) {
-      const float only = factor[0];
-      if (added) {
-#pragma omp simd
-        for (int64_t i = 0; i < size; ++i) y[i] += only * x[i];
-      } else {
-#pragma omp simd
-        for (int64_t i = 0; i < size; ++i) y[i] = only * x[i];
-      }
+  static void run(const T* x, const float* factor, int64_t size, T* y) { scale<BLOCK>(x, factor, size, false, y); }
+};
+
+// y = the sum of factor * x over the splits, which are a step apart; rounded once.
+template <typename T, int BLOCK>
+struct Weigh {
+  static void run(const T* x, int64_t step, const float* factor, int64_t next, int64_t radix, int64_t size, T* y) {
+    if constexpr (std::is_same<T, float>::value) {
+      for (int64_t r = 0; r < radix; ++r) scale<BLOCK>(x + r * step, factor + r * next, size, r > 0, y);
       return;
     }
-    for (int64_t i = 0; i < size; ++i, x += BLOCK, y += BLOCK) {
+    constexpr int64_t LINE = 64;
+    float sums[LINE * BLOCK];
+    for (int64_t first = 0; first < size; first += LINE, x += LINE * BLOCK, y += LINE * BLOCK) {
+      const int64_t count = std::min(LINE, size - first);
+      for (int64_t r = 0; r < radix; ++r) scale<BLOCK>(x + r * step, factor + r * next, count, r > 0, sums);
 #pragma omp simd
-      for (int64_t j = 0; j < BLOCK; ++j) y[j] = (added ? y[j] : 0) + factor[j] * x[j];
+      for (int64_t i = 0; i < count * BLOCK; ++i) put(sums[i], y + i);
     }
   }
 };
 
 // The sums over a row of x, or of x * y where y is given, for each channel of the block: added to sum.
-template <int BLOCK>
+template <typename T, int BLOCK>
 struct Sum {
-  static void run(const float* x, const float* y, int64_t size, float* sum) {
+  static void run(const T* x, const T* y, int64_t size, float* sum) {
     if (BLOCK == 1) {
       float total = 0;
       if (y) {
 #pragma omp simd reduction(+ : total)
-        for (int64_t i = 0; i < size; ++i) total += x[i] * y[i];
+        for (int64_t i = 0; i < size; ++i) total += real(x[i]) * real(y[i]);
       } else {
 #pragma omp simd reduction(+ : total)
-        for (int64_t i = 0; i < size; ++i) total += x[i];
+        for (int64_t i = 0; i < size; ++i) total += real(x[i]);
       }
       sum[0] += total;
       return;
@@ -120,7 +146,7 @@ struct Sum {
     float totals[LINES][BLOCK] = {};
     const auto add = [&](int64_t i, float* total) {
 #pragma omp simd
-      for (int64_t j = 0; j < BLOCK; ++j) total[j] += x[i * BLOCK + j] * (y ? y[i * BLOCK + j] : 1.0f);
+      for (int64_t j = 0; j < BLOCK; ++j) total[j] += real(x[i * BLOCK + j]) * (y ? real(y[i * BLOCK + j]) : 1.0f);
     };
     int64_t i = 0;
     for (; i + LINES <= size; i += LINES)
@@ -131,66 +157,69 @@ struct Sum {
 };
 
 // y = share, with one for each channel of the block.
-template <int BLOCK>
+template <typename T, int BLOCK>
 struct Fill {
-  static void run(const float* share, int64_t size, float* y) {
-    for (int64_t i = 0; i < size; ++i, y += BLOCK) std::copy_n(share, BLOCK, y);
+  static void run(const float* share, int64_t size, T* y) {
+    T rounded[BLOCK];
+    for (int j = 0; j < BLOCK; ++j) put(share[j], rounded + j);
+    for (int64_t i = 0; i < size; ++i, y += BLOCK) std::copy_n(rounded, BLOCK, y);
   }
 };
 
-void sum_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
-                 const Requests& requests, const Arrays& out) {
+template <typename T>
+void sum_forward(const nnvm::NodeAttrs& attributes, const Arrays& in, const Requests& requests, const Arrays& out) {
   const Rows rows(in[0], attributes);
-  const Blocked x(in[0], rows.block), weights(in[1], 1);
-  BlockedOutput output(out[0], requests[0], in, rows.block);
-  float* sums = output.values();
+  const Blocked<T> x(in[0], rows.block);
+  const Blocked<float> weights(in[1], 1);
+  BlockedOutput<T> output(out[0], requests[0], in, rows.block);
+  T* sums = output.values();
   if (!sums) return;
-  const auto scale = for_block<Scale>(rows.block);
+  const auto weigh = for_block<Weigh, T>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
-    for (int64_t r = 0; r < rows.radix; ++r) {
-      const int64_t split = rows.split(row, r);
-      scale(x.values + split * rows.values(), weights.values + split * rows.block, rows.size, r > 0,
-            sums + row * rows.values());
-    }
+    const int64_t first = rows.split(row, 0);
+    weigh(x.values + first * rows.values(), rows.blocks * rows.values(), weights.values + first * rows.block,
+          rows.blocks * rows.block, rows.radix, rows.size, sums + row * rows.values());
   }
   output.finish();
 }
 
 // From (d_sum, x, weights, sum): d_x = weights * d_sum, d_weights = sum over H, W of d_sum * x.
-void sum_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
-                  const Requests& requests, const Arrays& out) {
+template <typename T>
+void sum_backward(const nnvm::NodeAttrs& attributes, const Arrays& in, const Requests& requests, const Arrays& out) {
   const Rows rows(in[1], attributes);
-  const Blocked d_sums(in[0], rows.block), x(in[1], rows.block), weights(in[2], 1);
-  BlockedOutput x_output(out[0], requests[0], in, rows.block), weights_output(out[1], requests[1], in, 1);
-  float* d_x = x_output.values();
+  const Blocked<T> d_sums(in[0], rows.block), x(in[1], rows.block);
+  const Blocked<float> weights(in[2], 1);
+  BlockedOutput<T> x_output(out[0], requests[0], in, rows.block);
+  BlockedOutput<float> weights_output(out[1], requests[1], in, 1);
+  T* d_x = x_output.values();
   float* d_weights = weights_output.values();
-  const auto scale = for_block<Scale>(rows.block);
-  const auto sum = for_block<Sum>(rows.block);
+  const auto turn_back = for_block<Scale, T>(rows.block);
+  const auto sum = for_block<Sum, T>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
-    const float* d_sum = d_sums.values + row * rows.values();
+    const T* d_sum = d_sums.values + row * rows.values();
     for (int64_t r = 0; r < rows.radix; ++r) {
       const int64_t split = rows.split(row, r), first = split * rows.values(), channel = split * rows.block;
       if (d_weights) {
         std::fill_n(d_weights + channel, rows.block, 0.0f);
         sum(d_sum, x.values + first, rows.size, d_weights + channel);
       }
-      if (d_x) scale(d_sum, weights.values + channel, rows.size, false, d_x + first);
+      if (d_x) turn_back(d_sum, weights.values + channel, rows.size, d_x + first);
     }
   }
   x_output.finish();
   weights_output.finish();
 }
 
-void pool_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
-                  const Requests& requests, const Arrays& out) {
+template <typename T>
+void pool_forward(const nnvm::NodeAttrs& attributes, const Arrays& in, const Requests& requests, const Arrays& out) {
   const Rows rows(in[0], attributes);
-  const Blocked x(in[0], rows.block);
-  BlockedOutput output(out[0], requests[0], in, 1);
+  const Blocked<T> x(in[0], rows.block);
+  BlockedOutput<float> output(out[0], requests[0], in, 1);
   float* pooled = output.values();
   if (!pooled) return;
-  const auto sum = for_block<Sum>(rows.block);
+  const auto sum = for_block<Sum, T>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
     float total[WIDEST] = {0};
@@ -202,22 +231,30 @@ void pool_forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, co
 }
 
 // From (d_pooled, x, pooled): every value of a row has had the share 1 / (H*W).
-void pool_backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
-                   const Requests& requests, const Arrays& out) {
+template <typename T>
+void pool_backward(const nnvm::NodeAttrs& attributes, const Arrays& in, const Requests& requests, const Arrays& out) {
   const Rows rows(in[1], attributes);
-  const Blocked d_pooled(in[0], 1);
-  BlockedOutput output(out[0], requests[0], in, rows.block);
-  float* d_x = output.values();
+  const Blocked<float> d_pooled(in[0], 1);
+  BlockedOutput<T> output(out[0], requests[0], in, rows.block);
+  T* d_x = output.values();
   if (!d_x) return;
-  const auto fill = for_block<Fill>(rows.block);
+  const auto fill = for_block<Fill, T>(rows.block);
 #pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < rows.count; ++row) {
     float share[WIDEST];
     for (int64_t i = 0; i < rows.block; ++i) share[i] = d_pooled.values[row * rows.block + i] / rows.size;
-    for (int64_t r = 0; r < rows.radix; ++r)
-      fill(share, rows.size, d_x + rows.split(row, r) * rows.values());
+    for (int64_t r = 0; r < rows.radix; ++r) fill(share, rows.size, d_x + rows.split(row, r) * rows.values());
   }
   output.finish();
+}
+
+// Registers an operator, whose map is in place MAP of its inputs.
+template <int MAP, typename Kernel>
+void compute_either(const std::string& name, Kernel single, Kernel low) {
+  compute(name, [single, low](const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const Arrays& in,
+                              const Requests& requests, const Arrays& out) {
+    (in[MAP].dtype() == mshadow::kFloat32 ? single : low)(attributes, in, requests, out);
+  }, true);
 }
 
 }  // namespace
@@ -226,21 +263,21 @@ REGISTER_OP(split_attention_sum)
     .setForward(unreachable, "cpu")
     .setBackward(unreachable, "cpu")
     .setParseAttrs(count<2>)
-    .setInferType(only_float32)
+    .setInferType(infer_type<true>)
     .setInferShape(sum_shape);
 
 REGISTER_OP(split_attention_pool)
     .setForward(unreachable, "cpu")
     .setBackward(unreachable, "cpu")
     .setParseAttrs(count<1>)
-    .setInferType(only_float32)
+    .setInferType(infer_type<false>)
     .setInferShape(pool_shape);
 
 MXReturnValue initialize(int version) {
   if (!ready(version)) return refuse("split attention needs the wheel of MXNet 1.9.1");
-  compute("split_attention_sum", sum_forward, true);
-  compute("_backward_split_attention_sum", sum_backward, true);
-  compute("split_attention_pool", pool_forward, true);
-  compute("_backward_split_attention_pool", pool_backward, true);
+  compute_either<0>("split_attention_sum", sum_forward<float>, sum_forward<Bfloat16>);
+  compute_either<1>("_backward_split_attention_sum", sum_backward<float>, sum_backward<Bfloat16>);
+  compute_either<0>("split_attention_pool", pool_forward<float>, pool_forward<Bfloat16>);
+  compute_either<1>("_backward_split_attention_pool", pool_backward<float>, pool_backward<Bfloat16>);
   return MX_SUCCESS;
 }
