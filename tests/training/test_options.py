@@ -152,7 +152,7 @@ def test_missing_file_and_folder(tmp_path):
 @pytest.mark.parametrize('words, wanted', [
     (['--augment', 'autoagument'], "--augment must be one of standard, autoaugment, randaugment, none, got "
                                    "autoagument; did you mean 'autoaugment'?"),
-    (['--mixup-mode', 'Batch'], "got Batch; did you mean 'batch'?"), (['--dtype', 'x'], 'float32, float16, got x'),
+    (['--mixup-mode', 'Batch'], "got Batch; did you mean 'batch'?"), (['--dtype', 'x'], 'float32, float16, bfloat16, got x'),
     (['--freeze', 'layr1'], "'layr1'; did you mean 'layer1'?"), (['--batchsize', '3'], 'did you mean --batch-size?'),
     (['--xyzzy', '3'], 'there is no option --xyzzy; --help lists all')])
 def test_mistyped_words_are_told_the_nearest(words, wanted):
@@ -165,7 +165,7 @@ def test_mistyped_words_are_told_the_nearest(words, wanted):
     ('batch_size', 0), ('num_epochs', 0), ('input_size', 0), ('lr', -1.0), ('lr', math.nan), ('lr', math.inf),
     ('label_smoothing', 1.0), ('dropblock_prob', -0.1), ('num_workers', -1), ('warmup_epochs', 271.0),
     ('crop_ratio', 0.0), ('crop_ratio', 1.1), ('mixup_alpha', 0.0), ('mixup_mode', 'each'), ('mixup_off_epoch', 271),
-    ('accumulate', 0), ('ema_decay', 1.0), ('clip_gradient', 0.0), ('dtype', 'bfloat16'), ('keep', 0),
+    ('accumulate', 0), ('ema_decay', 1.0), ('clip_gradient', 0.0), ('dtype', 'int8'), ('keep', 0),
     ('hflip', 1.1), ('scale', [0.0, 1.0]), ('ratio', [1.0]), ('color_jitter', -0.1), ('std', [0.1, 0.1, 0.0]),
     ('mean', [0.5]), ('interpolation', 'lanczos'), ('random_erasing', 1.1), ('drop_path', 1.0), ('cutmix_alpha', 0.0),
     ('randaugment_count', 0), ('randaugment_magnitude', 31), ('augment', 'auto'), ('cycle_ms', 0.0),
@@ -248,7 +248,7 @@ def test_options_that_the_documentation_names_exist():
     (('--config', ''), '--config must be a path'), (('--config', '/dev/zero'), '/dev/zero: no plain file'),
     (('--freeze', 'stam'), "--freeze has no choice 'stam'; did you mean 'stem'?"),
     (('--model-options', 'radix=2020-01-01'), "radix of a network is a whole number, got '2020-01-01'"),
-    (('--dtype', 'x\ny'), r"--dtype must be one of float32, float16, got x\ny"),
+    (('--dtype', 'x\ny'), r"--dtype must be one of float32, float16, bfloat16, got x\ny"),
     (('positional',), 'unrecognized arguments')])
 def test_command_lines_are_refused_in_one_line(tmp_path, words, wanted):
     result = script_here('gluon/train.py', '--print-config', *words, cwd=tmp_path)

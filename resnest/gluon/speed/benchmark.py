@@ -106,7 +106,8 @@ def _implementations(model, mode, precisions):
     for precision in precisions if mode == 'inference' else ('float32',):
         yield 'ours', precision, cores
     if mode == 'training' and native.available():
-        yield 'ours, native', 'float32', cores
+        for precision in ('float32', *(each for each in precisions if each == 'bfloat16')):
+            yield 'ours, native', precision, cores
     if model in GLUONCV_MODELS or model in GLUONCV_DETECTORS:
         yield 'gluoncv', 'float32', cores
         yield GLUONCV_DEFAULT, 'float32', 'default'
