@@ -152,7 +152,8 @@ def test_missing_file_and_folder(tmp_path):
 @pytest.mark.parametrize('words, wanted', [
     (['--augment', 'autoagument'], "--augment must be one of standard, autoaugment, randaugment, none, got "
                                    "autoagument; did you mean 'autoaugment'?"),
-    (['--mixup-mode', 'Batch'], "got Batch; did you mean 'batch'?"), (['--dtype', 'x'], 'float32, float16, bfloat16, got x'),
+    (['--mixup-mode', 'Batch'], "got Batch; did you mean 'batch'?"),
+    (['--dtype', 'x'], 'float32, float16, bfloat16, got x'),
     (['--freeze', 'layr1'], "'layr1'; did you mean 'layer1'?"), (['--batchsize', '3'], 'did you mean --batch-size?'),
     (['--xyzzy', '3'], 'there is no option --xyzzy; --help lists all')])
 def test_mistyped_words_are_told_the_nearest(words, wanted):
