@@ -1,12 +1,17 @@
 """The errors that a user can put right, and the way a command ends on them."""
+import contextlib
+import faulthandler
+import functools
 import os
 import select
+import signal
 import sys
 import time
 
 from resnest import launchers
 
-__all__ = ['EXIT_AGAIN', 'InputError', 'StartAgain', 'MissingPackage', 'SharedError', 'run_command']
+__all__ = ['EXIT_AGAIN', 'InputError', 'StartAgain', 'MissingPackage', 'SharedError', 'run_command',
+           'tell_of_crashes']
 
 EXIT_AGAIN = 75     # EX_TEMPFAIL of sysexits.h: a scheduler starts the same command again
 
@@ -72,3 +77,14 @@ def _reader_has_gone(stream):
     poll = select.poll()
     poll.register(stream.fileno(), 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+@functools.cache
+def tell_of_crashes():
+    """Have a crash in C++ tell what each thread was doing; to be called after mxnet is imported.
+
+    mxnet's own handler tells nothing, and leaves by ``exit()``, which Horovod's thread turns into an abort.
+    """
+    with contextlib.suppress(ValueError):       # not in the main thread
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+    faulthandler.enable(os.dup(2))      # stderr itself may be held back

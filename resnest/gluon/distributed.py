@@ -1,10 +1,7 @@
 """Horovod, and one process where there is none: the only file that imports it, but for ``resnest env``."""
 import contextlib
-import faulthandler
-import functools
 import os
 import platform
-import signal
 import threading
 import time
 import zlib
@@ -14,7 +11,7 @@ import mxnet as mx
 import numpy as np
 
 from resnest import launchers
-from resnest.errors import InputError, SharedError, StartAgain
+from resnest.errors import InputError, SharedError, StartAgain, tell_of_crashes
 from resnest.gluon import rendezvous
 from resnest.gluon.mxnet_private import structural_parameters
 
@@ -34,7 +31,7 @@ def joined(remedy='start again'):
     InputError of its own it would leave again, and so it is an InputError here too.
     """
     global _current
-    _tell_of_crashes()
+    tell_of_crashes()
     job, processes, before = _start(), None, _current
     try:
         _current = job
@@ -59,15 +56,6 @@ def joined(remedy='start again'):
 def current():
     """The :class:`Job` that this process has joined, otherwise that of one process alone."""
     return _current
-
-
-@functools.cache
-def _tell_of_crashes():
-    """Have a crash in C++ tell what each thread was doing. mxnet's own handler tells nothing, and leaves by exit(),
-    which Horovod's thread turns into an abort."""
-    with contextlib.suppress(ValueError):       # not in the main thread
-        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-    faulthandler.enable(os.dup(2))      # stderr itself may be held back
 
 
 def _start():
