@@ -85,6 +85,8 @@ def tell_of_crashes():
 
     mxnet's own handler tells nothing, and leaves by ``exit()``, which Horovod's thread turns into an abort.
     """
+    faulthandler.disable()              # what was enabled before mxnet came has been replaced by mxnet's
     with contextlib.suppress(ValueError):       # not in the main thread
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
-    faulthandler.enable(os.dup(2))      # stderr itself may be held back
+    with contextlib.suppress(OSError):          # stderr is closed: nobody reads it
+        faulthandler.enable(os.dup(2))      # stderr itself may be held back

@@ -33,6 +33,10 @@ def main():
         _pip(settings, 'install', *TOOLS)
         way = ('wheel', '--wheel-dir', args.wheel_dir) if args.wheel_dir else ('install', '--force-reinstall')
         _pip(settings, *way, '-v', '--no-build-isolation', '--no-cache-dir', '--no-deps', HOROVOD)
+        # Here, where a machine without a driver has the stub.
+        check = [sys.executable, '-c', 'import horovod.mxnet']
+        if not args.wheel_dir and subprocess.run(check, env=settings, check=False).returncode:
+            raise InputError('Horovod was built, but cannot be imported: what is printed above says why')
 
 
 def _pip(settings, *arguments):

@@ -3,6 +3,8 @@ import os
 import pickle
 import resource
 import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -63,6 +65,14 @@ def test_samples_of_any_kind_and_what_is_passed_over():
         list(SampleLoader(Boxes(6, at5=WrongRecord('too many')), BATCHES, padded, (2, 'process'), skip_bad=True))
     with pytest.raises(RuntimeError, match='in data worker 1 of 2:\n(.*\n)*ZeroDivisionError'):
         list(SampleLoader(Boxes(6, at0=ZeroDivisionError()), BATCHES, padded, (2, 'process')))
+
+
+def test_loaders_that_two_threads_start_at_once():
+    main = sys.modules['__main__']
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: list(SampleLoader(Told(4), [[0], [1]], list, (2, 'process'))), range(4)))
+    assert len({pid for batches in found for pid, in batches}) == 8
+    assert sys.modules['__main__'] is main
 
 
 def test_workers_have_processes_of_their_own_and_end():

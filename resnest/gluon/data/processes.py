@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import sys
+import threading
 import traceback
 import types
 from multiprocessing import get_context, reduction, resource_tracker
@@ -123,19 +124,23 @@ def _at(indices):
     return f'at the batch of sample {int(indices[0])}' if len(indices) else 'at a batch'
 
 
+_starting = threading.Lock()
+
+
 @contextlib.contextmanager
 def _undisturbed():
     """For the start of a process, and of the server that forks it, which take over what is set here: signals that are
-    not theirs, and nothing of the program that runs here."""
-    resource_tracker.ensure_running()       # it would let the signals through again when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, TRAINERS)
-    main = sys.modules['__main__']
-    sys.modules['__main__'] = types.ModuleType('__main__')      # otherwise it would be run in there, as a module
-    try:
-        yield
-    finally:
-        sys.modules['__main__'] = main
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    not theirs, and nothing of the program that runs here. One thread at a time."""
+    with _starting:
+        resource_tracker.ensure_running()       # it would let the signals through again when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TRAINERS)
+        main = sys.modules['__main__']
+        sys.modules['__main__'] = types.ModuleType('__main__')      # otherwise it would be run in there, as a module
+        try:
+            yield
+        finally:
+            sys.modules['__main__'] = main
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(make, pipe):

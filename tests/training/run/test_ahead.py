@@ -6,6 +6,8 @@ import pytest
 
 from resnest.gluon.training.run.ahead import Ahead, Epochs
 
+from ...processes import python
+
 
 class Letters:
     """Batches of a letter each; every second one costs a record."""
@@ -75,3 +77,51 @@ def test_an_epoch_that_was_begun_is_given_once_and_from_its_beginning_only():
     epochs.ahead(2, 1)      # a run that goes on within it
     epochs.begin(3)         # there is none
     assert made == [(1, 0), (1, 0), (2, 0), (2, 2)]
+
+
+def test_what_was_begun_and_not_asked_for_is_ended():
+    class Closed(Letters):
+        closed = False
+
+        def __iter__(self):
+            try:
+                yield from super().__iter__()
+            finally:
+                self.closed = True
+
+    loaders = [Closed(), Closed()]
+    made = iter(loaders)
+    epochs = Epochs(SimpleNamespace(batches=lambda *_: next(made)), SimpleNamespace(accumulate=1, num_epochs=3), None)
+    epochs.begin(1)
+    epochs.ahead(2, 0)          # another one
+    assert [loader.closed for loader in loaders] == [True, False]
+    loaders.append(Closed())
+    epochs = Epochs(SimpleNamespace(batches=lambda *_: loaders[2]), SimpleNamespace(accumulate=1, num_epochs=3), None)
+    epochs.begin(1)
+    epochs.close()
+    assert loaders[2].closed
+
+
+def test_a_run_that_ends_while_processes_make_its_next_epoch():
+    """They heed no SIGTERM, and Python would wait for them at its end."""
+    program = """
+        import signal
+        from types import SimpleNamespace
+        from resnest.gluon.data import SampleLoader
+        from resnest.gluon.training.run.ahead import Epochs
+        from tests.data.test_processes import Told
+
+        signal.alarm(60)        # which ends a wait too
+
+        def run():
+            task = SimpleNamespace(batches=lambda *_: SampleLoader(Told(6), [[each] for each in range(6)], list,
+                                                                   (2, 'process')))
+            epochs = Epochs(task, SimpleNamespace(accumulate=1, num_epochs=3), None)
+            epochs.begin(1)
+            return epochs
+
+        epochs = run()
+        epochs.close()
+        print('over')
+        """
+    assert python(program) == 'over'

@@ -16,7 +16,8 @@ class Ahead:
     def __init__(self, loader, count, prepare):
         self.waited = 0.0
         self._loader, self._count, self._prepare = loader, count, prepare
-        self._source = iter(zip(loader.batches, loader))
+        self._made = iter(loader)
+        self._source = zip(loader.batches, self._made)
         self._fetched = self._thread = self._begun = None
 
     def start(self):
@@ -30,7 +31,7 @@ class Ahead:
             except BaseException as error:      # the thread that takes them raises it
                 self._begun = None, error
 
-        self._thread = threading.Thread(target=work, daemon=True)
+        self._thread = threading.Thread(target=work, name='first batches', daemon=True)
         self._thread.start()
 
     def take(self):
@@ -46,6 +47,15 @@ class Ahead:
         batches = self._from_thread() if self._thread else self._batches()
         self.waited += time.perf_counter() - start
         self._fetched = self._prepare(batches), len(self._loader.skipped)
+
+    def close(self):
+        """End what makes the batches, threads or processes; what was begun is waited for first."""
+        if self._thread:
+            self._thread.join()
+            self._thread = None
+        close = getattr(self._made, 'close', None)      # any iterator will do for a loader
+        if close:
+            close()
 
     def _batches(self):
         return list(itertools.islice(self._source, self._count))
@@ -63,18 +73,28 @@ class Epochs:
 
     def __init__(self, task, config, step):
         self._task, self._count, self._step, self._end = task, config.accumulate, step, config.num_epochs
-        self._begun = {}
+        self._begun = None      # (epoch, Ahead)
 
     def begin(self, epoch):
         """Start what makes the batches of an epoch (from 0), if there is one, before :meth:`ahead` asks for it."""
         if epoch < self._end:
-            self._begun = {epoch: self.ahead(epoch, 0)}
-            self._begun[epoch].start()
+            self._begun = epoch, self._new(epoch, 0)
+            self._begun[1].start()
 
     def ahead(self, epoch, done):
         """An :class:`Ahead` of the epoch's batches after ``done`` steps; what was begun is given once."""
-        begun, self._begun = self._begun, {}
-        if not done and epoch in begun:
-            return begun[epoch]
-        loader = self._task.batches(epoch, done * self._count)
-        return Ahead(loader, self._count, lambda batches: self._step.prepare(batches, epoch))
+        if self._begun and not done and self._begun[0] == epoch:
+            (_, begun), self._begun = self._begun, None
+            return begun
+        self.close()
+        return self._new(epoch, done)
+
+    def close(self):
+        """End what was begun and not asked for: Python would wait for its processes for ever."""
+        if self._begun:
+            (_, begun), self._begun = self._begun, None
+            begun.close()
+
+    def _new(self, epoch, done):
+        step, loader = self._step, self._task.batches(epoch, done * self._count)
+        return Ahead(loader, self._count, lambda batches: step.prepare(batches, epoch))

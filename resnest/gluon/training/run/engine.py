@@ -53,6 +53,7 @@ def fit(task, config, job, device):
             job.from_first(lambda: stack.enter_context(sole_run(config.save_dir)), 'lock')
         stop = stack.enter_context(StopRequest(config.time_limit))
         run = _Run(task, config, job, device, stop)
+        stack.callback(run.epochs.close)
         stack.callback(run.monitor.close)       # an error begins a line of its own
         code = run.show() if config.eval_only else run.go()
         job.finish()
