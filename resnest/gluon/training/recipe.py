@@ -133,12 +133,14 @@ def check_warmup(config):
 
 
 def check_device(config, device):
-    """Raise InputError where the recipe cannot run on a device."""
+    """Raise InputError where the recipe cannot run on a device; weights of a bfloat16 one can be evaluated on any."""
     if config.dtype == 'float16' and device.device_type == 'cpu':
         raise InputError('--dtype float16 needs a GPU (MXNet has no float16 products on CPUs); use --dtype float32')
-    if config.dtype == 'bfloat16' and device.device_type != 'cpu':
+    if config.dtype != 'bfloat16' or config.eval_only:
+        return
+    if device.device_type != 'cpu':
         raise InputError('--dtype bfloat16 is for CPUs; add --no-cuda, or use --dtype float16')
-    if config.dtype == 'bfloat16' and not cpu_flags() & BFLOAT16:
+    if not cpu_flags() & BFLOAT16:
         raise InputError('--dtype bfloat16 needs a CPU that multiplies in it, by AVX512-BF16 or AMX, and this one does '
                          'not (resnest env tells what it has); use --dtype float32')
 

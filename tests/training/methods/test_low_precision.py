@@ -121,5 +121,6 @@ def test_it_is_for_cpus_that_multiply_in_it(monkeypatch):
     monkeypatch.setattr('resnest.gluon.training.recipe.cpu_flags', lambda: {'avx2', 'avx512f', 'avx512bw'})
     with pytest.raises(InputError, match='by AVX512-BF16 or AMX, and this one does not .*; use --dtype float32'):
         check_device(Config(dtype='bfloat16'), mx.cpu())
+    check_device(Config(dtype='bfloat16', eval_only=True, resume='auto'), mx.cpu())     # in float32
     with pytest.raises(InputError, match='--dtype bfloat16 is for CPUs; leave out --cuda'):
         Config(dtype='bfloat16', cuda=True)
