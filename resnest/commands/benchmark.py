@@ -24,9 +24,9 @@ def main(arguments=None):
                          help='what our network computes in')
     network.add_argument('--mode', nargs='+', default=['inference'], choices=['inference', 'training'],
                          help='what to time; a training step is forward, backward and update')
-    network.add_argument('--implementation', nargs='+',
+    network.add_argument('--implementation', nargs='+', metavar='NAME',
                          choices=['ours', 'gluoncv', 'onnxruntime', 'openvino', 'pytorch'],
-                         help='what takes part; all that are installed unless given')
+                         help='what takes part, of %(choices)s; all that are installed unless given')
     network.add_argument('--peers-python', type=path_text,
                          help='Python of the environment with openvino, nncf, torch and timm; this one unless given')
     network.add_argument('--steps', type=whole(1), default=8, help='timed batches in each process')

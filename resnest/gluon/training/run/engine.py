@@ -40,8 +40,7 @@ def fit(task, config, job, device):
     With ``config.eval_only`` nothing is written: the weights that the run would go on from are evaluated.
 
     Returns the exit code: 0, or that of :class:`.interrupt.StopRequest` where the run was asked to stop. Raises
-    InputError for a loss or an output that is not finite, for a folder that holds another run, and for a checkpoint
-    that does not fit.
+    InputError for a loss or output that is not finite, a folder that holds another run, a checkpoint that does not fit.
     """
     recipe.check_device(config, device)
     task.figures = task.figures.by(config.best)
