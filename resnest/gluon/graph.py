@@ -3,8 +3,8 @@ import json
 
 import mxnet as mx
 
-__all__ = ['INPUT', 'LINEAR', 'Node', 'before', 'from_json', 'from_symbol', 'output_name', 'to_symbol', 'users',
-           'vectors', 'walk']
+__all__ = ['INPUT', 'LINEAR', 'Node', 'before', 'from_json', 'from_symbol', 'in_type', 'output_name', 'to_symbol',
+           'users', 'vectors', 'walk']
 
 INPUT = 'data'      # the name of the variable that is the images; all others are parameters
 MOST_NODES = 50_000
@@ -141,3 +141,17 @@ def _json(outputs):
              **({'subgraphs': [_json(each) for each in node.subgraphs]} if node.subgraphs else {})} for node in nodes]
     return {'nodes': rows, 'arg_nodes': [index[id(node)] for node in nodes if node.op == 'null'],
             'heads': [[index[id(node)], output, 0] for node, output in outputs]}
+
+
+def in_type(entry, dtype, low, casts):
+    """An entry in ``dtype``, 'bfloat16' or 'float32': itself, or a conversion, which ``casts`` keeps for other readers.
+
+    ``low`` holds the ``id`` of each node whose outputs are bfloat16; those of all others are float32.
+    """
+    node, number = entry
+    if (id(node) in low) == (dtype == 'bfloat16'):
+        return entry
+    key = id(node), number, dtype
+    if key not in casts:
+        casts[key] = Node('amp_cast', f'{node.name}_{number}_{dtype}', {'dtype': dtype}, [entry])
+    return casts[key], 0

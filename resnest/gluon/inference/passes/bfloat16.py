@@ -8,7 +8,7 @@ import json
 
 import mxnet as mx
 
-from resnest.gluon.graph import LINEAR, Node, from_symbol, to_symbol, vectors, walk
+from resnest.gluon.graph import LINEAR, from_symbol, in_type, to_symbol, vectors, walk
 
 from .joining import JOINED
 
@@ -51,18 +51,13 @@ def to_bfloat16(symbol, args):
 
 def _cast(entry, dtype, low, casts, args):
     """``entry`` in ``dtype``: itself, a parameter that is converted once and for all, or a conversion in the graph."""
-    node, number = entry
+    node, _ = entry
     if node.is_parameter:
         if dtype == 'bfloat16':
             args[node.name] = _converted(args[node.name])
             node.attrs['__dtype__'] = CODE
         return entry
-    if (id(node) in low) == (dtype == 'bfloat16'):
-        return entry
-    key = id(node), number, dtype
-    if key not in casts:
-        casts[key] = Node('amp_cast', f'{node.name}_{number}_{dtype}', {'dtype': dtype}, [entry])
-    return casts[key], 0
+    return in_type(entry, dtype, low, casts)
 
 
 def _converted(value):

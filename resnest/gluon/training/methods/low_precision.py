@@ -8,7 +8,7 @@ statistics, scale and shift; the attention's small layers, and whatever else the
 import mxnet as mx
 from mxnet.gluon import HybridBlock
 
-from resnest.gluon.graph import Node, from_symbol, to_symbol, vectors, walk
+from resnest.gluon.graph import from_symbol, in_type, to_symbol, vectors, walk
 
 __all__ = ['InBfloat16']
 
@@ -58,25 +58,16 @@ def _lowered(outputs):
     """The outputs of a float32 graph, as :func:`.from_symbol` has them, computed in bfloat16 and given as float32."""
     single, low, casts = vectors(outputs), set(), {}
 
-    def cast(entry, dtype):
-        node, number = entry
-        if (id(node) in low) == (dtype == 'bfloat16'):
-            return entry
-        key = id(node), number, dtype
-        if key not in casts:
-            casts[key] = Node('amp_cast', f'{node.name}_{number}_{dtype}', {'dtype': dtype}, [entry])
-        return casts[key], 0
-
     for node in walk(outputs):
         whole = len(node.inputs) if node.op in ('Convolution', 'FullyConnected', 'elemwise_add') else 1
         lowers = node.op == 'FullyConnected' or node.op == 'Convolution' and id(node) not in single
         if lowers or _follows(node, [child for child, _ in node.inputs[:whole]], low):
-            node.inputs = [cast(entry, 'bfloat16' if place < whole else 'float32')
+            node.inputs = [in_type(entry, 'bfloat16' if place < whole else 'float32', low, casts)
                            for place, entry in enumerate(node.inputs)]
             low.update([] if node.op in SINGLE else [id(node)])
         else:
-            node.inputs = [cast(entry, 'float32') for entry in node.inputs]
-    return [cast(entry, 'float32') for entry in outputs]
+            node.inputs = [in_type(entry, 'float32', low, casts) for entry in node.inputs]
+    return [in_type(entry, 'float32', low, casts) for entry in outputs]
 
 
 def _follows(node, maps, low):
