@@ -117,7 +117,9 @@ def _alive(pid):
 class Job:
     """The ranks that work together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` on this machine.
 
-    Every method but :meth:`trainer` is collective: all ranks call it, in the same order.
+    Every method is collective: all ranks call it, in the same order. None of them uses Horovod's own broadcast, which
+    reads the name of what it has sent when another thread may have freed it: once in some ten thousand calls the
+    process dies (Horovod 0.28.1, ``EnqueueTensorBroadcast`` in operations.cc).
     """
 
     def __init__(self, horovod):
@@ -132,10 +134,12 @@ class Job:
                 f'local_size={self.local_size})')
 
     def trainer(self, params, optimizer, fp16_compression=False):
-        """A Trainer that averages gradients over the ranks, after a broadcast of rank 0's parameters."""
+        """A Trainer that averages gradients over the ranks, which all get rank 0's parameters first."""
         if self.size == 1:
             return mx.gluon.Trainer(params, optimizer, kvstore=None)
-        self._horovod.broadcast_parameters(params, root_rank=0)
+        for name, param in params.items():
+            first = param.data() if self.rank == 0 else mx.nd.zeros_like(param.data())
+            param.set_data(self.add_up(first, f'first.{name}'))
         if not fp16_compression:
             return self._horovod.DistributedTrainer(params, optimizer)
         # Divided before they are added, since the sum over many ranks may be more than float16 holds, and once: NCCL
@@ -185,8 +189,8 @@ class Job:
         if self.size == 1:
             return [data]
         ends = np.cumsum([length + 1 for length in self.gather(len(data), f'{name} sizes')])
-        mine = np.frombuffer(data + b'.', dtype=np.uint8)       # mxnet has no empty arrays
-        joined = self._horovod.allgather(mx.nd.array(mine, dtype='uint8'), name=name).asnumpy()
+        mine = mx.nd.array(np.frombuffer(data + b'.', dtype=np.uint8), dtype='uint8')      # mxnet has no empty arrays
+        joined = self._horovod.allgather(mine, name=name).asnumpy()
         return [part[:-1].tobytes() for part in np.split(joined, ends[:-1])]
 
     def agree(self, name, value):
@@ -210,11 +214,8 @@ class Job:
                 status, data = (1, b'') if made is None else (0, made)
             except (InputError, OSError) as error:
                 status, data = 2, str(error).encode()
-        head = self._horovod.broadcast(mx.nd.array([status, len(data)], dtype='int64'), 0, name=f'{name} size')
-        status, length = head.asnumpy().tolist()
-        if length:
-            mine = np.frombuffer(data, dtype=np.uint8) if self.rank == 0 else np.zeros(length, dtype=np.uint8)
-            data = self._horovod.broadcast(mx.nd.array(mine, dtype='uint8'), 0, name=name).asnumpy().tobytes()
+        status = self.gather(status, f'{name} status')[0]
+        data = self.gather_bytes(data, name)[0]
         if status == 2:
             raise SharedError(data.decode())
         return None if status == 1 else data

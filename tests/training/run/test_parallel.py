@@ -1,4 +1,6 @@
 """N ranks compute what one computes, where BatchNorm has no say."""
+import sys
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from resnest.gluon.distributed import Job
 from resnest.gluon.mxnet_private import pending_average
 
-from ...conftest import needs_horovod
+from ...conftest import ROOT, command, horovodrun, needs_horovod
 from ..runs import last_arrays, little_run, log
 
 # 51 steps of 16 images.
@@ -83,7 +85,7 @@ def test_small_gradients_of_64_ranks_survive_float16(monkeypatch, nccl):
     for name, value in {'rank': 0, 'size': 64, 'local_rank': 0, 'local_size': 8, 'nccl_built': nccl}.items():
         monkeypatch.setattr(horovod, name, lambda value=value: value)
     monkeypatch.setattr(horovod, 'allreduce_', allreduce)
-    monkeypatch.setattr(horovod, 'broadcast_parameters', lambda params, root_rank: None)
+    monkeypatch.setattr(horovod, 'allreduce', lambda array, average, name: array)
     monkeypatch.setattr(horovod.global_process_set, 'size', lambda: 64)
     monkeypatch.setattr(horovod.global_process_set, 'included', lambda: True)
     net = mx.gluon.nn.Dense(1, in_units=3, use_bias=False)
@@ -94,3 +96,35 @@ def test_small_gradients_of_64_ranks_survive_float16(monkeypatch, nccl):
     net.weight.grad()[:] = mx.nd.array(gradient)
     trainer.allreduce_grads()
     np.testing.assert_allclose(net.weight.grad().asnumpy() * pending_average(trainer), gradient, rtol=0.1)
+
+
+SHARING = """
+import mxnet as mx
+import numpy as np
+from resnest.errors import InputError
+from resnest.gluon.distributed import joined
+
+with joined() as job:
+    net = mx.gluon.nn.Dense(3, in_units=2)
+    net.initialize()
+    net.weight.set_data(mx.nd.array([[job.rank + 1, float('nan') if job.rank else 0], [-2, 1e-30], [3e38, 7]]))
+    job.trainer(net.collect_params(), 'sgd')
+    assert net.weight.data().asnumpy().tolist() == np.float32([[1, 0], [-2, 1e-30], [3e38, 7]]).tolist()
+    for sent in (None, b'', bytes(range(256)) * 5000):
+        assert job.from_first(lambda: sent, 'first') == sent
+    try:
+        job.from_first(lambda: open('missing'), 'file')
+    except InputError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+@needs_horovod
+def test_what_the_first_rank_has_comes_to_all_without_the_broadcast_that_crashes():
+    result = command(*horovodrun(2), sys.executable, '-W', 'ignore', '-c', SHARING, PYTHONPATH=str(ROOT),
+                     HOROVOD_LOG_LEVEL='trace')
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.count("No such file or directory: 'missing'") == 2
+    assert 'horovod_allreduce' in result.stdout
+    assert 'horovod_broadcast' not in result.stdout
