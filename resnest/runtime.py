@@ -12,7 +12,7 @@ import importlib
 from resnest import _import_hook
 from resnest.cuda import check_gpus, gpu_capabilities, gpu_identity, installed
 from resnest.errors import MissingPackage
-from resnest.threads import set_threads, usable_cores
+from resnest.threads import require_one_engine_thread, set_threads, usable_cores
 
 __all__ = ['check_gpus', 'gpu_capabilities', 'gpu_identity', 'import_extra', 'import_mxnet', 'install_command',
            'installed', 'set_threads', 'usable_cores']
@@ -24,8 +24,10 @@ VERSIONS = {'onnx': '>=1.16,<1.19', 'gluoncv': '==0.10.5.post0'}
 def import_mxnet():
     """Prepare the process and import mxnet.
 
-    Raises :class:`MissingPackage` that says what to install where mxnet or a library of its is missing.
+    Raises :class:`MissingPackage` that says what to install where mxnet or a library of its is missing, and InputError
+    where the environment gives its engine several threads.
     """
+    require_one_engine_thread()
     set_threads()
     _import_hook.register()
     try:

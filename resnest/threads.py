@@ -10,11 +10,14 @@ import warnings
 from pathlib import Path
 
 from resnest import launchers
+from resnest.errors import InputError
 
-__all__ = ['cgroup_folders', 'cores_of_rank', 'set_threads', 'usable_cores']
+__all__ = ['cgroup_folders', 'cores_of_rank', 'require_one_engine_thread', 'set_threads',
+           'usable_cores']
 
 # The value that a parent process set by set_threads, as against one that the user chose.
 OURS = 'RESNEST_NUM_THREADS'
+ENGINE_THREADS = 'MXNET_CPU_WORKER_NTHREADS'
 
 
 def set_threads(imported=None):
@@ -35,6 +38,18 @@ def set_threads(imported=None):
         warnings.warn(f'mxnet was imported before resnest, without its hook, and so runs {taken} threads instead of '
                       f'{threads}: import resnest.gluon first, or set OMP_NUM_THREADS={threads}', stacklevel=2)
     return taken
+
+
+def require_one_engine_thread():
+    """Raise InputError where mxnet's engine has been given another number of CPU threads than one.
+
+    Two of them may bring an array that both of their operators read into the layout that each wants of oneDNN, at the
+    same time, and in place. The threads within an operator are OpenMP's.
+    """
+    given = os.environ.get(ENGINE_THREADS, '').strip()
+    if given not in ('', '1'):
+        raise InputError(f'{ENGINE_THREADS}={given[:20]!r}: with another number than 1, operators that read one array '
+                         'spoil it for each other; unset it, and use OMP_NUM_THREADS')
 
 
 def cores_of_rank():

@@ -8,6 +8,7 @@ import pytest
 
 from resnest import threads
 
+from .conftest import ROOT, assert_refused, command
 from .processes import CLEAN, python, write
 
 TWO_RANKS = {'HOROVOD_RANK': '0', 'HOROVOD_SIZE': '2'}
@@ -70,6 +71,20 @@ def test_no_warning_where_mxnets_own_choice_is_right(machine, recwarn):
     machine.setenv('OMP_NUM_THREADS', '7')
     assert threads.set_threads() == 7
     assert not recwarn.list
+
+
+@pytest.mark.parametrize('given', ['4', '0', 'all\nof them'])
+def test_several_threads_of_the_engine_are_refused_before_mxnet(given):
+    result = command(sys.executable, '-m', 'resnest', 'models', MXNET_CPU_WORKER_NTHREADS=given, PYTHONPATH=str(ROOT))
+    assert_refused(result, f'MXNET_CPU_WORKER_NTHREADS={given!r}', 'unset it')
+
+
+@pytest.mark.parametrize('given', ['1', ' ', None])
+def test_one_thread_of_the_engine_is_what_it_has_anyway(machine, given):
+    machine.delenv('MXNET_CPU_WORKER_NTHREADS', raising=False)
+    if given:
+        machine.setenv('MXNET_CPU_WORKER_NTHREADS', given)
+    threads.require_one_engine_thread()
 
 
 def test_hyperthreads_one_core_count_once(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import mxnet as mx
 import numpy as np
 import pytest
 
+from resnest.gluon.device import cpu_flags
 from resnest.gluon.nn import SplitAttentionConv, native, use_native
 
 from ..conftest import needs_compiler, randomize, relative_error
@@ -23,7 +24,12 @@ def values(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape).astype('float32')
 
 
-X, WEIGHTS, HEAD = values(*SHAPE), values(*SHAPE[:2], 1, 1, seed=1), values(4, 16, 6, 5, seed=2)
+def cut(array):
+    """The numbers of bfloat16 next to those of an array."""
+    return (array.view(np.uint32) & 0xffff0000).view(np.float32)
+
+
+X, WEIGHTS, HEAD = cut(values(*SHAPE)), values(*SHAPE[:2], 1, 1, seed=1), cut(values(4, 16, 6, 5, seed=2))
 GRADIENTS = {'x': WEIGHTS * np.tile(HEAD, (1, RADIX, 1, 1)),
              'weights': (X * np.tile(HEAD, (1, RADIX, 1, 1))).sum(axis=(2, 3), keepdims=True)}
 
@@ -36,27 +42,49 @@ def pooled(x):
     return x.reshape(len(x), RADIX, -1, *x.shape[2:]).mean(axis=(3, 4), keepdims=True).sum(axis=1)
 
 
-def blocked(array):
+def blocked(array, make=mx.nd.array):
     """An array of the same values in a layout of oneDNN, which a 1×1 convolution leaves."""
     channels = array.shape[1]
-    identity = mx.nd.array(np.eye(channels)[:, :, None, None])
-    return mx.nd.Convolution(mx.nd.array(array), identity, no_bias=True, kernel=(1, 1), num_filter=channels)
+    identity = make(np.eye(channels)[:, :, None, None])
+    return mx.nd.Convolution(make(array), identity, no_bias=True, kernel=(1, 1), num_filter=channels)
+
+
+def bfloat16(array):
+    return mx.nd.amp_cast(mx.nd.array(array), dtype='bfloat16')
+
+
+def blocked_bfloat16(array):
+    return blocked(array, bfloat16)
+
+
+def assert_near(found, wanted):
+    """To the bits of its type, where there were a few roundings."""
+    single = found.dtype == np.float32
+    error = relative_error((found if single else mx.nd.amp_cast(found, dtype='float32')).asnumpy(), wanted)
+    assert error < (1e-5 if single else 2 ** -7)
+
+
+WITHOUT_AVX512 = pytest.mark.skipif(not {'avx512bw', 'avx512dq', 'avx512vl'} <= cpu_flags(),
+                                    reason='oneDNN has no bfloat16 without AVX-512')
+TYPES = pytest.mark.parametrize('layout', [mx.nd.array, bfloat16])
+LAYOUTS = pytest.mark.parametrize('layout', [mx.nd.array, blocked, bfloat16,
+                                             pytest.param(blocked_bfloat16, marks=WITHOUT_AVX512)])
 
 
 def assert_gradients(found, before, steps, requests):
     """After ``steps`` passes: what each request promises of arrays that held ``before``."""
     for name, request in requests.items():
         wanted = {'write': GRADIENTS[name], 'add': before + steps * GRADIENTS[name], 'null': before}[request]
-        assert np.abs(found[name].asnumpy() - wanted).max() < 1e-4, (name, request)
+        assert_near(found[name], np.broadcast_to(wanted, GRADIENTS[name].shape))
 
 
-@pytest.mark.parametrize('layout', [mx.nd.array, blocked])
+@LAYOUTS
 @pytest.mark.parametrize('of_weights', ['write', 'add', 'null'])
 @pytest.mark.parametrize('of_x', ['write', 'add', 'null'])
 def test_every_request_of_a_leaf(of_x, of_weights, layout):
     requests = {'x': of_x, 'weights': of_weights}
-    leaves = {'x': mx.nd.array(X), 'weights': mx.nd.array(WEIGHTS)}
-    gradients = {name: layout(np.full_like(value.asnumpy(), 3)) for name, value in leaves.items()}
+    leaves = {'x': layout(X), 'weights': mx.nd.array(WEIGHTS)}
+    gradients = {'x': layout(np.full(X.shape, 3)), 'weights': mx.nd.full(WEIGHTS.shape, 3)}
     mx.autograd.mark_variables(list(leaves.values()), list(gradients.values()), list(requests.values()))
     for _ in range(2):
         with mx.autograd.record():
@@ -66,24 +94,26 @@ def test_every_request_of_a_leaf(of_x, of_weights, layout):
     assert_gradients(gradients, 3, 2, requests)
 
 
+@TYPES
 @pytest.mark.parametrize('of_weights', ['write', 'add', 'null'])
 @pytest.mark.parametrize('of_x', ['write', 'add', 'null'])
-def test_every_request_of_an_executor(of_x, of_weights):
+def test_every_request_of_an_executor(of_x, of_weights, layout):
     requests = {'x': of_x, 'weights': of_weights}
     symbol = mx.sym.split_attention_sum(mx.sym.var('x'), mx.sym.var('weights'), radix=RADIX)
-    leaves = {'x': mx.nd.array(X), 'weights': mx.nd.array(WEIGHTS)}
-    gradients = {name: mx.nd.full(value.shape, 3) for name, value in leaves.items()}
+    leaves = {'x': layout(X), 'weights': mx.nd.array(WEIGHTS)}
+    gradients = {'x': layout(np.full(X.shape, 3)), 'weights': mx.nd.full(WEIGHTS.shape, 3)}
     executor = symbol.bind(mx.cpu(), leaves, gradients, requests)
     for _ in range(2):
         executor.forward(is_train=True)
-        executor.backward([mx.nd.array(HEAD)])
-    assert np.abs(executor.outputs[0].asnumpy() - split_sum(X, WEIGHTS)).max() < 1e-4
+        executor.backward([layout(HEAD)])
+    assert_near(executor.outputs[0], split_sum(X, WEIGHTS))
     assert_gradients(gradients, 3, 2, requests)
 
 
+@TYPES
 @pytest.mark.parametrize('request_', ['write', 'add'])
-def test_requests_of_the_pooling_and_of_both_operators_on_one_leaf(request_):
-    x = mx.nd.array(X)
+def test_requests_of_the_pooling_and_of_both_operators_on_one_leaf(request_, layout):
+    x = layout(X)
     x.attach_grad(request_)
     d_pooled = values(4, 16, 1, 1)
     from_pooling = np.tile(d_pooled, (1, RADIX, 1, 1)) / 30
@@ -92,9 +122,8 @@ def test_requests_of_the_pooling_and_of_both_operators_on_one_leaf(request_):
             outputs = [mx.nd.split_attention_pool(x, radix=RADIX)]
             if step:
                 outputs.append(mx.nd.split_attention_sum(x, mx.nd.array(WEIGHTS), radix=RADIX))
-        mx.autograd.backward(outputs, [mx.nd.array(head) for head in (d_pooled, HEAD)][:len(outputs)])
-        before = from_pooling if request_ == 'add' and step else 0
-        assert np.abs(x.grad.asnumpy() - before - terms).max() < 1e-4
+        mx.autograd.backward(outputs, [mx.nd.array(d_pooled), layout(HEAD)][:len(outputs)])
+        assert_near(x.grad, terms + (from_pooling if request_ == 'add' and step else 0))
 
 
 def test_autograd_grad():
@@ -122,62 +151,63 @@ def test_many_uses_of_one_array():
     np.testing.assert_allclose(x.grad.asnumpy(), sum(range(1, 13)) / 30, rtol=1e-5)
 
 
-@pytest.mark.parametrize('layout', [mx.nd.array, blocked])
+@LAYOUTS
 @pytest.mark.parametrize('part', [slice(0, 2), slice(1, 3), slice(3, 4)], ids=str)
 def test_views_as_inputs(layout, part):
-    x, weights = layout(X), layout(WEIGHTS)
-    found = mx.nd.split_attention_sum(x[part], weights[part], radix=RADIX)
-    assert relative_error(found.asnumpy(), split_sum(X[part], WEIGHTS[part])) < 1e-5
-    assert relative_error(mx.nd.split_attention_pool(x[part], radix=RADIX).asnumpy(), pooled(X[part])) < 1e-5
+    x, weights = layout(X), (blocked if 'blocked' in layout.__name__ else mx.nd.array)(WEIGHTS)
+    assert_near(mx.nd.split_attention_sum(x[part], weights[part], radix=RADIX), split_sum(X[part], WEIGHTS[part]))
+    assert_near(mx.nd.split_attention_pool(x[part], radix=RADIX), pooled(X[part]))
     turned = layout(X).reshape((8, 16, 6, 5))[1:7]
-    wanted = pooled(X.reshape(8, 16, 6, 5)[1:7])
-    assert relative_error(mx.nd.split_attention_pool(turned, radix=RADIX).asnumpy(), wanted) < 1e-5
+    assert_near(mx.nd.split_attention_pool(turned, radix=RADIX), pooled(X.reshape(8, 16, 6, 5)[1:7]))
 
 
-def test_gradients_through_views():
-    x = mx.nd.array(X)
+@TYPES
+def test_gradients_through_views(layout):
+    x = layout(X)
     x.attach_grad()
     with mx.autograd.record():
         total = mx.nd.split_attention_sum(x[1:3], mx.nd.array(WEIGHTS)[1:3], radix=RADIX)
-    total.backward(mx.nd.array(HEAD)[1:3])
+    total.backward(layout(HEAD)[1:3])
     wanted = GRADIENTS['x'].copy()
     wanted[[0, 3]] = 0
-    assert np.abs(x.grad.asnumpy() - wanted).max() < 1e-4
+    assert_near(x.grad, wanted)
 
 
-def test_views_as_outputs():
-    whole = mx.nd.full((6, 16, 6, 5), 7)
-    mx.nd.split_attention_sum(mx.nd.array(X), mx.nd.array(WEIGHTS), radix=RADIX, out=whole[1:5])
-    np.testing.assert_allclose(whole.asnumpy()[1:5], split_sum(X, WEIGHTS), atol=1e-5)
-    assert (whole.asnumpy()[[0, 5]] == 7).all()
+@LAYOUTS
+def test_views_as_outputs(layout):
+    whole, wanted = layout(np.full((6, 16, 6, 5), 7)), np.full((6, 16, 6, 5), 7.0)
+    mx.nd.split_attention_sum(layout(X), mx.nd.array(WEIGHTS), radix=RADIX, out=whole[1:5])
+    wanted[1:5] = split_sum(X, WEIGHTS)
+    assert_near(whole, wanted)
     means = mx.nd.full((6, 16, 1, 1), 7)
-    mx.nd.split_attention_pool(mx.nd.array(X), radix=RADIX, out=means[1:5])
+    mx.nd.split_attention_pool(layout(X), radix=RADIX, out=means[1:5])
     np.testing.assert_allclose(means.asnumpy()[1:5], pooled(X), atol=1e-5)
     assert (means.asnumpy()[[0, 5]] == 7).all()
 
 
-@pytest.mark.parametrize('layout', [mx.nd.array, blocked])
+@LAYOUTS
 def test_outputs_that_are_there_already(layout):
     out = layout(HEAD)
-    mx.nd.split_attention_sum(mx.nd.array(X), mx.nd.array(WEIGHTS), radix=RADIX, out=out)
-    np.testing.assert_allclose(out.asnumpy(), split_sum(X, WEIGHTS), atol=1e-5)
+    mx.nd.split_attention_sum(layout(X), mx.nd.array(WEIGHTS), radix=RADIX, out=out)
+    assert_near(out, split_sum(X, WEIGHTS))
 
 
-@pytest.mark.parametrize('layout', [mx.nd.array, blocked])
+@LAYOUTS
 def test_in_place(layout):
     x = layout(X)
     mx.nd.split_attention_sum(x, mx.nd.array(WEIGHTS), radix=1, out=x)
-    np.testing.assert_allclose(x.asnumpy(), split_sum(X, WEIGHTS, 1), atol=1e-5)
+    assert_near(x, split_sum(X, WEIGHTS, 1))
 
 
+@TYPES
 @pytest.mark.parametrize('first', range(5))
-def test_outputs_that_overlap_an_input(first):
+def test_outputs_that_overlap_an_input(first, layout):
     """Half of the input's memory, wherever in it: each output row would overwrite rows that later ones need."""
-    x = mx.nd.array(X)
+    x = layout(X)
     mx.nd.split_attention_sum(x, mx.nd.array(WEIGHTS), radix=RADIX, out=x.reshape((8, 16, 6, 5))[first:first + 4])
     wanted = X.reshape(8, 16, 6, 5).copy()
     wanted[first:first + 4] = split_sum(X, WEIGHTS)
-    np.testing.assert_allclose(x.asnumpy().reshape(wanted.shape), wanted, atol=1e-5)
+    assert_near(x.reshape(wanted.shape), wanted)
 
 
 @pytest.mark.parametrize('hybrid', [None, {}, dict(static_alloc=True, static_shape=True)], ids=str)

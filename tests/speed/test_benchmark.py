@@ -5,11 +5,15 @@ import sys
 
 import pytest
 
+from resnest.commands.benchmark import main
 from resnest.errors import InputError, MissingPackage
 from resnest.gluon.speed import benchmark, peers
 from resnest.gluon.speed.fresh_process import run_fresh
 from resnest.gluon.speed.report import draw, drawable, format_machine, format_table
+from resnest.gluon.training import recipe
 from resnest.runtime import usable_cores
+
+from ..conftest import assert_refused, run_here
 
 
 @pytest.fixture
@@ -27,6 +31,7 @@ def timed(monkeypatch):
                 'native_operators': settings['precision'] == 'int8'}
 
     monkeypatch.setattr(benchmark, '_run', run)
+    monkeypatch.setattr(recipe, 'cpu_flags', lambda: recipe.BFLOAT16)
     monkeypatch.setattr(benchmark.native, 'available', lambda: True)
     monkeypatch.setattr(benchmark, 'installed', lambda name: '1.0')
     monkeypatch.setattr(peers, 'installed', lambda name: None)
@@ -116,6 +121,15 @@ def test_detectors_take_part_without_files(timed):
 def test_bad_input_is_refused_before_anything_runs(settings, wanted):
     with pytest.raises(InputError, match=wanted):
         benchmark.plan(**{'models': ['resnest14'], **settings})
+
+
+def test_training_in_bfloat16_needs_a_cpu_for_it(monkeypatch):
+    """The command, as the trainer's option; inference needs less."""
+    monkeypatch.setattr(benchmark, 'require_cpu', lambda precision: None)
+    monkeypatch.setattr(recipe, 'cpu_flags', lambda: {'avx2', 'avx512bw', 'avx512dq', 'avx512vl'})
+    result = run_here(main, 'benchmark', '--model', 'resnest14', '--mode', 'training', '--precision', 'bfloat16')
+    assert_refused(result, '--precision bfloat16 needs a CPU', 'use --precision float32')
+    benchmark.plan(['resnest14'], modes=['training'], implementations=['ours'])
 
 
 def test_the_picture_needs_published_accuracies(timed, tmp_path):

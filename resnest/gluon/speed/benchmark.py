@@ -13,6 +13,7 @@ from resnest.gluon.models import complexity
 from resnest.gluon.models.resnet import SMALLEST_IMAGE
 from resnest.gluon.nn import native
 from resnest.gluon.tasks.detection import DETECTION
+from resnest.gluon.training.recipe import require_bfloat16
 from resnest.runtime import installed, usable_cores
 
 from .detectors import GLUONCV_DETECTORS, work
@@ -38,9 +39,10 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
     OpenVINO runs on that file in every precision, in int8 what nncf makes of it; PyTorch runs timm's network of the
     same architecture, compiled, in float32 and bfloat16; both on images from memory alone. gluoncv's runs with as many
     threads as ours, and with mxnet's default. A training step is forward, backward and update, with DropBlock on for
-    ours and off for the others; ours is in float32, and takes part a second time with the native operators where they
-    are compiled. A segmentation network is timed with its auxiliary head in training alone. A detector is timed from a
-    picture to its boxes, with its parts where the batch is one picture; it has no exported files.
+    ours and off for the others; ours is in float32, and where they are compiled a second time with native operators,
+    with these in bfloat16 too where that is asked for. A segmentation network is timed with its auxiliary head in
+    training alone. A detector is timed from a picture to its boxes, with its parts where the batch is one picture; it
+    has no exported files.
 
     Parameters
     ----------
@@ -66,6 +68,8 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         raise InputError(f'the image size must be at least {SMALLEST_IMAGE} px, got {image_size}')
     for precision in precisions:
         require_cpu(precision)
+        if precision == 'bfloat16' and 'training' in modes:
+            require_bfloat16('--precision')
     versions = {**{name: installed(name) for name in OTHERS if name not in FOREIGN}, **versions_in(peers_python)}
     if implementations:
         require(implementations, precisions, versions, peers_python)

@@ -15,8 +15,8 @@ from resnest.runtime import installed
 from .fields import LARGEST, fields_of, option_of
 from .options import make
 
-__all__ = ['check_batch', 'check_device', 'check_warmup', 'differences', 'environment', 'resolved', 'restored',
-           'show', 'to_yaml', 'versions']
+__all__ = ['check_batch', 'check_device', 'check_warmup', 'differences', 'environment', 'require_bfloat16',
+           'resolved', 'restored', 'show', 'to_yaml', 'versions']
 
 SMALL_BATCH = 16
 BFLOAT16 = {'avx512_bf16', 'amx_bf16'}     # a CPU's products of it, as Linux names them
@@ -140,9 +140,14 @@ def check_device(config, device):
         return
     if device.device_type != 'cpu':
         raise InputError('--dtype bfloat16 is for CPUs; add --no-cuda, or use --dtype float16')
+    require_bfloat16('--dtype')
+
+
+def require_bfloat16(option):
+    """Raise InputError that names ``option`` where this CPU is not one to train in bfloat16."""
     if not cpu_flags() & BFLOAT16:
-        raise InputError('--dtype bfloat16 needs a CPU that multiplies in it, by AVX512-BF16 or AMX, and this one does '
-                         'not (resnest env tells what it has); use --dtype float32')
+        raise InputError(f'{option} bfloat16 needs a CPU that multiplies in it, by AVX512-BF16 or AMX, and this one '
+                         f'does not (resnest env tells what it has); use {option} float32')
 
 
 def environment(config):

@@ -1,4 +1,6 @@
 """Training in bfloat16: near float32, with float32 weights, to the same bits after a resume, and refused elsewhere."""
+import functools
+
 import mxnet as mx
 import numpy as np
 import pytest
@@ -11,9 +13,9 @@ from resnest.gluon.tasks.classification import ClassificationConfig as Config
 from resnest.gluon.training.methods.low_precision import InBfloat16
 from resnest.gluon.training.recipe import BFLOAT16, check_device
 
-from ...conftest import randomize, run_here
+from ...conftest import needs_horovod, randomize, run_here
 from .. import toy_task
-from ..runs import assert_same_end, log
+from ..runs import assert_same_end, last_arrays, little_run, log
 
 # oneDNN has no such kernels for CPUs without AVX-512, where the option is refused.
 multiplies = pytest.mark.skipif(not cpu_flags() & BFLOAT16, reason='this CPU does not multiply in bfloat16')
@@ -110,6 +112,46 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path):
     assert_same_end(tmp_path / 'parts', tmp_path / 'whole')
     assert run(tmp_path / 'single', '--dtype', 'float32') == 0
     assert log(tmp_path / 'single') != log(tmp_path / 'whole')
+
+
+# 51 steps, each clipped, of a network without BatchNorm; the rate is that of a batch of 16.
+WORDS = ('--layers', 'plain', '--num-epochs', 9, '--warmup-epochs', 1, '--eval-frequency', 9, '--wd', 0.01,
+         '--clip-gradient', 0.05, '--ema-decay', 0.9)
+
+
+@pytest.fixture(scope='module')
+def ends(tmp_path_factory):
+    """A function from the options of a run, of a batch of 16 unless given, to the weights and averages at its end."""
+    @functools.cache
+    def end(*words, batch=16, ranks=1):
+        folder = tmp_path_factory.mktemp('run')
+        result = little_run(folder, *WORDS, '--batch-size', batch, '--lr', 0.2 * batch / 16, *words, ranks=ranks)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return np.concatenate([value.ravel() for name, value in last_arrays(folder).items()
+                               if name.startswith(('net/', 'average/'))])
+    return end
+
+
+def assert_followed(found, wanted, tolerance, begin):
+    """The way that the weights went, as a whole."""
+    assert 0 < np.linalg.norm(found - wanted) < tolerance * np.linalg.norm(wanted - begin)
+
+
+@multiplies
+@pytest.mark.parametrize('batch', [16, 4])
+def test_clipped_accumulated_and_averaged_steps_follow_float32(ends, batch):
+    """Four batches of 4 for one of 16 as well; the two precisions are apart by rounding."""
+    words = '--accumulate', 16 // batch, '--dtype', 'bfloat16'
+    print(ends(*words, batch=batch)[:4], ends()[:4], ends('--lr', 1e-9)[:4])
+    assert_followed(ends(*words, batch=batch), ends(), 0.03, ends('--lr', 1e-9))
+
+
+@multiplies
+@pytest.mark.slow
+@needs_horovod
+def test_two_ranks_go_the_way_of_one(ends):
+    one, two = ends('--dtype', 'bfloat16'), ends('--dtype', 'bfloat16', batch=8, ranks=2)
+    assert_followed(two, one, 0.03, ends('--lr', 1e-9))
 
 
 def test_it_is_for_cpus_that_multiply_in_it(monkeypatch):

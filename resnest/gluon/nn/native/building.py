@@ -1,4 +1,4 @@
-"""Compiling the native operators, each library once for a source, a compiler's settings, an mxnet and a CPU."""
+"""Compiling the native operators, each library once for a source, a compiler and its settings, an mxnet and a CPU."""
 import hashlib
 import os
 import platform
@@ -23,6 +23,7 @@ LIBRARIES = {'split_attention': ('split_attention_sum', 'split_attention_pool'),
              'deformable_convolution': ('deformable_convolution',), 'roi_align': ('roi_align',),
              'sync_batch_norm': ('sync_norm_sums', 'sync_norm_apply', 'sync_norm_grad_sums', 'sync_norm_grad')}
 FOLDER = Path(__file__).parent
+MXNET = Path(mx.__file__).parent
 # -Bsymbolic: Horovod's library has other versions of the same C++ symbols, which would come first.
 # -z now: an mxnet that lacks one of the functions is refused when loading, instead of ending the process later.
 # The definitions are the settings and the string type of mxnet's wheel, whose own headers are used.
@@ -32,14 +33,16 @@ FLAGS = ('-O3', '-march=native', '-fopenmp', '-shared', '-fPIC', '-std=c++17', '
 
 
 def library(name='split_attention'):
-    """Path of a compiled library: its name holds a hash of source, flags, mxnet's version and the CPU's features.
+    """Path of a compiled library: its name holds a hash of source, flags, compiler, mxnet and the CPU's features.
 
-    It lies in ``RESNEST_CACHE`` or ``~/.cache/resnest``.
+    It lies in ``RESNEST_CACHE`` or ``~/.cache/resnest``. The compiler is what ``$CXX`` says, which need not be there
+    any more; mxnet is its version, its ``lib_api.cc``, and the size of its library, which is another one for GPUs.
     """
     folder = Path(os.environ.get('RESNEST_CACHE') or Path.home() / '.cache' / 'resnest')
-    sources = [FOLDER / f'{name}.cc', *sorted(FOLDER.glob('*.h'))]
+    sources = [FOLDER / f'{name}.cc', *sorted(FOLDER.glob('*.h')), MXNET / 'src' / 'lib_api.cc']
     digest = hashlib.sha256(b''.join(path.read_bytes() for path in sources))
-    for part in (mx.__version__, *FLAGS, *_cpu_features()):
+    size = (MXNET / 'libmxnet.so').stat().st_size
+    for part in (mx.__version__, str(size), _given(), *FLAGS, *_cpu_features()):
         digest.update(b'\0' + part.encode())
     return folder.absolute() / f'{name}-{digest.hexdigest()[:16]}.so'
 
@@ -62,13 +65,12 @@ def build(name='split_attention'):
     if path.exists():
         return path
     compiler = _compiler()
-    package = Path(mx.__file__).parent
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='build-', dir=path.parent) as folder:
         made = Path(folder, path.name)
-        done = subprocess.run([*compiler, *FLAGS, f"-I{package / 'include'}", f"-I{package / 'include' / 'mkldnn'}",
-                               str(FOLDER / f'{name}.cc'), str(package / 'src' / 'lib_api.cc'), '-ldl',
-                               str(package / 'libmxnet.so'), '-o', str(made)],
+        done = subprocess.run([*compiler, *FLAGS, f"-I{MXNET / 'include'}", f"-I{MXNET / 'include' / 'mkldnn'}",
+                               str(FOLDER / f'{name}.cc'), str(MXNET / 'src' / 'lib_api.cc'), '-ldl',
+                               str(MXNET / 'libmxnet.so'), '-o', str(made)],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             reason = next((line for line in done.stderr.splitlines() if 'error' in line), f'exit {done.returncode}')
@@ -77,15 +79,18 @@ def build(name='split_attention'):
     return path
 
 
+def _given():
+    return os.environ.get('CXX') or 'g++'
+
+
 def _compiler():
     """The compiler's words: ``ccache g++`` and ``g++ -m64`` are some too."""
-    given = os.environ.get('CXX') or 'g++'
     try:
-        words = shlex.split(given)
+        words = shlex.split(_given())
     except ValueError:      # a quotation mark without its other
         words = []
     found = shutil.which(words[0]) if words else None
     if found is None:
-        told = f' (CXX={given})' if os.environ.get('CXX') else ''
+        told = f' (CXX={_given()})' if os.environ.get('CXX') else ''
         raise MissingPackage(f'no C++ compiler for the native operators{told}: apt-get install g++')
     return [found, *words[1:]]

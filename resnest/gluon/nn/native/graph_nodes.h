@@ -17,26 +17,38 @@ inline Entries& inputs_of(const nnvm::ObjectPtr& node) {
   return *reinterpret_cast<Entries*>(reinterpret_cast<char*>(node.get()) + INPUTS);
 }
 
-// The first output of an operator, computed from `inputs`. What belongs to `forward`, as mxnet's own `_backward_` nodes
-// do, takes shapes from it.
-inline Entry node(const std::string& op, const std::string& name, Entries inputs,
-                  const std::vector<std::pair<std::string, std::string>>& attributes = {},
-                  const nnvm::ObjectPtr& forward = nullptr) {
-  std::vector<const char*> keys, values;
-  for (const auto& each : attributes) {
-    keys.push_back(each.first.c_str());
-    values.push_back(each.second.c_str());
-  }
+// An operator without attributes, as mxnet makes it.
+inline SymbolHandle symbol(const std::string& op) {
   SymbolHandle handle;
-  CHECK_EQ(NNSymbolCreateAtomicSymbol(const_cast<nnvm::Op*>(nnvm::Op::Get(op)), keys.size(), keys.data(), values.data(),
-                                      &handle), 0) << NNGetLastError();
-  const Entry made = static_cast<nnvm::Symbol*>(handle)->outputs[0];
+  CHECK_EQ(NNSymbolCreateAtomicSymbol(const_cast<nnvm::Op*>(nnvm::Op::Get(op)), 0, nullptr, nullptr, &handle), 0)
+      << NNGetLastError();
+  return handle;
+}
+
+inline Entry first_output(SymbolHandle handle) { return static_cast<nnvm::Symbol*>(handle)->outputs[0]; }
+
+// The first output of an operator, computed from `inputs`.
+inline Entry node(const std::string& op, const std::string& name, Entries inputs) {
+  SymbolHandle handle = symbol(op);
+  const Entry made = first_output(handle);
   NNSymbolFree(handle);
   made.node->attrs.name = name;
   inputs_of(made.node) = std::move(inputs);
-  auto& controls = *reinterpret_cast<std::vector<nnvm::ObjectPtr>*>(&inputs_of(made.node) + 1);
-  if (forward) controls.push_back(forward);
   return made;
+}
+
+// Whether the inputs are at their place: those of a node that mxnet has composed itself.
+inline bool nodes_ready(int version) {
+  if (!ready(version)) return false;
+  SymbolHandle variable, handle = symbol("zeros_like");
+  CHECK_EQ(NNSymbolCreateVariable("x", &variable), 0) << NNGetLastError();
+  CHECK_EQ(NNSymbolCompose(handle, "y", 1, nullptr, &variable), 0) << NNGetLastError();
+  const Entry made = first_output(handle);
+  const Entries& inputs = inputs_of(made.node);
+  const bool found = inputs.size() == 1 && inputs[0].node == first_output(variable).node;
+  NNSymbolFree(handle);
+  NNSymbolFree(variable);
+  return found;
 }
 
 // Have mxnet build an operator's gradient by calling function.

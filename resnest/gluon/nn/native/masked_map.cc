@@ -19,7 +19,7 @@ MXReturnValue count(const Attributes&, int* inputs, int* outputs) {
 MXReturnValue only_float32(const Attributes&, Types* in, Types* out) {
   for (int& type : *in) {
     if (type == -1) type = kFloat32;
-    if (type != kFloat32) return refuse("masked_map: the native operators take float32 only");
+    if (type != kFloat32) return refuse("masked_map and ones_of_map take float32 only");
   }
   (*out)[0] = kFloat32;
   return MX_SUCCESS;
@@ -109,7 +109,7 @@ REGISTER_OP(ones_of_map)
     .setInferShape(ones_shape);
 
 MXReturnValue initialize(int version) {
-  if (!ready(version)) return refuse("masked_map needs the wheel of MXNet 1.9.1");
+  if (!nodes_ready(version)) return refuse("masked_map needs the wheel of MXNet 1.9.1");
   compute("masked_map", masked, true);
   compute("ones_of_map", ones, true);
   gradient("masked_map", masked_gradient);

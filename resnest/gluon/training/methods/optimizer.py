@@ -31,7 +31,6 @@ def make_optimizer(config, rate):
     return {'adam': mx.optimizer.Adam, 'adamw': AdamW}[config.optimizer](**settings)
 
 
-
 def make_trainer(task, config, job):
     """The Trainer of a task's network on all ranks: the task's optimizer at the rate of the whole batch.
 
