@@ -58,8 +58,9 @@ def test_nodes_of_another_shape_are_refused_when_loading(tmp_path):
         with warnings.catch_warnings(record=True) as caught:
             print(loading.load(name='masked_map'), caught[0].message)
         """
-    assert python(code, RESNEST_CACHE=str(tmp_path), CXX=f"{os.environ.get('CXX') or 'g++'} -O0") == \
-        'False without the native operators: masked_map needs the wheel of MXNet 1.9.1'
+    found = python(code, RESNEST_CACHE=str(tmp_path), CXX=f"{os.environ.get('CXX') or 'g++'} -O0")
+    assert found.startswith('False')
+    assert found.endswith('masked_map needs the wheel of MXNet 1.9.1')
 
 
 @pytest.mark.parametrize('given', ['no-such-compiler -m64', '"g++', ' '])

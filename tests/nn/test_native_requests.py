@@ -50,7 +50,7 @@ def blocked(array, make=mx.nd.array):
 
 
 def bfloat16(array):
-    return mx.nd.amp_cast(mx.nd.array(array), dtype='bfloat16')
+    return mx.nd.amp_cast(mx.nd.array(array), dtype=np.dtype([('bfloat16', np.uint16)]))
 
 
 def blocked_bfloat16(array):

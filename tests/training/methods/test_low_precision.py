@@ -114,8 +114,8 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path):
     assert log(tmp_path / 'single') != log(tmp_path / 'whole')
 
 
-# 51 steps, each clipped, of a network without BatchNorm; the rate is that of a batch of 16.
-WORDS = ('--layers', 'plain', '--num-epochs', 9, '--warmup-epochs', 1, '--eval-frequency', 9, '--wd', 0.01,
+# 18 steps, each clipped, of a network without BatchNorm; the rate is that of a batch of 16.
+WORDS = ('--layers', 'plain', '--num-epochs', 3, '--warmup-epochs', 1, '--eval-frequency', 3, '--wd', 0.01,
          '--clip-gradient', 0.05, '--ema-decay', 0.9)
 
 
@@ -132,9 +132,9 @@ def ends(tmp_path_factory):
     return end
 
 
-def assert_followed(found, wanted, tolerance, begin):
+def assert_followed(found, wanted, begin):
     """The way that the weights went, as a whole."""
-    assert 0 < np.linalg.norm(found - wanted) < tolerance * np.linalg.norm(wanted - begin)
+    assert 0 < np.linalg.norm(found - wanted) < 0.015 * np.linalg.norm(wanted - begin)
 
 
 @multiplies
@@ -142,8 +142,7 @@ def assert_followed(found, wanted, tolerance, begin):
 def test_clipped_accumulated_and_averaged_steps_follow_float32(ends, batch):
     """Four batches of 4 for one of 16 as well; the two precisions are apart by rounding."""
     words = '--accumulate', 16 // batch, '--dtype', 'bfloat16'
-    print(ends(*words, batch=batch)[:4], ends()[:4], ends('--lr', 1e-9)[:4])
-    assert_followed(ends(*words, batch=batch), ends(), 0.03, ends('--lr', 1e-9))
+    assert_followed(ends(*words, batch=batch), ends(), ends('--lr', 1e-9))
 
 
 @multiplies
@@ -151,7 +150,7 @@ def test_clipped_accumulated_and_averaged_steps_follow_float32(ends, batch):
 @needs_horovod
 def test_two_ranks_go_the_way_of_one(ends):
     one, two = ends('--dtype', 'bfloat16'), ends('--dtype', 'bfloat16', batch=8, ranks=2)
-    assert_followed(two, one, 0.03, ends('--lr', 1e-9))
+    assert_followed(two, one, ends('--lr', 1e-9))
 
 
 def test_it_is_for_cpus_that_multiply_in_it(monkeypatch):
