@@ -12,7 +12,7 @@ FUZZ_SEED ?= 1
 override GPU := $(filter 1,$(GPU))
 EXTRA := $(if $(GPU),cu112,cpu)
 MXNET := $(if $(GPU),mxnet-cu112,mxnet)
-OTHER := .venv/.base$(if $(GPU),,-cu112)-done
+OTHER := $(if $(GPU),mxnet,mxnet-cu112)
 # One stamp a stage, written when the stage is complete.
 VENV := .venv/.venv-done
 LINT := .venv/.lint-done
@@ -82,7 +82,7 @@ $(LINT): $(VENV)
 # MXNet and gluoncv go in without their dependencies: numpy < 2 has no wheel for Python 3.13, and
 # opencv-python needs libGL. setup.py lists what they do need.
 $(BASE): $(VENV) setup.py
-	@test ! -e $(OTHER) || { echo 'this .venv is for $(if $(GPU),CPUs: ,GPUs: add GPU=1 or )make clean first'; exit 1; }
+	@! $(BIN)/python -m pip show -qq $(OTHER) || { echo 'this .venv is for $(if $(GPU),CPUs: ,GPUs: add GPU=1 or )make clean first'; exit 1; }
 	@echo 'installing $(MXNET) and the package'
 	@$(PIP) --no-build-isolation -e '.[$(EXTRA),demo]'
 	@$(PIP) --no-deps $(MXNET)
@@ -96,18 +96,18 @@ $(FULL): $(BASE)
 
 # Optional too: the C++ operators, into ~/.cache/resnest; a notice where there is no compiler.
 $(NATIVE): $(BASE) $(wildcard resnest/gluon/nn/native/*.cc resnest/gluon/nn/native/*.h)
-	@if $(BIN)/python -m resnest.gluon.nn.native; then touch $@; fi
+	@if $(BIN)/python -m resnest.building.operators; then touch $@; fi
 
-# Optional: without a compiler, or if the build fails, a notice, and everything else goes on.
+# Optional: where something is missing (exit code 2), or if the build fails, a notice, and everything else goes on. What
+# is missing is looked for again the next time; a build that failed is not tried again by itself.
 $(HOROVOD): | $(BASE)
-	@if ! command -v $(CXX) >/dev/null; then \
-	    echo 'notice: no C++ compiler, so no Horovod and training in one process only: apt-get install g++ make'; \
-	elif [ -e $(HOROVOD_FAILED) ]; then \
+	@if [ -e $(HOROVOD_FAILED) ]; then \
 	    echo 'notice: without Horovod, training in one process only; "make $(if $(GPU),GPU=1 )horovod" tries to build it again'; \
 	else \
 	    echo 'building Horovod for this mxnet (1 to 3 minutes; log: $(HOROVOD_LOG))'; \
-	    if PIP_CONSTRAINT=constraints.txt $(BIN)/python -m resnest.building >$(HOROVOD_LOG) 2>&1; then touch $@; \
-	    else touch $(HOROVOD_FAILED); \
+	    PIP_CONSTRAINT=constraints.txt $(BIN)/python -m resnest.building >$(HOROVOD_LOG) 2>&1; code=$$?; \
+	    if [ $$code -eq 0 ]; then touch $@; else \
+	        [ $$code -eq 2 ] || touch $(HOROVOD_FAILED); \
 	        tail -n 1 $(HOROVOD_LOG); \
 	        echo 'notice: building Horovod failed, see $(HOROVOD_LOG); all but multi-process training works'; fi; \
 	fi

@@ -27,8 +27,6 @@ EXTRAS = {
               'nvidia-cuda-runtime-cu11==11.8.89', 'nvidia-cuda-nvrtc-cu11==11.8.89', 'nvidia-nvtx-cu11==11.8.86',
               'nvidia-cublas-cu11==11.11.3.6', 'nvidia-cufft-cu11==10.9.0.58', 'nvidia-curand-cu11==10.3.0.86',
               'nvidia-cusolver-cu11==11.4.1.48', 'nvidia-cudnn-cu11==8.9.6.50', 'nvidia-nccl-cu11==2.21.5'],
-    # Compiled on the spot against the installed mxnet, by `python -m resnest.building`, which NCCL needs too.
-    'horovod': ['horovod==0.28.1', 'cmake>=3.13,<4', 'wheel'],
     'export': EXPORT,
     'transfer': ['gluoncv==0.10.5.post0', 'pycocotools', 'safetensors'],
     'detection': ['pycocotools'],

@@ -5,13 +5,14 @@ Each line is found out on its own, so that a broken or missing part shows as suc
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from resnest import __version__, runtime
+from resnest.building.compilers import find_compilers
 from resnest.cuda import END_CAPABILITY, MIN_CAPABILITY, driver_trouble
+from resnest.errors import MissingPackage
 
 __all__ = ['describe', 'missing', 'EXTRAS']
 
@@ -68,7 +69,8 @@ def _numpy():
 
 def _horovod():
     if runtime.installed('horovod') is None:
-        return f'MISSING: training runs as one process; to build it: make horovod, or\n{"":<10} {HOROVOD_BUILD}'
+        make = 'make GPU=1 horovod' if runtime.installed('mxnet-cu112') else 'make horovod'
+        return f'MISSING: training runs as one process; to build it: {make}, or\n{"":<10} {HOROVOD_BUILD}'
     try:
         import horovod.mxnet as hvd
     except Exception as error:
@@ -108,11 +110,12 @@ def _gpu():
 
 
 def _compiler():
-    command = shutil.which(os.environ.get('CXX') or 'g++')
-    if command is None:
-        return 'MISSING: apt-get install g++ make (to build Horovod and the fused CPU operators)'
-    version = subprocess.run([command, '--version'], capture_output=True, text=True, timeout=20, check=False)
-    return f'{version.stdout.splitlines()[0]}'
+    try:
+        command = find_compilers()[0]
+    except MissingPackage as error:
+        return f'MISSING: {error} (to build Horovod and the fused CPU operators)'
+    version = subprocess.run([*command, '--version'], capture_output=True, text=True, timeout=20, check=False)
+    return (version.stdout or version.stderr).splitlines()[0]
 
 
 def _extra(extra):

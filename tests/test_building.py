@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from resnest.building import __main__ as building
-from resnest.building import toolkit
+from resnest.building import operators, toolkit
 from resnest.cuda import installed
 from resnest.errors import InputError, MissingPackage
 
@@ -45,6 +45,19 @@ def home(tmp_path, monkeypatch):
     return tmp_path / 'cuda'
 
 
+@pytest.fixture
+def pip_calls(monkeypatch):
+    """What pip is called with by ``python -m resnest.building``, which builds and imports nothing here."""
+    calls = []
+    monkeypatch.setattr(building, '_pip', lambda settings, *arguments: calls.append((settings, arguments)))
+    monkeypatch.setattr(building.subprocess, 'run', lambda *_, **__: subprocess.CompletedProcess((), 0))
+    monkeypatch.setattr(building, 'installed', lambda name: None)
+    monkeypatch.setattr(sys, 'argv', ['building'])
+    for variable in ('CXX', 'CC'):
+        monkeypatch.delenv(variable, raising=False)
+    return calls
+
+
 def make_nvcc(folder, release):
     nvcc = folder / 'bin/nvcc'
     write(nvcc, f"""\
@@ -74,10 +87,54 @@ def test_without_nvcc_one_line_says_what_to_install(home, monkeypatch):
 
 
 def test_the_compiler_is_one_that_nvcc_takes(home, tmp_path, monkeypatch):
-    assert toolkit.find_compiler(home, tmp_path) == 'g++-11'
+    assert toolkit.host_compiler(home, tmp_path) == ['g++-11']
     monkeypatch.setenv('CXX', 'g++')
     with pytest.raises(MissingPackage, match='unsupported GNU version.*apt-get install g'):
-        toolkit.find_compiler(home, tmp_path)
+        toolkit.host_compiler(home, tmp_path)
+
+
+def test_a_launcher_of_the_compiler_and_options_of_the_user_are_kept(home, tmp_path, monkeypatch):
+    """nvcc takes the compiler without the launcher; Horovod's build looks for ccache itself."""
+    (tmp_path / 'bin/ccache').symlink_to('/usr/bin/env')
+    monkeypatch.setattr(toolkit, '_has_driver', lambda: True)
+    monkeypatch.setenv('CXX', 'ccache g++-11 -m64')
+    monkeypatch.setenv('LDFLAGS', '-L/opt/lib')
+    found = toolkit.cuda_environment(tmp_path / 'work')
+    assert found['CXX'] == 'g++-11 -m64'
+    assert found['LDFLAGS'].startswith('-L/opt/lib -Wl,-rpath,')
+
+
+def test_an_nvcc_that_hangs_and_a_compiler_that_fails_are_told_in_a_line(home, tmp_path, monkeypatch):
+    monkeypatch.setattr(toolkit, 'PATIENCE', 0.2)
+    write(home / 'bin/nvcc', '#!/bin/sh\nexec sleep 60\n')
+    with pytest.raises(InputError, match=f'found one that gives no answer in {home}: install'):
+        toolkit.find_nvcc()
+    with pytest.raises(MissingPackage, match='not done after 0.2 seconds.: apt-get install'):
+        toolkit.host_compiler(home, tmp_path)
+    with pytest.raises(InputError, match='false cannot compile a stub of the NVIDIA driver'):
+        toolkit.make_driver(tmp_path, ['false'])
+
+
+@pytest.mark.parametrize('names, chosen', [((), None), (('g++-11',), 'g++-11'), (('g++-9', 'g++-13'), 'g++-13')])
+def test_any_compiler_of_the_system_will_do(tmp_path, monkeypatch, pip_calls, names, chosen):
+    for name in names:
+        (tmp_path / name).symlink_to('/bin/true')
+    monkeypatch.setenv('PATH', str(tmp_path))
+    if chosen:
+        building.main()
+        settings, _ = pip_calls[-1]
+        assert (settings['CXX'], settings['CC']) == (chosen, chosen.replace('g++', 'gcc'))
+    else:
+        with pytest.raises(MissingPackage, match='no C.. compiler: apt-get install'):
+            building.main()
+        assert not pip_calls
+
+
+def test_a_folder_for_wheels_is_tried_before_anything_is_built(monkeypatch, pip_calls):
+    monkeypatch.setattr(sys, 'argv', ['building', '--wheel-dir', '/proc/wheels'])
+    with pytest.raises(InputError, match='^/proc/wheels: no files can be written there .* give --wheel-dir another'):
+        building.main()
+    assert not pip_calls
 
 
 def test_settings_of_a_build_with_nccl(home, tmp_path, monkeypatch):
@@ -92,17 +149,31 @@ def test_settings_of_a_build_with_nccl(home, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('cuda', [False, True])
-def test_only_a_cuda_mxnet_asks_for_nccl(monkeypatch, cuda):
-    calls = []
+def test_only_a_cuda_mxnet_asks_for_nccl(monkeypatch, tmp_path, pip_calls, cuda):
+    folder = str(tmp_path / 'wheels')
     monkeypatch.setattr(building, 'installed', lambda name: cuda and '1.9.1')
     monkeypatch.setattr(building, 'cuda_environment', lambda folder: {'HOROVOD_GPU_OPERATIONS': 'NCCL', 'PATH': '/x'})
-    monkeypatch.setattr(building, '_pip', lambda settings, *arguments: calls.append((settings, arguments)))
-    monkeypatch.setattr(sys, 'argv', ['building', '--wheel-dir', 'wheels'])
+    monkeypatch.setattr(sys, 'argv', ['building', '--wheel-dir', folder])
     building.main()
-    settings, arguments = calls[-1]
+    settings, arguments = pip_calls[-1]
     assert settings.get('HOROVOD_GPU_OPERATIONS') == ('NCCL' if cuda else None)
     assert settings['PATH'].startswith(os.path.dirname(sys.executable))
-    assert (*arguments[:3], arguments[-1]) == ('wheel', '--wheel-dir', 'wheels', building.HOROVOD)
+    assert (*arguments[:3], arguments[-1]) == ('wheel', '--wheel-dir', folder, building.HOROVOD)
+
+
+@pytest.mark.skipif(GCC is None, reason='no C compiler')
+def test_native_operators_are_compiled_beside_a_stub_of_the_driver(tmp_path, monkeypatch, capfd):
+    """This process in place of Python tells what it was started with."""
+    monkeypatch.setattr(operators, 'installed', lambda name: '1.9.1')
+    monkeypatch.setattr(toolkit, '_has_driver', lambda: False)
+    write(tmp_path / 'python', '#!/bin/sh\nls "${LD_LIBRARY_PATH%%:*}"; echo "$@"; exit 3\n')
+    (tmp_path / 'python').chmod(0o755)
+    monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
+    assert operators.main() == 3
+    assert capfd.readouterr().out == 'libcuda.so.1\n-m resnest.gluon.nn.native\n'
+    monkeypatch.setenv('CXX', 'false')
+    with pytest.raises(SystemExit, match='^notice: false cannot compile a stub .*; the networks run in pure Gluon$'):
+        operators.main()
 
 
 def test_make_for_gpus_takes_the_other_mxnet(tmp_path):
@@ -114,10 +185,38 @@ def test_make_for_gpus_takes_the_other_mxnet(tmp_path):
             assert part in said
 
 
+@pytest.mark.parametrize('has, option, refused', [
+    ('mxnet-cu112', '', 'this .venv is for GPUs: add GPU=1 or make clean first'),
+    ('mxnet', 'GPU=1', 'this .venv is for CPUs: make clean first'),
+    ('mxnet', '', None), ('mxnet-cu112', 'GPU=1', None)])
+def test_a_venv_of_the_other_kind_is_seen_however_far_it_was_made(tmp_path, has, option, refused):
+    """Asked is what is installed in it, not the stamps of complete stages."""
+    for name in ('Makefile', 'constraints.txt', 'setup.py', '.ci'):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    write(tmp_path / '.venv/bin/python', f"""\
+        #!/bin/sh
+        case "$*" in
+            -c*) echo 3.11 /usr ;;
+            *' show '*) for last; do :; done; [ "$last" = {has} ] ;;
+            *) echo "$@" >> calls ;;
+        esac
+        """)
+    (tmp_path / '.venv/bin/python').chmod(0o755)
+    (tmp_path / '.venv/.venv-done').touch()
+    target = f'.venv/.base{"-cu112" if option else ""}-done'
+    environ = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
+    done = subprocess.run(['make', *filter(None, [option]), target], cwd=tmp_path, env=environ, capture_output=True,
+                          text=True)
+    assert (done.returncode != 0) == (refused is not None), done
+    assert refused is None or refused in done.stdout.splitlines()
+    assert (tmp_path / target).exists() == (tmp_path / 'calls').exists() == (refused is None)
+
+
 @pytest.mark.skipif(GCC is None, reason='no C compiler')
 def test_a_forward_pass_beside_a_driver_without_a_gpu(tmp_path):
     """With mxnet-cu112 this shows what the stub must have; the CPU build asks no driver for anything."""
-    toolkit.make_driver(tmp_path, GCC)
+    toolkit.make_driver(tmp_path, [GCC])
     found = python(FORWARD, LD_LIBRARY_PATH=str(tmp_path))
     assert re.fullmatch(r'0 \[\[[-+.\de, ]+\]\]', found), found
     if not installed('mxnet-cu112'):        # that one cannot be imported without any driver

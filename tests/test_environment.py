@@ -14,6 +14,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from resnest import environment, runtime
+from resnest.building import __main__ as building
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ('3.9', '3.10', '3.11', '3.12', '3.13')
@@ -80,6 +81,19 @@ def test_report_marks_gpus_without_kernels(monkeypatch):
     assert second.startswith('1: capability 9.0 (UNUSABLE')
 
 
+def test_report_of_a_compiler_with_a_launcher_and_of_none(monkeypatch):
+    monkeypatch.setenv('CXX', f'env {sys.executable} -B')
+    assert lines(environment.describe())['compiler'] == f'Python {sys.version.split()[0]}'
+    monkeypatch.setenv('CXX', 'no-such-compiler -m64')
+    assert 'MISSING: no C++ compiler (CXX=no-such-compiler -m64): apt' in lines(environment.describe())['compiler']
+
+
+@pytest.mark.parametrize('mxnet, command', [('mxnet', 'make horovod'), ('mxnet-cu112', 'make GPU=1 horovod')])
+def test_report_names_the_command_that_builds_horovod_for_this_mxnet(monkeypatch, mxnet, command):
+    monkeypatch.setattr(runtime, 'installed', lambda name: '1.9.1' if name == mxnet else None)
+    assert f'to build it: {command}, or' in lines(environment.describe())['horovod']
+
+
 def test_models_without_mxnet_is_one_line():
     result = subprocess.run([sys.executable, '-S', '-m', 'resnest', 'models'], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 2
@@ -94,14 +108,15 @@ def test_extras_of_the_report_are_those_of_setup(setup_arguments):
             if not re.fullmatch('(>=[^,]*)?', str(requirement.specifier)):      # the newest version may not do
                 assert requirement.specifier == SpecifierSet(runtime.VERSIONS[requirement.name]), requirement
     assert set(setup_arguments['extras_require']) == {
-        'cpu', 'cu112', 'detection', 'horovod', 'export', 'transfer', 'demo', 'dev'}
+        'cpu', 'cu112', 'detection', 'export', 'transfer', 'demo', 'dev'}
 
 
 @pytest.mark.parametrize('python', PYTHONS)
 def test_constraints_satisfy_setup(setup_arguments, python):
     assert python in Requirement(f'python{setup_arguments["python_requires"]}').specifier
     pinned = pins(python)
-    for requirements in [setup_arguments['install_requires'], *setup_arguments['extras_require'].values()]:
+    for requirements in [(*building.TOOLS, building.HOROVOD), setup_arguments['install_requires'],
+                         *setup_arguments['extras_require'].values()]:
         for requirement in map(Requirement, requirements):
             assert requirement.specifier.contains(pinned[canonicalize_name(requirement.name)]), requirement
 

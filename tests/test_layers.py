@@ -27,7 +27,7 @@ ALLOWED = {
     'resnest.gluon.distributed': {'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous'},
     'resnest.building': set(),
     'resnest.scaling': set(),
-    'resnest.gluon.nn': GROUND,
+    'resnest.gluon.nn': {'resnest.building'} | GROUND,
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.data': GROUND,
     'resnest.gluon.inference': BELOW,

@@ -4,14 +4,14 @@ import os
 import platform
 import re
 import shlex
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import mxnet as mx
 
-from resnest.errors import InputError, MissingPackage
+from resnest.building.compilers import find_compilers
+from resnest.errors import InputError
 
 __all__ = ['LIBRARIES', 'build', 'library']
 
@@ -42,7 +42,7 @@ def library(name='split_attention'):
     sources = [FOLDER / f'{name}.cc', *sorted(FOLDER.glob('*.h')), MXNET / 'src' / 'lib_api.cc']
     digest = hashlib.sha256(b''.join(path.read_bytes() for path in sources))
     size = (MXNET / 'libmxnet.so').stat().st_size
-    for part in (mx.__version__, str(size), _given(), *FLAGS, *_cpu_features()):
+    for part in (mx.__version__, str(size), os.environ.get('CXX') or 'g++', *FLAGS, *_cpu_features()):
         digest.update(b'\0' + part.encode())
     return folder.absolute() / f'{name}-{digest.hexdigest()[:16]}.so'
 
@@ -58,13 +58,14 @@ def _cpu_features():
 def build(name='split_attention'):
     """Compile a library, unless :func:`library` is there, and return its path.
 
-    The compiler is ``$CXX``, which may have options, or ``g++``. Processes may build at the same time: each compiles
-    into a file of its own and renames it. Raises MissingPackage without a compiler, InputError where it fails.
+    The compiler is the first of :func:`resnest.building.compilers.find_compilers`. Processes may build at the same
+    time: each compiles into a file of its own and renames it. Raises MissingPackage without a compiler, InputError
+    where it fails.
     """
     path = library(name)
     if path.exists():
         return path
-    compiler = _compiler()
+    compiler = find_compilers()[0]
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix='build-', dir=path.parent) as folder:
         made = Path(folder, path.name)
@@ -77,20 +78,3 @@ def build(name='split_attention'):
             raise InputError(f'{shlex.join(compiler)} cannot compile {name}.cc: {reason}')
         os.replace(made, path)
     return path
-
-
-def _given():
-    return os.environ.get('CXX') or 'g++'
-
-
-def _compiler():
-    """The compiler's words: ``ccache g++`` and ``g++ -m64`` are some too."""
-    try:
-        words = shlex.split(_given())
-    except ValueError:      # a quotation mark without its other
-        words = []
-    found = shutil.which(words[0]) if words else None
-    if found is None:
-        told = f' (CXX={_given()})' if os.environ.get('CXX') else ''
-        raise MissingPackage(f'no C++ compiler for the native operators{told}: apt-get install g++')
-    return [found, *words[1:]]

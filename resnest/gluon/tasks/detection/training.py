@@ -1,5 +1,4 @@
 """Training of a detector: what the trainer of any task is given, and ``train``, which gives it."""
-import itertools
 
 import mxnet as mx
 from mxnet.gluon import nn
@@ -110,6 +109,7 @@ class Detection(Task):
             return
         freeze(self.twin.backbone, self.config.freeze or ())
         learner, loader = self._learner(self.twin), self.batches(epoch)
+        loader.batches = loader.batches[:count]     # so that none is decoded ahead which is not asked for
         net.hybridize(False)
 
         def run(each):
@@ -117,7 +117,7 @@ class Detection(Task):
             with without_chatter():
                 learner(*self.prepare(*each, epoch, self.device)[0])
 
-        passes = (lambda each=each: run(each) for each in itertools.islice(zip(loader.batches, loader), count))
+        passes = (lambda each=each: run(each) for each in zip(loader.batches, loader))
         renew_statistics(self.twin, passes, self._job)
         net.hybridize(static_alloc=True)
 
