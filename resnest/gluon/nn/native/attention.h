@@ -1,6 +1,8 @@
 // The arithmetic of split attention in inference, for split_attention_float.cc and split_attention_int8.cc, on arrays
 // in the layouts of oneDNN.
 #pragma once
+#include <omp.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -8,18 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "numbers.h"
-
-inline float real(uint8_t value) { return value; }
-inline float real(int8_t value) { return value; }
-
-// To the nearest, halves away from zero, and clipped.
-template <typename T>
-inline std::enable_if_t<std::is_integral<T>::value> put(float value, T* to) {
-  const float low = std::is_signed<T>::value ? -128 : 0, high = std::is_signed<T>::value ? 127 : 255;
-  value = std::min(std::max(value, low), high);
-  *to = static_cast<T>(static_cast<int32_t>(value + (value < 0 ? -0.5f : 0.5f)));
-}
+#include "lanes.h"
 
 // Where the numbers of (images, splits, channels, positions) lie: steps from one to the next of each kind, with `width`
 // channels of a split side by side, which are a block.
@@ -40,9 +31,8 @@ struct Layer {
 
   // y (images, outputs) from x (images, inputs).
   void operator()(const std::vector<float>& x, std::vector<float>* y, int64_t images, bool relu) const {
-#pragma omp parallel for schedule(static)
+    const int64_t width = inputs / groups;
     for (int64_t row = 0; row < outputs; ++row) {
-      const int64_t width = inputs / groups;
       const float* factor = weight + row * width;
       for (int64_t image = 0; image < images; ++image) {
         const float* value = x.data() + image * inputs + row / (outputs / groups) * width;
@@ -56,57 +46,56 @@ struct Layer {
   }
 };
 
-// The sums of `count` channels, at most BLOCK, over a line of positions. WIDTH is the count, or 0 for any.
-constexpr int64_t BLOCK = 64;   // channels that stay in registers
+// The sums of `count` channels, at most BLOCK, over positions that are a step apart, are added to sum. WHOLE: count is a
+// multiple of LANES. Memory is read from its beginning to its end, which the CPU foresees.
+constexpr int64_t CACHE = 1 << 19, BLOCK = 2048;
+constexpr int64_t STRIP = 512;      // positions that are summed by themselves: more exact, and in 32 bits
 
-template <typename T, int WIDTH>
-void sum_line(const T* x, int64_t step, int64_t positions, int64_t count, float* sum) {
-  std::conditional_t<std::is_integral<T>::value, int32_t, float> total[WIDTH ? WIDTH : BLOCK] = {0};
-  const int64_t width = WIDTH ? WIDTH : count;
-  for (const T* end = x + positions * step; x != end; x += step) {
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i) {
-      if constexpr (std::is_integral<T>::value) total[i] += x[i];
-      else total[i] += real(x[i]);
+template <typename T, bool WHOLE>
+void sum_positions(const T* x, int64_t step, int64_t positions, int64_t count, float* sum) {
+  constexpr int AT_ONCE = 4;
+  Vector<Sum<T>> totals[BLOCK / LANES];
+  for (int64_t rest = 0; positions > 0; positions -= rest) {
+    rest = std::min(positions, STRIP);
+    std::fill_n(totals, (count + LANES - 1) / LANES, Vector<Sum<T>>{});
+    int64_t done = 0;
+    for (; done + AT_ONCE <= rest; done += AT_ONCE, x += AT_ONCE * step) {
+      for (int64_t lane = 0; lane < count; lane += LANES) {
+        const auto at = [&](int64_t i) { return load<WHOLE>(x + i * step + lane, count - lane); };
+        totals[lane / LANES] += (at(0) + at(1)) + (at(2) + at(3));
+      }
     }
-  }
-  for (int64_t i = 0; i < width; ++i) sum[i] += total[i];
-}
-
-// The weighted sums of the splits at a line of positions: put, or added to what is there, which is float. RADIX and
-// WIDTH are the radix and the channels, or 0 for any.
-template <typename T, typename Y, int RADIX, int WIDTH>
-void weigh_line(const T* x, const Layout& from, const float* weight, int64_t channels, int64_t radix, Y* y,
-                int64_t step, int64_t positions, bool added) {
-  const int64_t width = WIDTH ? WIDTH : from.width, splits = RADIX ? RADIX : radix;
-  const int64_t split = from.split, next = from.position;
-  for (int64_t position = 0; position < positions; ++position, x += next, y += step) {
-#pragma omp simd
-    for (int64_t i = 0; i < width; ++i) {
-      float sum = 0;
-      for (int64_t r = 0; r < splits; ++r) sum += weight[r * channels + i] * real(x[r * split + i]);
-      if constexpr (std::is_same<Y, float>::value) sum += added ? y[i] : 0;
-      put(sum, y + i);
-    }
+    for (; done < rest; ++done, x += step)
+      for (int64_t lane = 0; lane < count; lane += LANES) totals[lane / LANES] += load<WHOLE>(x + lane, count - lane);
+    for (int64_t lane = 0; lane < count; lane += LANES)
+      put<WHOLE>(load<WHOLE>(sum + lane, count - lane) + real(totals[lane / LANES]), sum + lane, count - lane);
   }
 }
 
-template <typename T, typename Y>
-auto line_weigher(int64_t radix, int64_t width) {
-  return radix == 2 && width == 16  ? weigh_line<T, Y, 2, 16>
-         : radix == 2 && width == 8 ? weigh_line<T, Y, 2, 8>
-         : radix == 1               ? weigh_line<T, Y, 1, 0>
-         : radix == 2               ? weigh_line<T, Y, 2, 0>
-         : radix == 4               ? weigh_line<T, Y, 4, 0>
-                                    : weigh_line<T, Y, 0, 0>;
+// The weighted sums of the splits at a line of positions, over some lines. WHOLE: the width is a multiple of LANES.
+template <bool WHOLE, typename T, typename Y>
+void weigh_lines(const T* x, const Layout& from, int64_t lines, int64_t line_step, const float* weight, int64_t channels,
+                 int64_t radix, Y* y, int64_t step, int64_t positions) {
+  for (int64_t position = 0; position < positions; ++position, x += from.position, y += step) {
+    for (int64_t lane = 0; lane < from.width; lane += LANES) {
+      const int64_t count = from.width - lane;
+      Vector<float> sum = {};
+      for (int64_t r = 0; r < radix; ++r) {
+        const T* value = x + r * from.split + lane;
+        auto total = load<WHOLE>(value, count);
+        for (int64_t line = 1; line < lines; ++line) total += load<WHOLE>(value + line * line_step, count);
+        sum += load<WHOLE>(weight + r * channels + lane, count) * real(total);
+      }
+      put<WHOLE>(sum, y + lane, count);
+    }
+  }
 }
-
-constexpr int64_t CACHE = 1 << 20;
 
 // x (images, radix, channels, height, width) in, (images, channels, height, width) out, in the layouts of `block`; or
 // pooled: means of 3 × 3 positions, zeros around the map, with the stride `pooling`, which is 0 for none.
 struct Attention {
   int64_t images, radix, channels, height, width, groups, block, pooling;
+  bool spread = false;      // each image over several threads
 
   int64_t shrunk(int64_t side) const { return pooling ? (side - 1) / pooling + 1 : side; }
   Layout from() const { return Layout(block, radix, channels, height * width); }
@@ -116,21 +105,22 @@ struct Attention {
   template <typename T>
   void pool(const T* x, const std::vector<float>& scale, std::vector<float>* pooled, float factor) const {
     const Layout from = this->from();
-#pragma omp parallel for collapse(2) schedule(static)
+    const int64_t all = radix * channels, across = block ? block : all, part = std::min(BLOCK, across);
+    const int64_t parts = (all + part - 1) / part;
+    const auto sum_up = all % LANES || part % LANES ? sum_positions<T, false> : sum_positions<T, true>;
+    std::vector<float> sums(images * all);
+#pragma omp parallel for schedule(static) if (spread)
+    for (int64_t row = 0; row < images * parts; ++row) {
+      const int64_t image = row / parts, first = row % parts * part;
+      sum_up(x + image * from.image + first / across * from.block + first % across, from.position, height * width,
+             std::min(part, all - first), sums.data() + image * all + first);
+    }
     for (int64_t image = 0; image < images; ++image) {
-      for (int64_t part = 0; part < channels; part += std::min(BLOCK, from.width)) {
-        const int64_t count = std::min({BLOCK, from.width, channels - part});
-        const auto sum_up = count == BLOCK ? sum_line<T, BLOCK> : count == 16 ? sum_line<T, 16> : sum_line<T, 0>;
-        float sum[BLOCK] = {0};
-        for (int64_t r = 0; r < radix; ++r) {
-          float total[BLOCK] = {0};
-          const T* value = x + image * from.image + r * from.split + part / from.width * from.block +
-                           part % from.width;
-          for (int64_t line = 0; line < height; ++line, value += width * from.position)
-            sum_up(value, from.position, width, count, total);
-          for (int64_t i = 0; i < count; ++i) sum[i] += total[i] * scale[r * channels + part + i];
-        }
-        for (int64_t i = 0; i < count; ++i) (*pooled)[image * channels + part + i] = sum[i] * factor;
+      const float* sum = sums.data() + image * all;
+      for (int64_t channel = 0; channel < channels; ++channel) {
+        float total = 0;
+        for (int64_t i = channel; i < all; i += channels) total += sum[i] * scale[i];
+        (*pooled)[image * channels + channel] = total * factor;
       }
     }
   }
@@ -140,7 +130,6 @@ struct Attention {
   void weigh(const std::vector<float>& logits, const std::vector<float>& scale, std::vector<float>* weights,
              float factor) const {
     const int64_t part = channels / groups;
-#pragma omp parallel for schedule(static)
     for (int64_t row = 0; row < images * channels; ++row) {
       const int64_t image = row / channels * radix * channels, channel = row % channels;
       const float* logit = logits.data() + image + channel / part * radix * part + channel % part;
@@ -153,31 +142,35 @@ struct Attention {
     }
   }
 
-  template <typename T>
+  // The weighted sums, pooled or not. WHOLE: the channels side by side are a multiple of LANES.
+  template <bool WHOLE, typename T>
   void add(const T* x, const std::vector<float>& weights, T* y) const {
     const Layout from = this->from(), to = this->to();
-    const auto weigh_to = line_weigher<T, T>(radix, from.width);
-    const auto weigh_floats = line_weigher<T, float>(radix, from.width);
     const int64_t blocks = channels / from.width, lines = shrunk(height), columns = shrunk(width);
-#pragma omp parallel for schedule(static)
-    for (int64_t row = 0; row < images * blocks * lines; ++row) {
-      const int64_t line = row % lines, block = row / lines % blocks, image = row / lines / blocks;
-      const float* weight = weights.data() + image * radix * channels + block * from.width;
-      const T* map = x + image * from.image + block * from.block;
-      T* made = y + image * to.image + block * to.block + line * columns * to.position;
-      if (!pooling) {
-        weigh_to(map + line * width * from.position, from, weight, channels, radix, made, to.position, width, false);
-        continue;
-      }
-      std::vector<float> sums((width + 2) * from.width, 0.0f);      // of three lines, with a zero at both ends
-      for (int64_t each = std::max<int64_t>(0, line * pooling - 1); each < std::min(height, line * pooling + 2); ++each)
-        weigh_floats(map + each * width * from.position, from, weight, channels, radix, sums.data() + from.width,
-                     from.width, width, true);
-      const int64_t step = from.width;
-      for (int64_t column = 0; column < columns; ++column, made += to.position) {
-        const float* sum = sums.data() + column * pooling * step;
-#pragma omp simd
-        for (int64_t i = 0; i < step; ++i) put((sum[i] + sum[i + step] + sum[i + 2 * step]) * (1.0f / 9), made + i);
+    const int64_t step = from.width, line_step = width * from.position;
+#pragma omp parallel if (spread)
+    {
+      std::vector<float> sums(pooling ? (width + 2) * step : 0);        // of a line, with a zero at both ends
+#pragma omp for schedule(static)
+      for (int64_t row = 0; row < images * blocks * lines; ++row) {
+        const int64_t line = row % lines, block = row / lines % blocks, image = row / lines / blocks;
+        const float* weight = weights.data() + image * radix * channels + block * step;
+        const T* map = x + image * from.image + block * from.block;
+        T* made = y + image * to.image + block * to.block + line * columns * to.position;
+        if (!pooling) {
+          weigh_lines<WHOLE>(map + line * line_step, from, 1, 0, weight, channels, radix, made, to.position, width);
+          continue;
+        }
+        const int64_t top = std::max<int64_t>(0, line * pooling - 1), bottom = std::min(height, line * pooling + 2);
+        weigh_lines<WHOLE>(map + top * line_step, from, bottom - top, line_step, weight, channels, radix,
+                           sums.data() + step, step, width);
+        for (int64_t column = 0; column < columns; ++column, made += to.position) {
+          const float* sum = sums.data() + column * pooling * step;
+          for (int64_t lane = 0; lane < step; lane += LANES) {
+            const auto at = [&](int64_t i) { return load<WHOLE>(sum + i * step + lane, step - lane); };
+            put<WHOLE>((at(0) + at(1) + at(2)) * (1.0f / 9), made + lane, step - lane);
+          }
+        }
       }
     }
   }
@@ -186,10 +179,17 @@ struct Attention {
   template <typename T>
   void operator()(const T* x, T* y, const Layer& fc1, const Layer& fc2, const std::vector<float>& scale, float factor,
                   float gain) const {
-    const int64_t bytes = radix * channels * height * width * sizeof(T);
-    Attention part = *this;     // some images at a time, which are still in the cache when they are read again
-    for (int64_t first = 0; first < images; first += part.images) {
-      part.images = std::min(images - first, std::max<int64_t>(1, CACHE / bytes));
+    // Each thread takes images of its own, some at a time, which are still in its cache when they are read again: to
+    // start the threads for each step, or to have one wait for another, takes longer than the step. Where there are
+    // fewer images than threads, or just one, the threads share them, if they are large.
+    const int64_t bytes = radix * channels * height * width * sizeof(T), threads = omp_get_max_threads();
+    const int64_t fitting = std::max<int64_t>(1, CACHE / bytes), rounds = (images - 1) / (threads * fitting) + 1;
+    const int64_t some = images < threads ? images : (images - 1) / (threads * rounds) + 1;
+#pragma omp parallel for schedule(dynamic) if (some < images)
+    for (int64_t first = 0; first < images; first += some) {
+      Attention part = *this;
+      part.images = std::min(images - first, some);
+      part.spread = some == images && images * bytes >= CACHE;
       std::vector<float> pooled(part.images * channels), hidden(part.images * fc1.outputs),
           logits(part.images * fc2.outputs), weights(logits.size());
       const T* values = x + first * from().image;
@@ -197,7 +197,9 @@ struct Attention {
       fc1(pooled, &hidden, part.images, true);
       fc2(hidden, &logits, part.images, false);
       part.weigh(logits, scale, &weights, gain);
-      part.add(values, weights, y + first * to().image);
+      T* made = y + first * to().image;
+      if (from().width % LANES) part.add<false>(values, weights, made);
+      else part.add<true>(values, weights, made);
     }
   }
 };
