@@ -24,6 +24,25 @@ struct Layout {
         split(block ? channels * size : channels), image(radix * channels * size) {}
 };
 
+constexpr int64_t CACHE = 1 << 19;      // bytes that stay in the cache of a core
+constexpr int64_t WORK = 1 << 18;       // products that are worth several threads
+constexpr int64_t BLOCK = 2048, LEAST = 64;     // channels that a thread sums up
+constexpr int64_t STRIP = 512;          // positions that are summed by themselves: more exact, and within 32 bits
+
+inline float product(const float* x, const float* y, int64_t count) {
+  constexpr int AT_ONCE = 4;      // sums, or each addition would wait for the one before
+  Vector<float> sums[AT_ONCE] = {};
+  int64_t i = 0;
+  for (; i + AT_ONCE * LANES <= count; i += AT_ONCE * LANES)
+    for (int each = 0; each < AT_ONCE; ++each) sums[each] += load(x + i + each * LANES) * load(y + i + each * LANES);
+  for (; i < count; i += LANES) sums[0] += load<false>(x + i, count - i) * load<false>(y + i, count - i);
+  float lanes[LANES], total = 0;
+  put((sums[0] + sums[1]) + (sums[2] + sums[3]), lanes);
+#pragma omp simd reduction(+ : total)
+  for (int lane = 0; lane < LANES; ++lane) total += lanes[lane];
+  return total;
+}
+
 // A fully connected layer in groups: weight (outputs, inputs / groups), bias (outputs,).
 struct Layer {
   const float *weight, *bias;
@@ -32,25 +51,19 @@ struct Layer {
   // y (images, outputs) from x (images, inputs).
   void operator()(const std::vector<float>& x, std::vector<float>* y, int64_t images, bool relu) const {
     const int64_t width = inputs / groups;
+#pragma omp parallel for schedule(static) if (!omp_in_parallel() && images * outputs * width >= WORK)
     for (int64_t row = 0; row < outputs; ++row) {
-      const float* factor = weight + row * width;
+      const float* value = x.data() + row / (outputs / groups) * width;
       for (int64_t image = 0; image < images; ++image) {
-        const float* value = x.data() + image * inputs + row / (outputs / groups) * width;
-        float sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < width; ++i) sum += factor[i] * value[i];
-        sum += bias[row];
+        const float sum = product(weight + row * width, value + image * inputs, width) + bias[row];
         (*y)[image * outputs + row] = relu ? std::max(sum, 0.0f) : sum;
       }
     }
   }
 };
 
-// The sums of `count` channels, at most BLOCK, over positions that are a step apart, are added to sum. WHOLE: count is a
-// multiple of LANES. Memory is read from its beginning to its end, which the CPU foresees.
-constexpr int64_t CACHE = 1 << 19, BLOCK = 2048;
-constexpr int64_t STRIP = 512;      // positions that are summed by themselves: more exact, and in 32 bits
-
+// The sums of `count` channels, at most BLOCK, over positions that are a step apart, are added to sum, read in
+// the order of memory. WHOLE: count is a multiple of LANES.
 template <typename T, bool WHOLE>
 void sum_positions(const T* x, int64_t step, int64_t positions, int64_t count, float* sum) {
   constexpr int AT_ONCE = 4;
@@ -74,8 +87,8 @@ void sum_positions(const T* x, int64_t step, int64_t positions, int64_t count, f
 
 // The weighted sums of the splits at a line of positions, over some lines. WHOLE: the width is a multiple of LANES.
 template <bool WHOLE, typename T, typename Y>
-void weigh_lines(const T* x, const Layout& from, int64_t lines, int64_t line_step, const float* weight, int64_t channels,
-                 int64_t radix, Y* y, int64_t step, int64_t positions) {
+void weigh_lines(const T* x, const Layout& from, int64_t lines, int64_t line_step, const float* weight,
+                 int64_t channels, int64_t radix, Y* y, int64_t step, int64_t positions) {
   for (int64_t position = 0; position < positions; ++position, x += from.position, y += step) {
     for (int64_t lane = 0; lane < from.width; lane += LANES) {
       const int64_t count = from.width - lane;
@@ -105,7 +118,7 @@ struct Attention {
   template <typename T>
   void pool(const T* x, const std::vector<float>& scale, std::vector<float>* pooled, float factor) const {
     const Layout from = this->from();
-    const int64_t all = radix * channels, across = block ? block : all, part = std::min(BLOCK, across);
+    const int64_t all = radix * channels, across = block ? block : all, part = std::min(spread ? LEAST : BLOCK, across);
     const int64_t parts = (all + part - 1) / part;
     const auto sum_up = all % LANES || part % LANES ? sum_positions<T, false> : sum_positions<T, true>;
     std::vector<float> sums(images * all);
@@ -130,15 +143,17 @@ struct Attention {
   void weigh(const std::vector<float>& logits, const std::vector<float>& scale, std::vector<float>* weights,
              float factor) const {
     const int64_t part = channels / groups;
-    for (int64_t row = 0; row < images * channels; ++row) {
-      const int64_t image = row / channels * radix * channels, channel = row % channels;
-      const float* logit = logits.data() + image + channel / part * radix * part + channel % part;
-      float* weight = weights->data() + image + channel;
-      float highest = radix > 1 ? logit[0] : 0;     // radix 1: the sigmoid is a softmax against 0
-      for (int64_t r = 0; r < radix; ++r) highest = std::max(highest, logit[r * part]);
-      float total = radix > 1 ? 0 : std::exp(-highest);
-      for (int64_t r = 0; r < radix; ++r) total += weight[r * channels] = std::exp(logit[r * part] - highest);
-      for (int64_t r = 0; r < radix; ++r) weight[r * channels] *= scale[r * channels + channel] * factor / total;
+    for (int64_t row = 0; row < images * groups; ++row) {
+      const int64_t image = row / groups * radix * channels, first = row % groups * part;
+      for (int64_t channel = first; channel < first + part; ++channel) {
+        const float* logit = logits.data() + image + first * radix + channel - first;
+        float* weight = weights->data() + image + channel;
+        float highest = radix > 1 ? logit[0] : 0;     // radix 1: the sigmoid is a softmax against 0
+        for (int64_t r = 0; r < radix; ++r) highest = std::max(highest, logit[r * part]);
+        float total = radix > 1 ? 0 : std::exp(-highest);
+        for (int64_t r = 0; r < radix; ++r) total += weight[r * channels] = std::exp(logit[r * part] - highest);
+        for (int64_t r = 0; r < radix; ++r) weight[r * channels] *= scale[r * channels + channel] * factor / total;
+      }
     }
   }
 
@@ -180,16 +195,18 @@ struct Attention {
   void operator()(const T* x, T* y, const Layer& fc1, const Layer& fc2, const std::vector<float>& scale, float factor,
                   float gain) const {
     // Each thread takes images of its own, some at a time, which are still in its cache when they are read again: to
-    // start the threads for each step, or to have one wait for another, takes longer than the step. Where there are
-    // fewer images than threads, or just one, the threads share them, if they are large.
-    const int64_t bytes = radix * channels * height * width * sizeof(T), threads = omp_get_max_threads();
-    const int64_t fitting = std::max<int64_t>(1, CACHE / bytes), rounds = (images - 1) / (threads * fitting) + 1;
-    const int64_t some = images < threads ? images : (images - 1) / (threads * rounds) + 1;
-#pragma omp parallel for schedule(dynamic) if (some < images)
+    // start the threads for each step, or to have one wait for another, takes longer than the step. Threads share an
+    // image only where there are few and they are large.
+    const int64_t bytes = std::max<int64_t>(1, radix * channels * height * width * sizeof(T));
+    const int64_t threads = omp_get_max_threads(), fitting = std::max<int64_t>(1, CACHE / bytes);
+    const int64_t rounds = (images - 1) / (threads * fitting) + 1;
+    const bool few = images <= std::max<int64_t>(1, threads / 2);
+    const int64_t some = few ? std::max<int64_t>(1, images) : (images - 1) / (threads * rounds) + 1;
+#pragma omp parallel for schedule(dynamic) if (!few)
     for (int64_t first = 0; first < images; first += some) {
       Attention part = *this;
       part.images = std::min(images - first, some);
-      part.spread = some == images && images * bytes >= CACHE;
+      part.spread = few && images * bytes >= CACHE;
       std::vector<float> pooled(part.images * channels), hidden(part.images * fc1.outputs),
           logits(part.images * fc2.outputs), weights(logits.size());
       const T* values = x + first * from().image;

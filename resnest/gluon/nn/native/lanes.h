@@ -1,5 +1,5 @@
-// LANES floats at once, as the compiler's vectors, from numbers in memory and back into them, with the results of real()
-// and put(). (gcc 12 makes vectors of other widths one number at a time: with AVX-512 the instructions are named.)
+// LANES floats at once, as the compiler's vectors, from numbers in memory and back into them, with the results of
+// real() and put(). (gcc 12 makes vectors of other widths one number at a time: with AVX-512 the instructions are named.)
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -26,7 +26,8 @@ template <typename T>
 Vector<int32_t> widened(const T* from) {
   Vector<int32_t> found;
 #ifdef __AVX512F__
-  if constexpr (sizeof(T) == 2) found = (Vector<int32_t>)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from));
+  if constexpr (sizeof(T) == 2)
+    found = (Vector<int32_t>)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)from));
   else if constexpr (std::is_signed<T>::value)
     found = (Vector<int32_t>)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i*)from));
   else found = (Vector<int32_t>)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)from));

@@ -6,11 +6,9 @@
 #include <cstring>
 #include <vector>
 
-#ifdef __AVX512F__
-constexpr int LANES = 16, ROWS = 12;    // 24 of the 32 registers hold sums
-#else
-constexpr int LANES = 8, ROWS = 6;      // 12 of 16
-#endif
+#include "lanes.h"
+
+constexpr int ROWS = LANES == 16 ? 12 : 6;      // 24 of 32 registers hold sums, or 12 of 16
 constexpr int PANEL = 2 * LANES;
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 
