@@ -1,4 +1,5 @@
 """The operator of split attention in float32 and bfloat16 networks against a formula in NumPy, in every layout."""
+import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from resnest.gluon.nn import native
 
 from ..conftest import need_cpu, needs_compiler
 from .layouts import LAYOUTS, of_onednn, plain
+from .test_native import python
 
 pytestmark = needs_compiler
 # On a CPU with AVX-512 oneDNN keeps 512 channels and more in blocks of 16, others last; without it, in blocks of 8.
@@ -72,25 +74,30 @@ def test_equals_the_formula(operator, radix, cardinality, layout, shape):
         near(found.asnumpy(), expected(arrays, radix, cardinality, pooling))
 
 
+def in_bfloat16(x, layers, radix, cardinality, pooling=0):
+    """The operator between casts from and to float32."""
+    assert native.load(name='split_attention_float')
+    names = ['fc1_weight', 'fc1_bias', 'fc2_weight', 'fc2_bias']
+    nodes = [('null', 'x', {}, []), ('amp_cast', 'low', {'dtype': 'bfloat16'}, [0]),
+             *(('null', name, {}, []) for name in names),
+             ('split_attention_float', 'y', {'radix': str(radix), 'cardinality': str(cardinality),
+                                             **({'pooling': str(pooling)} if pooling else {})}, [1, 2, 3, 4, 5]),
+             ('amp_cast', 'high', {'dtype': 'float32'}, [6])]
+    symbol = mx.sym.load_json(json.dumps({
+        'nodes': [{'op': op, 'name': name, 'attrs': attrs, 'inputs': [[each, 0, 0] for each in places]}
+                  for op, name, attrs, places in nodes], 'arg_nodes': [0, 2, 3, 4, 5], 'heads': [[7, 0, 0]]}))
+    return mx.nd.CachedOp(symbol)(mx.nd.array(x), *map(mx.nd.array, layers)).asnumpy()
+
+
 @pytest.mark.parametrize('shape', SHAPES, ids=str)
 @pytest.mark.parametrize('pooling', [0, 2])
 @pytest.mark.parametrize('radix', [1, 2, 4])
 def test_bfloat16(radix, pooling, shape):
     """What comes in and goes out has 8 bits; what is computed has more."""
     need_cpu('bfloat16')
-    assert native.load(name='split_attention_float')
     x, *layers = inputs(radix, 2, shape)
     x = (x.view(np.uint32) & 0xffff0000).view(np.float32)       # numbers of bfloat16
-    names = ['fc1_weight', 'fc1_bias', 'fc2_weight', 'fc2_bias']
-    nodes = [('null', 'x', {}, []), ('amp_cast', 'low', {'dtype': 'bfloat16'}, [0]),
-             *(('null', name, {}, []) for name in names),
-             ('split_attention_float', 'y', {'radix': str(radix), 'cardinality': '2',
-                                             **({'pooling': str(pooling)} if pooling else {})}, [1, 2, 3, 4, 5]),
-             ('amp_cast', 'high', {'dtype': 'float32'}, [6])]
-    symbol = mx.sym.load_json(json.dumps({
-        'nodes': [{'op': op, 'name': name, 'attrs': attrs, 'inputs': [[each, 0, 0] for each in places]}
-                  for op, name, attrs, places in nodes], 'arg_nodes': [0, 2, 3, 4, 5], 'heads': [[7, 0, 0]]}))
-    found = mx.nd.CachedOp(symbol)(mx.nd.array(x), *map(mx.nd.array, layers)).asnumpy()
+    found = in_bfloat16(x, layers, radix, 2, pooling)
     wanted = expected([x, *layers], radix, 2, pooling)
     assert found.shape == wanted.shape
     assert (np.abs(found - wanted) <= np.abs(wanted) * 2 ** -8 * 1.001 + 1e-6).all()
@@ -141,6 +148,45 @@ def test_several_threads_at_once(operator):
     wanted = [step(number) for number in range(40)]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(step, range(40))) == wanted
+
+
+# Images that threads share and images for each thread, one or two at a time; a strip of positions is 512.
+SHARED = [(1, 64, 40, 40), (1, 512, 12, 12), (2, 64, 33, 31), (5, 70, 24, 30), (4, 512, 7, 7)]
+
+
+def digests(threads=None):
+    """Of the results for SHARED: computed at once or, without threads, one image after the other."""
+    assert native.load(name='split_attention_float')
+    operator, found = mx.nd.split_attention_float, []
+    for shape in SHARED:
+        x, *layers = inputs(2, 1, shape, inner=512)
+        for pooling in ({}, {'pooling': 2}):
+            parts = [x] if threads else np.split(x, len(x))
+            y = [call(operator, of_onednn(part), layers, 2, 1, **pooling).asnumpy() for part in parts]
+            found.append(hashlib.sha256(np.concatenate(y)).hexdigest()[:16])
+    return found
+
+
+@pytest.mark.parametrize('threads', [1, 2, 5])
+def test_as_many_threads_as_there_are(threads):
+    code = f'from tests.nn.test_native_float import digests; print(*digests({threads}))'
+    assert python(code, OMP_NUM_THREADS=str(threads)) == digests()
+
+
+def test_rounds_to_the_nearest_bfloat16_halves_to_the_even_one():
+    """Means of two numbers of bfloat16, in float32 exact, round as NumPy does; whole vectors and parts of one."""
+    need_cpu('bfloat16')
+    rng = np.random.default_rng(0)
+    for channels in (64, 70):
+        x = rng.integers(0, 2 ** 9, (2, 2 * channels, 9, 7)).astype('float32')      # of which 257 and more have 9 bits
+        x = (x.view(np.uint32) & 0xffff0000).view(np.float32)
+        shapes = (6, channels, 1, 1), 6, (2 * channels, 6, 1, 1), 2 * channels
+        layers = [np.zeros(shape, 'float32') for shape in shapes]
+        mean = (x[:, :channels] + x[:, channels:]) / 2
+        bits = mean.view(np.uint32)
+        wanted = ((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000).view(np.float32)
+        assert (wanted != mean).mean() > 0.1
+        np.testing.assert_array_equal(in_bfloat16(x, layers, 2, 1), wanted)
 
 
 @pytest.mark.parametrize('change', [dict(radix=3), dict(radix=0), dict(pooling=0), dict(dtype='float64'),

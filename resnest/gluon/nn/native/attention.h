@@ -29,6 +29,7 @@ constexpr int64_t WORK = 1 << 18;       // products that are worth several threa
 constexpr int64_t BLOCK = 2048, LEAST = 64;     // channels that a thread sums up
 constexpr int64_t STRIP = 512;          // positions that are summed by themselves: more exact, and within 32 bits
 
+// The scalar product of two vectors.
 inline float product(const float* x, const float* y, int64_t count) {
   constexpr int AT_ONCE = 4;      // sums, or each addition would wait for the one before
   Vector<float> sums[AT_ONCE] = {};

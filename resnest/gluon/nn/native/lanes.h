@@ -1,5 +1,5 @@
 // LANES floats at once, as the compiler's vectors, from numbers in memory and back into them, with the results of
-// real() and put(). (gcc 12 makes vectors of other widths one number at a time: with AVX-512 the instructions are named.)
+// real() and put(). With AVX-512 the conversions are named: gcc 12 makes them one number at a time.
 #pragma once
 #include <cstdint>
 #include <cstring>
