@@ -29,7 +29,7 @@ ALLOWED = {
     'resnest.scaling': set(),
     'resnest.gluon.nn': {'resnest.building'} | GROUND,
     'resnest.gluon.models': {'resnest.gluon.nn'} | GROUND,
-    'resnest.gluon.data': GROUND,
+    'resnest.gluon.data': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.inference': BELOW,
     'resnest.gluon.training': {'resnest.gluon.nn'} | GROUND,
     'resnest.gluon.tasks.classification': {'resnest.gluon.inference', 'resnest.gluon.training'} | BELOW,

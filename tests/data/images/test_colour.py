@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from resnest.gluon.data.images.colour import EIGENVALUES, EIGENVECTORS, colour_matrix, jitter_and_light
+from resnest.gluon.data.images.colour import EIGENVALUES, EIGENVECTORS, colour_matrix, jitter_and_light, recoloured
+from resnest.gluon.nn import native
+
+from ...conftest import needs_compiler
 
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -70,6 +73,48 @@ def test_what_is_drawn_in_which_order():
         steps = [(kind, 1 + rng.uniform(-0.4, 0.4)) for kind in kinds] + [('lighting', rng.normal(0, 0.1, 3))]
         found = np.asarray(jitter_and_light(Image.fromarray(x), np.random.default_rng(seed)))
         assert np.abs(found - one_by_one(x.astype(float), steps).clip(0, 255)).max() <= 1.01
+
+
+@pytest.fixture
+def compiled():
+    """The native function, where it was not there before, too."""
+    native.build('colour_matrix')
+    native.function.cache_clear()
+    assert native.function('colour_matrix')
+
+
+@needs_compiler
+@pytest.mark.parametrize('size', [(1, 1), (5, 3), (64, 4), (257, 3), (224, 224)], ids=str)
+def test_the_native_matrix_has_the_bytes_of_pillows(compiled, size):
+    rng = np.random.default_rng(size)
+    for _ in range(40):
+        image = Image.fromarray(rng.integers(0, 256, (*size[::-1], 3)).astype('uint8'))
+        matrix = rng.normal(0, 1, (3, 4)) * [1, 1, 1, 100]
+        np.testing.assert_array_equal(recoloured(image, matrix), image.convert('RGB', matrix.ravel().tolist()))
+
+
+@needs_compiler
+def test_the_same_pixels_without_it(compiled, monkeypatch):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 48, 3)).astype('uint8'))
+    found = []
+    for _ in range(2):
+        found.append([jitter_and_light(image, np.random.default_rng(seed)) for seed in range(20)])
+        monkeypatch.setattr('resnest.gluon.data.images.colour.function', lambda name: None)
+    np.testing.assert_array_equal(*found)
+
+
+def test_it_can_be_turned_off_and_may_be_missing(monkeypatch, tmp_path):
+    def found(**environment):
+        native.function.cache_clear()
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return native.function('colour_matrix')
+
+    assert found(RESNEST_NATIVE='0') is None
+    assert found(RESNEST_NATIVE='1', RESNEST_CACHE=str(tmp_path)) is None
+    native.library('colour_matrix').write_bytes(b'not a library')
+    assert found() is None
+    native.function.cache_clear()
 
 
 def test_eigenvectors_are_orthonormal():

@@ -83,7 +83,7 @@ class Training:
             image = image.transpose(Image.FLIP_LEFT_RIGHT)
         if self.policy:
             image = self.policy(image, rng)
-        return np.asarray(jitter_and_light(image, rng, self.jitter, self.jitter / 4) if self.jitter else image)
+        return jitter_and_light(image, rng, self.jitter, self.jitter / 4) if self.jitter else np.asarray(image)
 
 
 class Erasing:

@@ -1,4 +1,6 @@
 """Loading the compiled libraries into mxnet, once per process, and what else there is to know of them."""
+import ctypes
+import functools
 import os
 import warnings
 
@@ -9,7 +11,7 @@ from resnest.gluon.mxnet_private import register_operators
 
 from .building import LIBRARIES, build, library
 
-__all__ = ['available', 'load', 'needed']
+__all__ = ['available', 'function', 'load', 'needed']
 
 _loaded, _failed = set(), {}        # the file that could not be built or loaded is not tried again
 
@@ -49,6 +51,18 @@ def load(compiling=True, name='split_attention'):
 def available(name='split_attention'):
     """Whether the operators of a library are compiled and can be used; this loads them, and compiles nothing."""
     return load(compiling=False, name=name)
+
+
+@functools.cache
+def function(name):
+    """The C function of a library without operators, which is called without Python's lock; None where it is not
+    compiled, cannot be loaded, or is turned off by ``RESNEST_NATIVE=0``. It is looked for once per process."""
+    if os.environ.get('RESNEST_NATIVE') == '0':
+        return None
+    try:
+        return ctypes.CDLL(str(library(name)))[name]
+    except OSError:
+        return None
 
 
 def needed(symbol):

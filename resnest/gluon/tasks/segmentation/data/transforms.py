@@ -59,7 +59,7 @@ class RandomCrop:
         if mirrored:
             image, labels = image.transpose(Image.FLIP_LEFT_RIGHT), labels[:, ::-1]
         if self.jitter:
-            image = jitter_and_light(image, rng, self.jitter, self.jitter / 4)
+            image = Image.fromarray(jitter_and_light(image, rng, self.jitter, self.jitter / 4))
         image, labels = padded(image, labels, self.crop_size)
         if rng.random() < self.blur:
             image = image.filter(ImageFilter.GaussianBlur(rng.random()))
