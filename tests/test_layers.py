@@ -14,7 +14,8 @@ from tests.conftest import ROOT
 
 # What a room may import of the package, besides itself. What lies above: speed → tasks → training, inference.
 GROUND = {'resnest.gluon.checking', 'resnest.gluon.device', 'resnest.gluon.distributed', 'resnest.gluon.figures',
-          'resnest.gluon.graph', 'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous', 'resnest.gluon.streams'}
+          'resnest.gluon.graph', 'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous', 'resnest.gluon.streams',
+          'resnest.gluon.winograd'}
 BELOW = {'resnest.gluon.nn', 'resnest.gluon.models', 'resnest.gluon.data'} | GROUND
 ALLOWED = {
     'resnest.gluon.checking': set(),
@@ -23,6 +24,7 @@ ALLOWED = {
     'resnest.gluon.graph': set(),
     'resnest.gluon.mxnet_private': set(),
     'resnest.gluon.streams': set(),
+    'resnest.gluon.winograd': set(),
     'resnest.gluon.rendezvous': set(),
     'resnest.gluon.distributed': {'resnest.gluon.mxnet_private', 'resnest.gluon.rendezvous'},
     'resnest.building': set(),

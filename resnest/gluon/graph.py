@@ -3,10 +3,11 @@ import json
 
 import mxnet as mx
 
-__all__ = ['INPUT', 'LINEAR', 'Node', 'before', 'from_json', 'from_symbol', 'in_type', 'output_name', 'to_symbol',
-           'users', 'vectors', 'walk']
+__all__ = ['INPUT', 'LINEAR', 'SHAPE', 'Node', 'before', 'from_json', 'from_symbol', 'in_type', 'output_name',
+           'to_symbol', 'users', 'vectors', 'walk']
 
 INPUT = 'data'      # the name of the variable that is the images; all others are parameters
+SHAPE = '__shape__'     # the attribute of a variable that holds its shape
 MOST_NODES = 50_000
 LINEAR = ('Convolution', 'FullyConnected')      # they read a map, a weight and, unless they say no_bias, a bias
 

@@ -112,9 +112,9 @@ def training(settings):
         from resnest.gluon.nn import use_native
         if not use_native(net):
             raise InputError('the native operators are not there')
-    if settings['precision'] == 'bfloat16':
-        from resnest.gluon.training.methods.low_precision import InBfloat16
-        net = InBfloat16(net)
+    if settings['implementation'].startswith('ours'):
+        from resnest.gluon.training.methods.rewriting import for_cpu
+        net = for_cpu(net, settings['precision'], native)
     net.hybridize(static_alloc=True, static_shape=True)
     loss_of = loss(settings, mx)
     trainer = mx.gluon.Trainer(net.collect_params(), 'nag', {'learning_rate': 1e-3, 'momentum': 0.9, 'wd': 1e-4})

@@ -10,7 +10,7 @@ from resnest.gluon.device import cpu_flags
 from resnest.gluon.mxnet_private import freeze_statistics
 from resnest.gluon.nn import SplitAttentionConv, use_native
 from resnest.gluon.tasks.classification import ClassificationConfig as Config
-from resnest.gluon.training.methods.low_precision import InBfloat16
+from resnest.gluon.training.methods.rewriting import for_cpu
 from resnest.gluon.training.recipe import BFLOAT16, check_device
 
 from ...conftest import needs_horovod, randomize, run_here
@@ -27,6 +27,10 @@ def rounded(values):
     """To bfloat16, halves to the even one."""
     bits = np.asarray(values, dtype=np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16 << 16).astype(np.uint32).view(np.float32)
+
+
+def lowered(net):
+    return for_cpu(net, 'bfloat16')
 
 
 def trained(net, x, head):
@@ -52,7 +56,7 @@ def test_products_of_rounded_numbers(bias):
     net.add(mx.gluon.nn.Conv2D(6, 1, in_channels=5, use_bias=bias, activation='relu'),
             mx.gluon.nn.Dense(3, in_units=6, use_bias=bias))
     net.initialize(mx.init.Normal(1))
-    found, gradients = trained(InBfloat16(net), x, head)
+    found, gradients = trained(lowered(net), x, head)
     (weight, *bias1), (dense, *bias2) = [[rounded(param.data().asnumpy()).reshape(param.shape[:2])
                                           for param in layer.collect_params().values()] for layer in net]
     hidden = rounded(np.maximum(rounded(x)[:, :, 0, 0] @ weight.T + sum(bias1), 0))
@@ -81,7 +85,7 @@ def test_an_attention_is_near_the_one_in_float32(native, settings):
         statistics = {name: param.data().asnumpy() for name, param in net.collect_params('.*running_.*').items()}
         return {'y': y, **gradients, **statistics}
 
-    for (name, value), other in zip(one(lambda net: net).items(), one(InBfloat16).values()):
+    for (name, value), other in zip(one(lambda net: net).items(), one(lowered).values()):
         assert np.linalg.norm(value - other) < 0.2 * np.linalg.norm(value), name
 
 
@@ -96,7 +100,7 @@ def test_a_network_is_near_the_one_in_float32(tiny, native):
         y, gradients = trained(wrap(net), X, HEAD)
         return y, np.concatenate([gradient.ravel() for gradient in gradients.values()])
 
-    for wanted, found, tolerance in zip(one(lambda net: net), one(InBfloat16), (0.03, 0.25)):
+    for wanted, found, tolerance in zip(one(lambda net: net), one(lowered), (0.03, 0.25)):
         assert 1e-4 < np.linalg.norm(found - wanted) / np.linalg.norm(wanted) < tolerance
 
 

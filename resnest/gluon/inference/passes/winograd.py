@@ -4,16 +4,12 @@ import mxnet as mx
 import numpy as np
 
 from resnest.gluon.graph import INPUT, Node, from_symbol, output_name, to_symbol, users, walk
+from resnest.gluon.winograd import PANEL, dilation_of, suits, tiles_of
 
 __all__ = ['WINOGRAD', 'to_winograd', 'transformed']
 
 WINOGRAD = 'winograd_convolution'
-PANEL = 16      # output channels side by side in the operator's weights
-FEWEST = 32     # input channels of a group; below, the transformations take longer than the products
 TILES = 12      # in a batch; with fewer, reading the weights, four times as many, takes longer than the products
-SHARE = 0.5     # of the products that are left at most, where tiles of 4 × 4 lie over the edges of a small map
-WINDOW = {'kernel': '(3, 3)', 'stride': '(1, 1)', 'layout': 'NCHW'}
-DILATIONS = {f'({side}, {side})': side for side in range(1, 10)}
 # G, of the points 0, 1, -1, 2, -2 and infinity (section 4.3).
 KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 
@@ -39,7 +35,8 @@ def to_winograd(symbol, args, shape):
         following = readers[id(layer)]
         relu = len(following) == 1 and following[0] is not None and following[0].op == 'Activation' \
             and following[0].attrs['act_type'] == 'relu'
-        attrs = {'groups': layer.attrs.get('num_group', '1'), 'relu': str(int(relu)), 'dilation': str(_dilation(layer))}
+        attrs = {'groups': layer.attrs.get('num_group', '1'), 'relu': str(int(relu)),
+                 'dilation': str(dilation_of(layer))}
         made[id(following[0] if relu else layer)] = Node(
             WINOGRAD, f'{layer.name}_winograd', attrs, [layer.inputs[0], (weight, 0), layer.inputs[2]])
     for node in [*walk(outputs), *made.values()]:
@@ -55,28 +52,12 @@ def _sizes(symbol, args, shape):
     return dict(zip(inside.list_outputs(), found))
 
 
-def _dilation(layer):
-    """The dilation of a layer that keeps the map's size, None for others."""
-    dilation = DILATIONS.get(layer.attrs.get('dilate', '(1, 1)'))
-    return dilation if dilation and layer.attrs.get('pad') == f'({dilation}, {dilation})' else None
-
-
 def _suits(layer, args, sizes):
-    weight, dilation = args.get(layer.inputs[1][0].name), _dilation(layer)
-    if len(layer.inputs) != 3 or weight is None or weight.dtype != np.float32 or dilation is None \
-            or any(layer.attrs.get(name, value) != value for name, value in WINDOW.items()):
+    weight = args.get(layer.inputs[1][0].name)
+    if len(layer.inputs) != 3 or weight is None or weight.dtype != np.float32:
         return False
-    outer, inner = weight.shape[0] // int(layer.attrs.get('num_group', 1)), weight.shape[1]
-    if inner < FEWEST or inner % PANEL or outer % PANEL:
-        return False
-    batch, _, height, width = sizes[output_name(layer.name)]
-    tiles = batch * dilation ** 2 * _tiles(height, dilation) * _tiles(width, dilation)
-    return tiles >= TILES and 36 * tiles <= SHARE * 9 * batch * height * width
-
-
-def _tiles(side, dilation):
-    """How many tiles of four lie along a side of which every ``dilation``th position is taken."""
-    return ((side + dilation - 1) // dilation + 3) // 4
+    batch, _, *sides = sizes[output_name(layer.name)]
+    return suits(layer, weight.shape, sides) and batch * tiles_of(sides, dilation_of(layer)) >= TILES
 
 
 def transformed(weight):

@@ -19,7 +19,8 @@ __all__ = ['LIBRARIES', 'build', 'library']
 LIBRARIES = {'split_attention': ('split_attention_sum', 'split_attention_pool'),
              'split_attention_float': ('split_attention_float',), 'split_attention_int8': ('split_attention_int8',),
              'masked_map': ('masked_map', 'ones_of_map'), 'resize_map': ('resize_map',),
-             'map_cross_entropy': ('map_cross_entropy',), 'winograd_convolution': ('winograd_convolution',),
+             'map_cross_entropy': ('map_cross_entropy',),
+             'winograd_convolution': ('winograd_convolution',), 'winograd_training': ('winograd_training',),
              'deformable_convolution': ('deformable_convolution',), 'roi_align': ('roi_align',),
              'colour_matrix': (),
              'sync_batch_norm': ('sync_norm_sums', 'sync_norm_apply', 'sync_norm_grad_sums', 'sync_norm_grad')}

@@ -5,12 +5,9 @@ et al., 2019, https://arxiv.org/abs/1905.12322; https://oneapi-src.github.io/one
 Maps stay bfloat16 from one convolution to the next. Normalizations between them compute in float32, with float32
 statistics, scale and shift; the attention's small layers, and whatever else there is, take and give float32.
 """
-import mxnet as mx
-from mxnet.gluon import HybridBlock
+from resnest.gluon.graph import in_type, vectors, walk
 
-from resnest.gluon.graph import from_symbol, in_type, to_symbol, vectors, walk
-
-__all__ = ['InBfloat16']
+__all__ = ['in_bfloat16']
 
 # What computes on a bfloat16 map as it is, and gives one but for the last: BatchNorm and the attention read their other
 # inputs in float32. (oneDNN's and native operators; their arithmetic is in float32.)
@@ -18,44 +15,11 @@ FOLLOWERS = ('Activation', 'BatchNorm', 'Pooling', 'elemwise_add', 'split_attent
 SINGLE = ('split_attention_pool',)      # whose output is float32
 
 
-class InBfloat16(HybridBlock):
-    """``net``, which takes and gives float32, with its convolutions and dense layers in bfloat16.
+def in_bfloat16(outputs):
+    """The outputs of a float32 graph, as :func:`.from_symbol` has them, computed in bfloat16 and given as float32.
 
-    Hybridize it: what is rewritten is the traced graph. Without, it is ``net`` itself. Its parameters are those of
-    ``net``; a weight is rounded to bfloat16 in each pass, and its gradient comes back through that as float32.
+    A weight is rounded to bfloat16 in each pass, and its gradient comes back through that as float32.
     """
-
-    def __init__(self, net):
-        super().__init__()
-        self.net = net
-
-    def hybrid_forward(self, F, *inputs):
-        outputs = self.net(*inputs)
-        if F is mx.nd:
-            return outputs
-        flat = list(_flatten(outputs))
-        rewritten = iter(to_symbol(_lowered(from_symbol(mx.sym.Group(flat)))))
-        return _like(outputs, rewritten)
-
-
-def _flatten(outputs):
-    """The symbols in what a network returns, a symbol or lists of them."""
-    if isinstance(outputs, (list, tuple)):
-        for each in outputs:
-            yield from _flatten(each)
-    else:
-        yield outputs
-
-
-def _like(outputs, symbols):
-    """The next of ``symbols`` in the places of those in ``outputs``."""
-    if isinstance(outputs, (list, tuple)):
-        return tuple(_like(each, symbols) for each in outputs)
-    return next(symbols)
-
-
-def _lowered(outputs):
-    """The outputs of a float32 graph, as :func:`.from_symbol` has them, computed in bfloat16 and given as float32."""
     single, low, casts = vectors(outputs), set(), {}
 
     for node in walk(outputs):

@@ -11,8 +11,8 @@ from resnest.gluon.mxnet_private import complete_gradients, expect_gradients, pe
 from resnest.gluon.streams import STEP, generator
 
 from ..methods.loss_scale import LossScale
-from ..methods.low_precision import InBfloat16
 from ..methods.optimizer import make_trainer
+from ..methods.rewriting import for_cpu
 from ..methods.schedule import make_schedule
 from .chatter import without_chatter
 
@@ -46,7 +46,7 @@ class Step:
         self._task, self._config, self._job, self._device = task, config, job, device
         self._schedule = make_schedule(config, total, warmup)
         net = task.assemble(task.network)
-        self.net = InBfloat16(net) if config.dtype == 'bfloat16' else net
+        self.net = for_cpu(net, config.dtype, same_shapes=task.same_shapes) if device.device_type == 'cpu' else net
         self.net.hybridize(static_alloc=True, static_shape=task.same_shapes)
         params = task.network.collect_params()
         self._params = [param for param in params.values() if param.grad_req != 'null']
