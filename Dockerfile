@@ -15,7 +15,7 @@ WORKDIR /src
 COPY . .
 COPY --from=build /wheels /wheels
 ENV PIP_CONSTRAINT=/src/constraints.txt PIP_NO_CACHE_DIR=1
-RUN pip install pip setuptools wheel && pip install --no-build-isolation '.[cu112,demo]' /wheels/horovod-*.whl
+RUN pip install pip setuptools wheel && pip install --no-build-isolation '.[cu112,demo,detection]' /wheels/horovod-*.whl
 ENV PIP_CONSTRAINT=
 WORKDIR /work
 ENTRYPOINT ["resnest"]

@@ -72,6 +72,10 @@ def _horovod():
         make = 'make GPU=1 horovod' if runtime.installed('mxnet-cu112') else 'make horovod'
         return f'MISSING: training runs as one process; to build it: {make}, or\n{"":<10} {HOROVOD_BUILD}'
     try:
+        runtime.import_mxnet()
+    except ImportError:
+        return f'{runtime.installed("horovod")}, which needs mxnet'
+    try:
         import horovod.mxnet as hvd
     except Exception as error:
         return (f'BROKEN: {runtime.installed("horovod")} was not built for this mxnet '

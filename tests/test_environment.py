@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from resnest import environment, runtime
 from resnest.building import __main__ as building
+from resnest.errors import MissingPackage
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHONS = ('3.9', '3.10', '3.11', '3.12', '3.13')
@@ -92,6 +93,16 @@ def test_report_of_a_compiler_with_a_launcher_and_of_none(monkeypatch):
 def test_report_names_the_command_that_builds_horovod_for_this_mxnet(monkeypatch, mxnet, command):
     monkeypatch.setattr(runtime, 'installed', lambda name: '1.9.1' if name == mxnet else None)
     assert f'to build it: {command}, or' in lines(environment.describe())['horovod']
+
+
+def test_report_of_horovod_beside_an_mxnet_that_cannot_be_loaded(monkeypatch):
+    def without_driver():
+        raise MissingPackage('mxnet cannot load a library: libcuda.so.1; install the NVIDIA driver')
+    monkeypatch.setattr(runtime, 'import_mxnet', without_driver)
+    monkeypatch.setattr(runtime, 'installed', lambda name: '0.28.1')
+    report = lines(environment.describe())
+    assert report['mxnet'].endswith('install the NVIDIA driver')
+    assert report['horovod'] == '0.28.1, which needs mxnet'      # and need not be built again
 
 
 def test_models_without_mxnet_is_one_line():
