@@ -90,6 +90,7 @@ void sum_positions(const T* x, int64_t step, int64_t positions, int64_t count, f
 template <bool WHOLE, typename T, typename Y>
 void weigh_lines(const T* x, const Layout& from, int64_t lines, int64_t line_step, const float* weight,
                  int64_t channels, int64_t radix, Y* y, int64_t step, int64_t positions) {
+  constexpr int AHEAD = 6;      // positions; the CPU foresees one line by itself, and three badly
   for (int64_t position = 0; position < positions; ++position, x += from.position, y += step) {
     for (int64_t lane = 0; lane < from.width; lane += LANES) {
       const int64_t count = from.width - lane;
@@ -97,7 +98,10 @@ void weigh_lines(const T* x, const Layout& from, int64_t lines, int64_t line_ste
       for (int64_t r = 0; r < radix; ++r) {
         const T* value = x + r * from.split + lane;
         auto total = load<WHOLE>(value, count);
-        for (int64_t line = 1; line < lines; ++line) total += load<WHOLE>(value + line * line_step, count);
+        for (int64_t line = 1; line < lines; ++line) {
+          total += load<WHOLE>(value + line * line_step, count);
+          __builtin_prefetch(value + line * line_step + AHEAD * from.position);
+        }
         sum += load<WHOLE>(weight + r * channels + lane, count) * real(total);
       }
       put<WHOLE>(sum, y + lane, count);
