@@ -15,12 +15,12 @@ def for_cpu(net, dtype, native=True, same_shapes=True):
     """``net`` as it is trained on CPUs in ``dtype``, 'float32' or 'bfloat16'; hybridize what is returned.
 
     Native operators take part where ``native`` says so and they can be loaded; ``same_shapes`` says whether all batches
-    have the shapes of the first. What is no HybridBlock has no trace, and stays as it is.
+    have the shapes of the first. A block that is traced in parts, as a detector's, stays what it is in float32.
     """
     rewrites = [in_bfloat16] if dtype == 'bfloat16' else []
-    if native and dtype == 'float32' and load(name=WINOGRAD):
+    if native and dtype == 'float32' and isinstance(net, HybridBlock) and load(name=WINOGRAD):
         rewrites.append(with_winograd)
-    return Rewritten(net, rewrites, same_shapes) if rewrites and isinstance(net, HybridBlock) else net
+    return Rewritten(net, rewrites, same_shapes) if rewrites else net
 
 
 class Rewritten(HybridBlock):
