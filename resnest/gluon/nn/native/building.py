@@ -18,6 +18,7 @@ __all__ = ['LIBRARIES', 'build', 'library']
 # Library → its operators; without any, it has a function of its own name.
 LIBRARIES = {'split_attention': ('split_attention_sum', 'split_attention_pool'),
              'split_attention_float': ('split_attention_float',), 'split_attention_int8': ('split_attention_int8',),
+             'add_relu': ('add_relu', 'add_relu_gradient'),
              'masked_map': ('masked_map', 'ones_of_map'), 'resize_map': ('resize_map',),
              'map_cross_entropy': ('map_cross_entropy',),
              'winograd_convolution': ('winograd_convolution',), 'winograd_training': ('winograd_training',),

@@ -98,6 +98,14 @@ inline int64_t block_of(const mxnet::NDArray& x, int64_t splits = 1) {
   return 1;
 }
 
+// The widest block in which one of them lies.
+inline int64_t widest(const Arrays& maps) {
+  int64_t block = 1;
+  if (maps[0].shape().ndim() == 4)
+    for (const mxnet::NDArray& map : maps) block = std::max(block, block_of(map));
+  return block;
+}
+
 // The values of x in the layout of a `block`, which may be 1: where they lie, or copied.
 template <typename T>
 class Blocked {
@@ -161,3 +169,12 @@ class BlockedOutput {
   std::unique_ptr<OutputOf<T>> plain_;
   std::vector<T> own_;
 };
+
+// Have mxnet compute an operator whose first input is a map of float32, or of bfloat16, by one of two functions.
+template <typename Kernel>
+void compute_either(const std::string& name, Kernel single, Kernel low) {
+  compute(name, [single, low](const nnvm::NodeAttrs& attributes, const mxnet::OpContext& context, const Arrays& in,
+                              const Requests& requests, const Arrays& out) {
+    (in[0].dtype() == mshadow::kFloat32 ? single : low)(attributes, context, in, requests, out);
+  }, true);
+}

@@ -5,6 +5,7 @@ from mxnet.gluon import HybridBlock
 from resnest.gluon.graph import SHAPE, from_symbol, to_symbol, walk
 from resnest.gluon.nn.native import load
 
+from .fusing import ADD_RELU, fused
 from .low_precision import in_bfloat16
 from .winograd import WINOGRAD, with_winograd
 
@@ -20,6 +21,8 @@ def for_cpu(net, dtype, native=True, same_shapes=True):
     rewrites = [in_bfloat16] if dtype == 'bfloat16' else []
     if native and dtype == 'float32' and isinstance(net, HybridBlock) and load(name=WINOGRAD):
         rewrites.append(with_winograd)
+    if native and isinstance(net, HybridBlock) and load(name=ADD_RELU):
+        rewrites.append(fused)
     return Rewritten(net, rewrites, same_shapes) if rewrites else net
 
 
