@@ -2,10 +2,10 @@
 
 ``split_attention`` (split_attention.cc) serves float32 networks in training and inference, ``split_attention_float``,
 ``split_attention_int8`` and ``winograd_convolution`` those that :func:`resnest.gluon.inference.optimize` makes,
-``winograd_training`` any network whose training on a CPU rewrites its graph, ``resize_map`` and ``map_cross_entropy``
-segmentation in float32, ``deformable_convolution`` and ``roi_align``
-detectors, ``sync_batch_norm`` the training of any network on several ranks; mxnet_operator.h is what they share. A
-block that has native operators names their library, ``library``, and uses them while its ``native`` is true.
+``winograd_training`` and ``add_relu`` any network whose training on a CPU rewrites its graph, ``resize_map`` and
+``map_cross_entropy`` segmentation in float32, ``deformable_convolution`` and ``roi_align`` detectors,
+``sync_batch_norm`` the training of any network on several ranks; mxnet_operator.h is what they share. A block that has
+native operators names their library, ``library``, and uses them while its ``native`` is true.
 ``colour_matrix`` is no operator but a function for the training images, used where it is compiled.
 
 ``python -m resnest.gluon.nn.native`` compiles them, which ``make setup`` does. Everything works without them: a
