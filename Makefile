@@ -99,15 +99,16 @@ $(NATIVE): $(BASE) $(wildcard resnest/gluon/nn/native/*.cc resnest/gluon/nn/nati
 	@if $(BIN)/python -m resnest.building.operators; then touch $@; fi
 
 # Optional: where something is missing (exit code 2), or if the build fails, a notice, and everything else goes on. What
-# is missing is looked for again the next time; a build that failed is not tried again by itself.
+# is missing is looked for again the next time, as after an interruption; a build that failed (exit code 1) is not tried
+# again by itself.
 $(HOROVOD): | $(BASE)
 	@if [ -e $(HOROVOD_FAILED) ]; then \
-	    echo 'notice: without Horovod, training in one process only; "make $(if $(GPU),GPU=1 )horovod" tries to build it again'; \
+	    echo 'notice: without Horovod, training in one process only (see $(HOROVOD_LOG)); "make $(if $(GPU),GPU=1 )horovod" tries to build it again'; \
 	else \
 	    echo 'building Horovod for this mxnet (1 to 3 minutes; log: $(HOROVOD_LOG))'; \
 	    PIP_CONSTRAINT=constraints.txt $(BIN)/python -m resnest.building >$(HOROVOD_LOG) 2>&1; code=$$?; \
 	    if [ $$code -eq 0 ]; then touch $@; else \
-	        [ $$code -eq 2 ] || touch $(HOROVOD_FAILED); \
-	        tail -n 1 $(HOROVOD_LOG); \
-	        echo 'notice: building Horovod failed, see $(HOROVOD_LOG); all but multi-process training works'; fi; \
+	        [ $$code -ne 1 ] || touch $(HOROVOD_FAILED); \
+	        echo "$$(tail -n 1 $(HOROVOD_LOG)) (in $(HOROVOD_LOG))"; \
+	        echo 'notice: Horovod is not built; all but multi-process training works'; fi; \
 	fi

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import runpy
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,15 +21,24 @@ ROOT = Path(__file__).resolve().parent.parent
 HOROVODRUN = Path(sys.executable).with_name('horovodrun')
 # A C++ compiler is optional: `make setup` goes on without one, and so does everything but what it makes.
 needs_horovod = pytest.mark.skipif(not HOROVODRUN.exists(), reason='Horovod is not built: no C++ compiler')
-needs_compiler = pytest.mark.skipif(shutil.which((os.environ.get('CXX') or 'g++').split()[0]) is None,
-                                    reason='no C++ compiler to build the native operators with')
 os.environ.setdefault('PIP_NO_INDEX', '1')      # gluoncv would run pip when it misses pycocotools
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:       # as in what a shell runs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from resnest.errors import InputError, run_command  # noqa: E402
+from resnest.building.compilers import find_compilers  # noqa: E402
+from resnest.errors import InputError, MissingPackage, run_command  # noqa: E402
 from resnest.gluon.data import write_shards  # noqa: E402
 from resnest.gluon.models import ResNet, VariantSpec  # noqa: E402
+
+
+def has_compiler():
+    try:
+        return bool(find_compilers())
+    except MissingPackage:
+        return False
+
+
+needs_compiler = pytest.mark.skipif(not has_compiler(), reason='no C++ compiler to build the native operators with')
 
 
 def pytest_addoption(parser):

@@ -12,7 +12,7 @@ from resnest.building import operators, toolkit
 from resnest.cuda import installed
 from resnest.errors import InputError, MissingPackage
 
-from .conftest import ROOT
+from .conftest import ROOT, assert_refused, command
 from .processes import python, write
 
 GCC = shutil.which('g++')
@@ -81,7 +81,7 @@ def test_nvcc_of_another_cuda_is_refused(home, release, usable):
 
 def test_without_nvcc_one_line_says_what_to_install(home, monkeypatch):
     monkeypatch.setenv('HOROVOD_CUDA_HOME', str(home / 'nowhere'))
-    with pytest.raises(InputError, match='needs nvcc of CUDA 11.2 to 11.8') as error:
+    with pytest.raises(InputError, match=f'found no bin/nvcc that runs in {home}/nowhere: install') as error:
         toolkit.find_nvcc()
     assert '\n' not in str(error.value)
 
@@ -170,10 +170,50 @@ def test_native_operators_are_compiled_beside_a_stub_of_the_driver(tmp_path, mon
     (tmp_path / 'python').chmod(0o755)
     monkeypatch.setattr(sys, 'executable', str(tmp_path / 'python'))
     assert operators.main() == 3
-    assert capfd.readouterr().out == 'libcuda.so.1\n-m resnest.gluon.nn.native\n'
+    assert capfd.readouterr().out == f'libcuda.so.1\n-c {operators.COMPILE}\n'
     monkeypatch.setenv('CXX', 'false')
     with pytest.raises(SystemExit, match='^notice: false cannot compile a stub .*; the networks run in pure Gluon$'):
         operators.main()
+
+
+def test_a_refused_environment_is_told_in_a_line():
+    done = command(sys.executable, '-m', 'resnest.building.operators', cwd=ROOT, MXNET_CPU_WORKER_NTHREADS='4')
+    assert_refused(done, 'MXNET_CPU_WORKER_NTHREADS')
+
+
+@pytest.mark.parametrize('fails, refusal', [('install', InputError), ('wheel', SystemExit)])
+def test_tools_that_cannot_be_installed_are_no_failure_of_the_build(tmp_path, pip_calls, monkeypatch, fails, refusal):
+    monkeypatch.setattr(building, '_pip', lambda settings, *arguments: arguments[0] == fails)
+    monkeypatch.setattr(sys, 'argv', ['building', '--wheel-dir', str(tmp_path)])
+    with pytest.raises(refusal, match='what .* printed says why'):
+        building.main()
+
+
+@pytest.mark.parametrize('code, stamp', [(0, '.horovod-done'), (1, '.horovod-failed'), (2, None), (137, None)])
+def test_only_a_failed_build_is_not_tried_again(tmp_path, code, stamp):
+    done = make(tmp_path, f'''\
+        #!/bin/sh
+        case "$*" in
+            -c*) echo 3.11 /usr ;;
+            *resnest.building) echo 'what went wrong'; exit {code} ;;
+        esac
+        ''', '.venv/.horovod-done', made=('.base-done',))
+    assert done.returncode == 0, done
+    assert {path.name for path in (tmp_path / '.venv').glob('.horovod-*')} == ({stamp} if stamp else set())
+    assert ('what went wrong (in .venv/horovod-build.log)' in done.stdout) == (code != 0)
+
+
+def make(folder, python, *words, made=()):
+    """Run make in a folder whose environment has a script in place of Python, and these stages behind it."""
+    for name in ('Makefile', 'constraints.txt', 'setup.py', '.ci'):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    write(folder / '.venv/bin/python', python)
+    (folder / '.venv/bin/python').chmod(0o755)
+    for stamp in ('.venv-done', *made):
+        (folder / '.venv' / stamp).touch()
+    environ = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
+    return subprocess.run(['make', *words], cwd=folder, env=environ, capture_output=True, text=True)
 
 
 def test_make_for_gpus_takes_the_other_mxnet(tmp_path):
@@ -191,23 +231,15 @@ def test_make_for_gpus_takes_the_other_mxnet(tmp_path):
     ('mxnet', '', None), ('mxnet-cu112', 'GPU=1', None)])
 def test_a_venv_of_the_other_kind_is_seen_however_far_it_was_made(tmp_path, has, option, refused):
     """Asked is what is installed in it, not the stamps of complete stages."""
-    for name in ('Makefile', 'constraints.txt', 'setup.py', '.ci'):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    write(tmp_path / '.venv/bin/python', f"""\
+    target = f'.venv/.base{"-cu112" if option else ""}-done'
+    done = make(tmp_path, f"""\
         #!/bin/sh
         case "$*" in
             -c*) echo 3.11 /usr ;;
             *' show '*) for last; do :; done; [ "$last" = {has} ] ;;
             *) echo "$@" >> calls ;;
         esac
-        """)
-    (tmp_path / '.venv/bin/python').chmod(0o755)
-    (tmp_path / '.venv/.venv-done').touch()
-    target = f'.venv/.base{"-cu112" if option else ""}-done'
-    environ = {k: v for k, v in os.environ.items() if k not in ('MAKEFLAGS', 'MAKELEVEL', 'MFLAGS')}
-    done = subprocess.run(['make', *filter(None, [option]), target], cwd=tmp_path, env=environ, capture_output=True,
-                          text=True)
+        """, *filter(None, [option]), target)
     assert (done.returncode != 0) == (refused is not None), done
     assert refused is None or refused in done.stdout.splitlines()
     assert (tmp_path / target).exists() == (tmp_path / 'calls').exists() == (refused is None)

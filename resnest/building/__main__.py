@@ -1,7 +1,7 @@
 """Build Horovod for the installed MXNet: with Gloo, and for mxnet-cu112 with NCCL too (nvcc 11 is needed).
 
-Takes 1 to 3 minutes, and a C++ compiler and make. Exit code 2 where something must be mended first, and 1 where the
-build itself failed.
+Takes 1 to 3 minutes, and a C++ compiler and make. Exit code 2 where something must be mended first, the network
+included, and 1 where the build itself failed.
 """
 import os
 import shlex
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from resnest.arguments import Parser, plain_path
 from resnest.cuda import installed
-from resnest.errors import run_command
+from resnest.errors import InputError, run_command
 from resnest.files import require_writable_folder
 
 from .compilers import find_compilers
@@ -37,9 +37,11 @@ def main():
             settings.update(cuda_environment(folder))
         # cmake, as pip installs it, is beside this Python
         settings['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), settings['PATH']])
-        _pip(settings, 'install', *TOOLS)
+        if _pip(settings, 'install', *TOOLS):
+            raise InputError('the tools of the build cannot be installed: what pip printed says why')
         way = ('wheel', '--wheel-dir', str(args.wheel_dir)) if args.wheel_dir else ('install', '--force-reinstall')
-        _pip(settings, *way, '-v', '--no-build-isolation', '--no-cache-dir', '--no-deps', HOROVOD)
+        if _pip(settings, *way, '-v', '--no-build-isolation', '--no-cache-dir', '--no-deps', HOROVOD):
+            sys.exit(f'error: pip {way[0]} {HOROVOD} failed: what it printed says why')
         # Here, where a machine without a driver has the stub.
         check = [sys.executable, '-c', 'import horovod.mxnet']
         if not args.wheel_dir and subprocess.run(check, env=settings, check=False).returncode:
@@ -56,9 +58,7 @@ def _compilers():
 
 
 def _pip(settings, *arguments):
-    command = [sys.executable, '-m', 'pip', *arguments]
-    if subprocess.run(command, env=settings, check=False).returncode:
-        sys.exit(f'error: pip {arguments[0]} {arguments[-1]} failed: what it printed says why')
+    return subprocess.run([sys.executable, '-m', 'pip', *arguments], env=settings, check=False).returncode
 
 
 if __name__ == '__main__':

@@ -23,6 +23,6 @@ def find_compilers():
         commands = []
     found = [words for words in commands if words and shutil.which(words[0])]
     if not found:
-        told = f' (CXX={given})' if given else ''
-        raise MissingPackage(f'no C++ compiler{told}: apt-get install g++ make')
+        raise MissingPackage(f'CXX={given} names no C++ compiler: unset it, or name one' if given else
+                             'no C++ compiler: apt-get install g++ make')
     return found

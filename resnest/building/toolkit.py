@@ -40,6 +40,8 @@ def find_nvcc():
             return home
         if release:
             others.append('{}.{} in {}'.format(*release, home))
+        elif named:
+            others.append(f'no bin/nvcc that runs in {home}')
     found = f'; found {", ".join(dict.fromkeys(others))}' if others else ''
     raise InputError(f"Horovod with NCCL needs nvcc of CUDA 11.2 to 11.8, best 11.8{found}: install NVIDIA's CUDA "
                      f'toolkit 11.8 and name its folder in HOROVOD_CUDA_HOME, or take the Dockerfile')

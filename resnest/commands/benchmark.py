@@ -73,7 +73,7 @@ def main(arguments=None):
     else:
         contenders = plan(list_models() if options.all else options.model, options.precision, options.mode,
                           options.implementation, options.batch_size, options.image_size, options.rec_dir,
-                          options.peers_python)
+                          options.peers_python, lambda line: print(line, file=sys.stderr))
         if options.picture:
             drawable(contenders, options.picture)       # refused before the work
         with tqdm(total=len(contenders) * options.rounds, unit='process', desc='timing', disable=None) as bar:

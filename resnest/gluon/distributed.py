@@ -117,9 +117,9 @@ def _alive(pid):
 class Job:
     """The ranks that work together: ``rank`` (this one) of ``size``, ``local_rank`` of ``local_size`` on this machine.
 
-    Every method is collective: all ranks call it, in the same order. None of them uses Horovod's own broadcast, which
-    reads the name of what it has sent when another thread may have freed it: once in some ten thousand calls the
-    process dies (Horovod 0.28.1, ``EnqueueTensorBroadcast`` in operations.cc).
+    Every method but :meth:`leave` is collective: all ranks call it, in the same order. None of them uses Horovod's own
+    broadcast, which reads the name of what it has sent when another thread may have freed it: once in some ten thousand
+    calls the process dies (Horovod 0.28.1, ``EnqueueTensorBroadcast`` in operations.cc).
     """
 
     def __init__(self, horovod):

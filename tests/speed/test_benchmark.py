@@ -127,9 +127,29 @@ def test_training_in_bfloat16_needs_a_cpu_for_it(monkeypatch):
     """The command, as the trainer's option; inference needs less."""
     monkeypatch.setattr(benchmark, 'require_cpu', lambda precision: None)
     monkeypatch.setattr(recipe, 'cpu_flags', lambda: {'avx2', 'avx512bw', 'avx512dq', 'avx512vl'})
+    monkeypatch.setattr(benchmark.native, 'available', lambda: True)
     result = run_here(main, 'benchmark', '--model', 'resnest14', '--mode', 'training', '--precision', 'bfloat16')
     assert_refused(result, '--precision bfloat16 needs a CPU', 'use --precision float32')
-    benchmark.plan(['resnest14'], modes=['training'], implementations=['ours'])
+
+
+@pytest.mark.parametrize('settings, left_out', [
+    (dict(modes=['inference', 'training'], precisions=['float32', 'bfloat16', 'int8']), True),      # make bench
+    (dict(modes=['training'], precisions=['float32', 'bfloat16']), True),
+    (dict(modes=['training'], precisions=['bfloat16'], implementations=['gluoncv']), False),
+    (dict(modes=['training']), False)])
+def test_where_more_is_asked_for_it_is_left_out(timed, monkeypatch, settings, left_out):
+    monkeypatch.setattr(benchmark, 'require_cpu', lambda precision: None)
+    said = []
+
+    def plan():
+        return benchmark.plan(['resnest50'], image_size=32, say=said.append, **settings)
+
+    wanted = plan()
+    assert not said
+    monkeypatch.setattr(recipe, 'cpu_flags', lambda: {'avx2', 'avx512bw', 'avx512dq', 'avx512vl'})
+    assert plan() == [each for each in wanted if (each['implementation'], each['precision'], each['mode']) !=
+                      ('ours, native', 'bfloat16', 'training')]
+    assert said == left_out * ['notice: without our training in bfloat16: this CPU has neither AVX512-BF16 nor AMX']
 
 
 def test_the_picture_needs_published_accuracies(timed, tmp_path):

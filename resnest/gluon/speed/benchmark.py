@@ -32,7 +32,7 @@ BASELINES = {'ratio_to_gluoncv': 'gluoncv', 'ratio_to_our_float32': 'ours'}     
 
 
 def plan(models, precisions=('float32',), modes=('inference',), implementations=None, batch_size=16, image_size=None,
-         rec_dir=None, peers_python=None):
+         rec_dir=None, peers_python=None, say=None):
     """The contenders, as a list of their settings.
 
     Ours runs in every precision, optimized; gluoncv's network, and onnxruntime on our exported file, in float32.
@@ -58,9 +58,12 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         Shards: inference is timed a second time on batches that are decoded from them.
     peers_python : str
         The Python of the environment with OpenVINO and PyTorch; this one unless given.
+    say : callable
+        Called with a line where this CPU is not one for ours to train on in bfloat16, which is left out then.
 
-    Raises InputError for an unknown model or precision, sizes that no network takes, shards that are not there, and
-    where nothing is left to time; MissingPackage for an implementation that is asked for and not installed.
+    Raises InputError for an unknown model or precision, sizes that no network takes, shards that are not there, where
+    such training is all that was asked for, and where nothing is left to time; MissingPackage for an implementation
+    that is asked for and not installed.
     """
     if batch_size < 1:
         raise InputError(f'the batch size must be at least 1, got {batch_size}')
@@ -68,8 +71,6 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
         raise InputError(f'the image size must be at least {SMALLEST_IMAGE} px, got {image_size}')
     for precision in precisions:
         require_cpu(precision)
-        if precision == 'bfloat16' and 'training' in modes:
-            require_bfloat16('--precision')
     versions = {**{name: installed(name) for name in OTHERS if name not in FOREIGN}, **versions_in(peers_python)}
     if implementations:
         require(implementations, precisions, versions, peers_python)
@@ -98,6 +99,17 @@ def plan(models, precisions=('float32',), modes=('inference',), implementations=
                     if implementation.partition(',')[0] in implementations
                     and not lacking(implementation.partition(',')[0], precision, versions)
                     and not (data and implementation in FOREIGN)]
+    ours = [each for each in contenders if (each['implementation'], each['precision'], each['mode']) ==
+            ('ours, native', 'bfloat16', 'training')]
+    try:
+        if ours:
+            require_bfloat16('--precision')
+    except InputError:
+        if {*precisions, *modes} == {'bfloat16', 'training'}:
+            raise
+        contenders = [each for each in contenders if each not in ours]
+        if say:
+            say('notice: without our training in bfloat16: this CPU has neither AVX512-BF16 nor AMX')
     if not contenders:
         raise InputError(f"nothing to time: {', '.join(implementations)} cannot take part with {', '.join(models)} in "
                          f"{', '.join(precisions)} ({', '.join(modes)})")

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from resnest.gluon.data.images.augmentation import Training
 from resnest.gluon.data.images.colour import EIGENVALUES, EIGENVECTORS, colour_matrix, jitter_and_light, recoloured
 from resnest.gluon.nn import native
+from resnest.gluon.tasks.segmentation.data.transforms import RandomCrop
 
 from ...conftest import needs_compiler
 
@@ -115,6 +117,32 @@ def test_it_can_be_turned_off_and_may_be_missing(monkeypatch, tmp_path):
     native.library('colour_matrix').write_bytes(b'not a library')
     assert found() is None
     native.function.cache_clear()
+
+
+@needs_compiler
+@pytest.mark.parametrize('make', [Training, RandomCrop])
+def test_a_transform_with_jitter_compiles_it(monkeypatch, tmp_path, make):
+    folder = tmp_path / make.__name__       # of another name than the other's library, which stays loaded
+    monkeypatch.setenv('RESNEST_CACHE', str(folder))
+    monkeypatch.setattr(native.building, 'FLAGS', ('-O0', *native.building.FLAGS[1:]))
+    native.function.cache_clear()
+    assert native.function('colour_matrix') is None
+    make(32, jitter=0.0)
+    monkeypatch.setenv('RESNEST_NATIVE', '0')
+    make(32, jitter=0.4)
+    assert not folder.exists()
+    monkeypatch.setenv('RESNEST_NATIVE', '1')
+    make(32, jitter=0.4)
+    assert native.function('colour_matrix')
+    native.function.cache_clear()
+
+
+def test_without_a_compiler_nothing_is_said(monkeypatch, tmp_path, recwarn):
+    monkeypatch.setenv('RESNEST_CACHE', str(tmp_path))
+    for compiler in ('no-such-compiler', 'false'):
+        monkeypatch.setenv('CXX', compiler)
+        Training(32)
+    assert not recwarn.list
 
 
 def test_eigenvectors_are_orthonormal():

@@ -10,7 +10,7 @@ from PIL import Image
 from resnest.errors import InputError
 
 from .auto_augment import AutoAugment
-from .colour import jitter_and_light
+from .colour import jitter_and_light, make_ready
 from .rand_augment import RandAugment
 from .transforms import FILTERS, crop
 
@@ -71,6 +71,8 @@ class Training:
         self.hflip = hflip
         self.scale, self.ratio = scale, ratio
         self.jitter = jitter
+        if jitter:
+            make_ready()
 
     def __repr__(self):
         return (f"Training({self.size}, '{self.interpolation}', policy={self.policy!r}, hflip={self.hflip:g}, "

@@ -7,9 +7,9 @@ import ctypes
 
 import numpy as np
 
-from resnest.gluon.nn.native import function
+from resnest.gluon.nn.native import compile_function, function
 
-__all__ = ['colour_matrix', 'jitter_and_light']
+__all__ = ['colour_matrix', 'jitter_and_light', 'make_ready']
 
 KINDS = ('brightness', 'contrast', 'saturation')
 LUMA = (0.299, 0.587, 0.114)
@@ -53,6 +53,11 @@ def jitter_and_light(image, rng, jitter=0.4, lighting=0.1):
     steps.append(('lighting', rng.normal(0, lighting, 3)))
     mean = image.resize((1, 1), 4).getpixel((0, 0))         # 4 is Image.BOX
     return recoloured(image, colour_matrix(steps, mean))
+
+
+def make_ready():
+    """To be called before images are recoloured, by threads or processes: compiles the function that does it fast."""
+    compile_function('colour_matrix')
 
 
 def recoloured(image, matrix):

@@ -5,10 +5,17 @@ from resnest.errors import InputError, MissingPackage
 
 from . import LIBRARIES, build, library
 
-if __name__ == '__main__':
+__all__ = ['main']
+
+
+def main():
     for name in LIBRARIES:
-        there = library(name).exists()
         try:
+            there = library(name).exists()
             print('native operators:' if there else 'native operators compiled:', build(name))
         except (InputError, MissingPackage, OSError) as error:
             sys.exit(f'notice: {error}; the networks run in pure Gluon')
+
+
+if __name__ == '__main__':
+    main()

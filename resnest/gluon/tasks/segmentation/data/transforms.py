@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from resnest.errors import InputError
-from resnest.gluon.data.images.colour import jitter_and_light
+from resnest.gluon.data.images.colour import jitter_and_light, make_ready
 from resnest.gluon.data.images.transforms import FILTERS
 
 from .legend import IGNORED
@@ -50,6 +50,8 @@ class RandomCrop:
         self.longest = [max(1, int(base_size * factor)) for factor in scale]
         self.hflip, self.blur, self.jitter = hflip, blur, jitter
         self.filter = FILTERS[interpolation]
+        if jitter:
+            make_ready()
 
     def __call__(self, picture, labels, rng):
         mirrored = rng.random() < self.hflip
