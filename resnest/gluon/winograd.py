@@ -20,7 +20,7 @@ def dilation_of(layer):
 def suits(layer, weight, sides, fewest=FEWEST):
     """Whether the node ``layer`` is a convolution that the operators can compute, and faster than oneDNN does.
 
-    ``weight`` is the shape of its weight, and ``sides`` are its map's height and width, None where they are not known.
+    ``weight`` is the shape of its weight, and ``sides`` are its map's height and width, empty where they are not known.
     """
     dilation = dilation_of(layer) if layer.op == 'Convolution' else None
     if dilation is None or any(layer.attrs.get(name, value) != value for name, value in WINDOW.items()):

@@ -62,3 +62,17 @@ def test_which_pairs_become_one(tiny):
 def test_a_block_that_is_no_graph_stays_what_it_is():
     net = mx.gluon.nn.Sequential()
     assert for_cpu(net, 'float32') is net
+
+
+@needs_compiler
+def test_maps_of_other_ranks_and_types(tiny):
+    """Lines of a convolution in oneDNN's layout have three axes; what is not float32 is left as it is."""
+    net = mx.gluon.nn.Conv1D(16, 3, in_channels=16)
+    net.initialize()
+    x, y = (mx.nd.array(np.random.default_rng(seed).normal(size=(2, 16, 9))) for seed in (1, 2))
+    assert load(name='add_relu')
+    found = mx.nd.add_relu(net(x), net(y)).asnumpy()
+    np.testing.assert_array_equal(found, np.maximum(net(x).asnumpy() + net(y).asnumpy(), 0))
+    double = tiny()
+    double.cast('float64')
+    assert for_cpu(double, 'float32') is double

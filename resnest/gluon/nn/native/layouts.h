@@ -40,6 +40,7 @@ inline mkldnn::memory::desc described(const mxnet::TShape& shape, int type, int6
 template <typename T, bool BACK>
 void turn(const T* from, T* to, const mxnet::TShape& shape, int64_t block) {
   const int64_t channels = shape[1], size = shape[2] * shape[3], width = block ? block : channels;
+#pragma omp parallel for schedule(static)
   for (int64_t row = 0; row < shape[0] * channels; ++row) {
     for (int64_t i = 0; i < size; ++i) {
       const int64_t place = (row / width * size + i) * width + row % width, first = row * size + i;
@@ -111,7 +112,7 @@ template <typename T>
 class Blocked {
  public:
   Blocked(const mxnet::NDArray& x, int64_t block) : array_(x) {
-    if (block == block_of(x) && block > 1) {
+    if (block > 1 && block == block_of(x)) {
       values = static_cast<const T*>(x.storage_handle().dptr);
       return;
     }

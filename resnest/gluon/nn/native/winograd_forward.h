@@ -57,7 +57,7 @@ struct Convolution {
   // no more than leave work for every thread.
   int64_t together() const {
     const int64_t most = inner() * outer() > 1 << 16 ? 96 : 12, threads = omp_get_max_threads();
-    const int64_t each = std::min(most, (tiles.count() * groups + threads - 1) / threads);
+    const int64_t each = std::max<int64_t>(1, std::min(most, (tiles.count() * groups + threads - 1) / threads));
     return (each + ROWS - 1) / ROWS * ROWS;
   }
 

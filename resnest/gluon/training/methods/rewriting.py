@@ -1,5 +1,6 @@
 """A network whose traced graph is rewritten before it is trained on a CPU: the same parameters, computed otherwise."""
 import mxnet as mx
+import numpy as np
 from mxnet.gluon import HybridBlock
 
 from resnest.gluon.graph import SHAPE, from_symbol, to_symbol, walk
@@ -16,12 +17,15 @@ def for_cpu(net, dtype, native=True, same_shapes=True):
     """``net`` as it is trained on CPUs in ``dtype``, 'float32' or 'bfloat16'; hybridize what is returned.
 
     Native operators take part where ``native`` says so and they can be loaded; ``same_shapes`` says whether all batches
-    have the shapes of the first. A block that is traced in parts, as a detector's, stays what it is in float32.
+    have the shapes of the first. A block that is traced in parts, as a detector's, stays what it is in float32, and so
+    does one with parameters of another type.
     """
     rewrites = [in_bfloat16] if dtype == 'bfloat16' else []
-    if native and dtype == 'float32' and isinstance(net, HybridBlock) and load(name=WINOGRAD):
+    native = native and isinstance(net, HybridBlock) and all(np.dtype(param.dtype) == np.float32
+                                                             for param in net.collect_params().values())
+    if native and dtype == 'float32' and load(name=WINOGRAD):
         rewrites.append(with_winograd)
-    if native and isinstance(net, HybridBlock) and load(name=ADD_RELU):
+    if native and load(name=ADD_RELU):
         rewrites.append(fused)
     return Rewritten(net, rewrites, same_shapes) if rewrites else net
 

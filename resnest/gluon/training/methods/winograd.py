@@ -33,4 +33,4 @@ def _sizes(outputs):
     if not all(SHAPE in node.attrs for node in walk(outputs) if node.op == 'null'):
         return {}       # the operators of lib_api cannot be asked with unknown shapes
     inside = to_symbol(outputs).get_internals()
-    return dict(zip(inside.list_outputs(), inside.infer_shape()[1]))
+    return dict(zip(inside.list_outputs(), inside.infer_shape()[1] or ()))

@@ -46,7 +46,8 @@ class Step:
         self._task, self._config, self._job, self._device = task, config, job, device
         self._schedule = make_schedule(config, total, warmup)
         net = task.assemble(task.network)
-        self.net = for_cpu(net, config.dtype, same_shapes=task.same_shapes) if device.device_type == 'cpu' else net
+        on_cpu = device.device_type == 'cpu'
+        self.net = for_cpu(net, config.dtype, not config.eval_only, task.same_shapes) if on_cpu else net
         self.net.hybridize(static_alloc=True, static_shape=task.same_shapes)
         params = task.network.collect_params()
         self._params = [param for param in params.values() if param.grad_req != 'null']
