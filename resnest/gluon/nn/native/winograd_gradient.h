@@ -40,8 +40,7 @@ struct WeightGradient {
     const int64_t inner = kernels.inner, filters = kernels.filters, step = together();
     // From one of the 36 matrices to the next; a line more, for not all of them in the same few places of the cache.
     const int64_t from = step * inner + PANEL, to = step * filters + PANEL, all = kernels.groups * inner * filters;
-    const auto memory = memory_of(36 * (from + to + all));
-    float *left = memory.get(), *right = left + 36 * from, *sums = right + 36 * to;
+    float *left = memory_of<PRODUCTS>(36 * (from + to + all)), *right = left + 36 * from, *sums = right + 36 * to;
 #pragma omp parallel
     {
 #pragma omp for schedule(static)

@@ -6,11 +6,9 @@
 #include "lanes.h"
 
 constexpr int PANEL = 16;               // channels side by side in transformed kernels
+
 // Numbers side by side in memory, at any address.
 typedef float Lanes __attribute__((vector_size(LANES * sizeof(float)), aligned(4), may_alias));
-struct alignas(64) Line {       // of the cache
-  float values[16];
-};
 
 inline const Lanes& at(const float* values) { return *reinterpret_cast<const Lanes*>(values); }
 inline Lanes& at(float* values) { return *reinterpret_cast<Lanes*>(values); }

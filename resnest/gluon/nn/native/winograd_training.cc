@@ -67,9 +67,9 @@ void forward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const A
   BlockedOutput<float> output(out[0], requests[0], in, x.block);
   if (!output.values()) return;
   const Layer layer(attributes, in[0].shape(), weight.shape(), x.block, x.block);
-  const auto memory = memory_of(layer.transformed());
-  layer.kernels.transform(weight.data().dptr<float>(), memory.get());
-  Convolution{layer.tiles, groups, layer.in, layer.out, false}(x.values, memory.get(), nullptr, output.values());
+  float* kernels = memory_of<KERNELS>(layer.transformed());
+  layer.kernels.transform(weight.data().dptr<float>(), kernels);
+  Convolution{layer.tiles, groups, layer.in, layer.out, false}(x.values, kernels, nullptr, output.values());
   output.finish();
 }
 
@@ -83,9 +83,9 @@ void backward(const nnvm::NodeAttrs& attributes, const mxnet::OpContext&, const 
   BlockedOutput<float> x_output(out[0], requests[0], in, x.block);
   OutputOf<float> weight_output(out[1], requests[1], in);
   if (x_output.values()) {
-    const auto memory = memory_of(layer.transformed());
-    layer.kernels.transform_turned(weight.data().dptr<float>(), memory.get());
-    Convolution{layer.tiles, groups, layer.out, layer.in, false}(d_y.values, memory.get(), nullptr, x_output.values());
+    float* kernels = memory_of<KERNELS>(layer.transformed());
+    layer.kernels.transform_turned(weight.data().dptr<float>(), kernels);
+    Convolution{layer.tiles, groups, layer.out, layer.in, false}(d_y.values, kernels, nullptr, x_output.values());
     x_output.finish();
   }
   if (!weight_output.values()) return;

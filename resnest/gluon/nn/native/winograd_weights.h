@@ -33,15 +33,6 @@ inline void transform_gradient(const Lanes* y, int step, Lanes* to) {
   to[5] = y3;
 }
 
-// Memory for `count` numbers, in huge pages.
-inline std::unique_ptr<float, decltype(&std::free)> memory_of(int64_t count) {
-  const size_t page = 1 << 21, bytes = (count * sizeof(float) + page - 1) / page * page;
-  float* made = static_cast<float*>(std::aligned_alloc(page, bytes));
-  CHECK(made) << "winograd: no memory";
-  in_huge_pages(made, bytes);
-  return {made, std::free};
-}
-
 // Kernels (K, C / G, 3, 3), `filters` and `inner` in each group.
 struct Kernels {
   int64_t groups, filters, inner;
